@@ -1,0 +1,2 @@
+//! The suite that every [`Broker`](crate::broker::Broker) passes, written from its contract
+//! alone.

@@ -1,0 +1,25 @@
+//! The memory stores pass the suite of all stores, and keep their rows while they live.
+
+use suiro_core::conformance::store::{Subject, run};
+use suiro_core::store::{Change, StoreProvider};
+use suiro_store::MemoryStores;
+
+#[test]
+fn memory_stores_conform() {
+    run(&mut || {
+        let stores = MemoryStores::default();
+        Subject::new(move || Box::new(stores.clone()))
+    });
+}
+
+#[test]
+fn a_provider_keeps_the_rows_of_closed_stores() {
+    let stores = MemoryStores::default();
+    let change = Change { key: "a".into(), value: Some("1".into()) };
+    stores.open("rows", 3).unwrap().apply(&[change], 8).unwrap();
+
+    let again = stores.clone().open("rows", 3).unwrap();
+    assert_eq!(again.get(b"a").unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(again.position(), Some(8));
+    assert_eq!(MemoryStores::default().open("rows", 3).unwrap().position(), None);
+}
