@@ -1,1 +1,55 @@
-//! Placeholder.
+//! The embedded durable log: topics with partitions in one directory, one journal, atomic
+//! commits over many partitions, and a coordinator for the groups of one process.
+//!
+//! ```text
+//! LOCK  CHECKPOINT  COMMITTED  journal/<number>.journal
+//! topics/<topic>/<partition>/<base offset>.log  .index
+//! ```
+//!
+//! A commit is one frame in the journal; one sync makes it durable. The same bytes then go to the
+//! segments of their partitions, which are made durable before a checkpoint drops their part of the
+//! journal.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `log`, `options` | [`Log`]: open, shared, closed; [`LogOptions`] |
+//! | `session`, `sessions`, `mailbox` | the conversation with one party; who was fenced |
+//! | `core`, `commit`, `ledger` | the way of a commit: checked, recorded, made visible |
+//! | `frame`, `journal`, `mark` | one commit as bytes; the file of all commits; how far it goes |
+//! | `view`, `catalog`, `partition`, `segment`, `index` | what is committed, and where it lies |
+//! | `checkpoint`, `recovery` | from the files to the last committed state |
+//! | `keeper` | what moves the journal forward and deletes |
+//! | `group`, `assign` | members, generations, who runs which task |
+//! | `writer` | the only threads |
+//! | `disk` | [`Disk`]: real, in memory, faulty |
+//! | `wire`, `walk` | numbers as bytes; batches by their headers |
+
+mod assign;
+mod catalog;
+mod checkpoint;
+mod commit;
+mod core;
+mod disk;
+mod frame;
+mod group;
+mod index;
+mod journal;
+mod keeper;
+mod ledger;
+mod log;
+mod mailbox;
+mod mark;
+mod options;
+mod partition;
+mod recovery;
+mod segment;
+mod session;
+mod sessions;
+mod view;
+mod walk;
+mod wire;
+mod writer;
+
+pub use disk::{Disk, DiskFile, Locking, MemoryDisk, Mode, RealDisk};
+pub use log::Log;
+pub use options::{Durability, LogOptions};

@@ -1,0 +1,52 @@
+//! The keeper: it moves the journal forward and deletes what may go.
+
+use crate::core::Core;
+use crate::disk::failed;
+use crate::journal::{journal_dir, journal_path, journals};
+use std::path::PathBuf;
+use suiro_core::{Error, Result};
+
+/// What one keeper at a time needs.
+#[derive(Default)]
+pub(crate) struct Keeper {
+    /// Files that no segment list names any more, to be removed after the next checkpoint.
+    pub retired: Vec<PathBuf>,
+}
+
+impl Keeper {
+    /// Begins a new journal, makes the segments durable up to it, and drops the older ones.
+    pub fn checkpoint(&mut self, core: &Core) -> Result<()> {
+        let capture = core.ask(|core, ledger| ledger.rotate(core))?;
+        if let Err(error) = capture.sync(&core.view) {
+            // Nobody knows what of the segments the disk has.
+            let copy = Error::new(error.kind(), error.report());
+            core.ask(move |_, ledger| Ok(drop(ledger.poisoned_by(copy))))?;
+            return Err(error);
+        }
+        capture.checkpoint.store(&*core.view.disk, &core.view.root)?;
+        self.clean_up(core, capture.checkpoint.journal)
+    }
+
+    /// Removes the files that the checkpoint made superfluous.
+    pub fn clean_up(&mut self, core: &Core, journal: u64) -> Result<()> {
+        let (disk, root) = (&*core.view.disk, &core.view.root);
+        for path in self.retired.drain(..) {
+            // A file that stays is removed when the log is opened again.
+            let _ = disk.remove(&path);
+            let _ = disk.remove(&path.with_extension("index"));
+        }
+        let error = |error| failed("list the journals", &journal_dir(root), error);
+        for old in journals(disk, root).map_err(error)? {
+            if old < journal {
+                let path = journal_path(root, old);
+                disk.remove(&path).map_err(|error| failed("remove", &path, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what retention and compaction may take.
+    pub fn maintain(&mut self, _core: &Core) -> Result<()> {
+        Ok(())
+    }
+}

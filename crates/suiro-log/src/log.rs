@@ -1,0 +1,135 @@
+//! The log: open, shared, closed.
+
+use crate::catalog::topics_dir;
+use crate::core::Core;
+use crate::disk::{Locking, failed};
+use crate::journal::journal_dir;
+use crate::options::LogOptions;
+use crate::recovery::recover;
+use crate::session::LogSession;
+use crate::writer::Threads;
+use std::path::Path;
+use std::sync::Arc;
+use suiro_core::broker::{Broker, Session};
+use suiro_core::{Error, Result};
+
+/// An embedded durable log in one directory. A clone is the same log; the last one that is
+/// dropped closes it.
+///
+/// One process at a time has it open. Others read it meanwhile through [`Log::open_reader`].
+///
+/// ```
+/// use suiro_core::broker::{Broker, Cleanup, Event, Outcome, TopicSpec};
+/// use suiro_core::batch::{BatchWriter, Compression};
+/// use suiro_core::{Headers, Timestamp, TopicPartition};
+/// use suiro_log::Log;
+///
+/// let log = Log::in_memory();
+/// let mut session = log.session("example").unwrap();
+/// session.create(vec![TopicSpec {
+///     name: "views".into(),
+///     partitions: 1,
+///     cleanup: Cleanup::Keep,
+/// }]);
+///
+/// let mut batch = BatchWriter::new(Compression::None);
+/// batch.push(Timestamp::ZERO, Some(b"ann"), Some(b"home"), &Headers::NONE);
+/// let commit = session.begin();
+/// session.append(commit, &TopicPartition::new("views", 0), batch.finish().unwrap());
+/// session.commit(commit, None, vec![]);
+///
+/// let mut events = Vec::new();
+/// session.poll(&mut events);
+/// assert!(matches!(&events[1], Event::Resolved(_, Outcome::Committed { .. })));
+/// ```
+#[derive(Clone)]
+pub struct Log(Arc<Handle>);
+
+pub(crate) struct Handle {
+    pub core: Arc<Core>,
+    threads: Option<Threads>,
+    _lock: Box<dyn Send + Sync>,
+}
+
+impl Log {
+    /// Opens the log in `dir`, and creates it if there is none.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(dir)
+    }
+
+    /// The ways in which a log can be opened.
+    pub fn options() -> LogOptions {
+        LogOptions::new()
+    }
+
+    /// A log without files, for tests: everything happens on the caller's thread.
+    pub fn in_memory() -> Self {
+        let log = LogOptions::in_memory().open("log");
+        log.expect("a new log in memory has nothing that could fail")
+    }
+
+    pub(crate) fn open_with(dir: &Path, options: LogOptions) -> Result<Self> {
+        let disk = Arc::clone(&options.disk);
+        for dir in [dir.to_path_buf(), journal_dir(dir), topics_dir(dir)] {
+            let error = |error| failed("create the directory of the log", &dir, error);
+            disk.create_dir(&dir).map_err(error)?;
+        }
+        let lock = lock(dir, &options)?;
+        let error = |error| failed("make the names durable", dir, error);
+        disk.sync_dir(dir).map_err(error)?;
+        let inline = options.inline;
+        let core = Arc::new(recover(dir, options)?);
+        let threads = match inline {
+            true => None,
+            false => Some(Threads::start(&core).map_err(|error| {
+                Error::unavailable("cannot start the threads of the log").caused_by(error)
+            })?),
+        };
+        Ok(Self(Arc::new(Handle { core, threads, _lock: lock })))
+    }
+
+    /// Deletes what retention and compaction may take. The log does so by itself now and then,
+    /// unless it is inline.
+    pub fn maintain(&self) -> Result<()> {
+        self.0.core.keeper().maintain(&self.0.core)
+    }
+
+    /// Writes what is still to be written, so that the next open has nothing to replay. Other
+    /// clones and sessions keep the log open.
+    pub fn close(self) -> Result<()> {
+        self.0.core.keeper().checkpoint(&self.0.core)
+    }
+}
+
+fn lock(dir: &Path, options: &LogOptions) -> Result<Box<dyn Send + Sync>> {
+    let path = dir.join("LOCK");
+    let holder = format!("process {} {}", std::process::id(), options.holder);
+    let locking = options.disk.lock(&path, holder.trim_end());
+    match locking.map_err(|error| failed("lock the log", &path, error))? {
+        Locking::Held(lock) => Ok(lock),
+        Locking::HeldBy(holder) => {
+            Err(Error::invalid("log is in use: stop its holder, or choose another directory")
+                .with("dir", dir.display())
+                .with("holder", holder))
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(threads) = &mut self.threads {
+            threads.stop_keeper();
+        }
+        if !self.core.ledger().is_fresh() {
+            // What is not written now is replayed by the next open.
+            let _ = self.core.keeper().checkpoint(&self.core);
+        }
+        self.threads = None;
+    }
+}
+
+impl Broker for Log {
+    fn session(&self, name: &str) -> Result<Box<dyn Session>> {
+        Ok(Box::new(LogSession::open(Arc::clone(&self.0), name)?))
+    }
+}

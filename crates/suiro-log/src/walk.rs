@@ -1,0 +1,115 @@
+//! Walking over encoded batches by their headers, without a look at the records.
+
+use bytes::Bytes;
+use suiro_core::Offset;
+use suiro_core::batch::{BatchHeader, HEADER_LEN, check_crc, set_base_offset};
+
+/// What is at the front of some bytes.
+pub(crate) enum Front {
+    /// A whole batch.
+    Whole(BatchHeader),
+    /// The start of a batch of this many bytes.
+    Part(usize),
+    /// No batch.
+    Damaged,
+}
+
+/// Looks at the batch at the front of `bytes`.
+pub(crate) fn peek(bytes: &[u8]) -> Front {
+    match BatchHeader::parse(bytes) {
+        Ok(Some(batch)) => Front::Whole(batch),
+        Ok(None) if bytes.len() < HEADER_LEN => Front::Part(HEADER_LEN),
+        Ok(None) => {
+            let length = bytes[8..12].try_into().expect("four bytes are four bytes");
+            // The header was read as far as it goes, so the length is not negative.
+            Front::Part(12 + i32::from_be_bytes(length).max(0) as usize)
+        }
+        Err(_) => Front::Damaged,
+    }
+}
+
+/// Gives the batches in `bytes` offsets from `base` on.
+pub(crate) fn set_offsets(mut bytes: &mut [u8], mut base: Offset) {
+    while let Front::Whole(batch) = peek(bytes) {
+        set_base_offset(bytes, base);
+        base += offsets(&batch);
+        bytes = &mut bytes[batch.length..];
+    }
+}
+
+/// How many offsets a batch takes.
+fn offsets(batch: &BatchHeader) -> i64 {
+    i64::from(batch.last_offset_delta) + 1
+}
+
+/// How many offsets the batches in `bytes` take, or what is wrong with them.
+pub(crate) fn check(mut bytes: &[u8]) -> Result<i64, &'static str> {
+    let mut sum = 0;
+    while !bytes.is_empty() {
+        let Front::Whole(batch) = peek(bytes) else {
+            return Err("bytes are not whole batches");
+        };
+        if batch.control {
+            return Err("control batches are written by the log alone");
+        }
+        if !check_crc(&bytes[..batch.length]) {
+            return Err("batch does not match its checksum");
+        }
+        sum += offsets(&batch);
+        bytes = &bytes[batch.length..];
+    }
+    Ok(sum)
+}
+
+/// The batches in some bytes that a fetch wants.
+pub(crate) enum Cut {
+    /// These, and where to go on.
+    Found { batches: Bytes, next: Offset },
+    /// None: from `at` on, `needs` bytes are needed to go on.
+    More { at: usize, needs: usize },
+    /// What is at `at` is no batch, or one that does not match its checksum.
+    Damaged { at: usize },
+}
+
+/// Cuts from `bytes` the batches from `offset` on, about `max_bytes` of them. `trusted` bytes
+/// never left our memory.
+pub(crate) fn cut(bytes: &Bytes, offset: Offset, max_bytes: usize, trusted: bool) -> Cut {
+    let (mut at, mut first, mut next) = (0, None, offset);
+    loop {
+        let rest = &bytes[at..];
+        let (batch, needs) = match peek(rest) {
+            _ if rest.is_empty() => (None, HEADER_LEN),
+            Front::Whole(batch) => (Some(batch), 0),
+            Front::Part(needs) => (None, needs),
+            Front::Damaged => match first {
+                Some(first) => return found(bytes, first, at, next),
+                None => return Cut::Damaged { at },
+            },
+        };
+        let full = first.is_some_and(|first| match &batch {
+            Some(batch) => at + batch.length - first > max_bytes,
+            None => true,
+        });
+        match (batch, first) {
+            (_, Some(first)) if full => return found(bytes, first, at, next),
+            (None, _) => return Cut::More { at, needs },
+            (Some(batch), _) => {
+                if batch.next_offset() > offset {
+                    if !trusted && !check_crc(&rest[..batch.length]) {
+                        match first {
+                            Some(first) => return found(bytes, first, at, next),
+                            None => return Cut::Damaged { at },
+                        }
+                    }
+                    first.get_or_insert(at);
+                    next = batch.next_offset();
+                }
+                at += batch.length;
+            }
+        }
+    }
+}
+
+fn found(bytes: &Bytes, from: usize, to: usize, next: Offset) -> Cut {
+    Cut::Found { batches: bytes.slice(from..to), next }
+}
