@@ -1,4 +1,4 @@
-//! The suite that every [`Broker`](crate::broker::Broker) passes, written from its contract
+//! The suite that every [`Broker`] passes, written from its contract
 //! alone.
 //!
 //! | room | what it checks |
