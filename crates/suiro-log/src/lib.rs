@@ -50,6 +50,6 @@ mod walk;
 mod wire;
 mod writer;
 
-pub use disk::{Disk, DiskFile, Locking, MemoryDisk, Mode, RealDisk};
+pub use disk::{Disk, DiskFile, FaultyDisk, Locking, MemoryDisk, Mode, RealDisk};
 pub use log::Log;
 pub use options::{Durability, LogOptions};

@@ -70,13 +70,16 @@ impl Log {
 
     pub(crate) fn open_with(dir: &Path, options: LogOptions) -> Result<Self> {
         let disk = Arc::clone(&options.disk);
+        let missing = dir.ancestors().take_while(|dir| disk.list(dir).is_err()).count();
         for dir in [dir.to_path_buf(), journal_dir(dir), topics_dir(dir)] {
             let error = |error| failed("create the directory of the log", &dir, error);
             disk.create_dir(&dir).map_err(error)?;
         }
         let lock = lock(dir, &options)?;
-        let error = |error| failed("make the names durable", dir, error);
-        disk.sync_dir(dir).map_err(error)?;
+        for dir in dir.ancestors().take(missing + 1) {
+            let error = |error| failed("make the names durable", dir, error);
+            disk.sync_dir(dir).map_err(error)?;
+        }
         let inline = options.inline;
         let core = Arc::new(recover(dir, options)?);
         let threads = match inline {

@@ -1,8 +1,10 @@
 //! The disk: the only door through which the log reads and writes files.
 
+mod faulty;
 mod memory;
 mod real;
 
+pub use faulty::FaultyDisk;
 pub use memory::MemoryDisk;
 pub use real::RealDisk;
 
@@ -217,5 +219,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         exercise(&RealDisk::new(), dir.path());
         exercise(&MemoryDisk::new(), Path::new("log"));
+        exercise(&FaultyDisk::new(suiro_core::Seed::new(1)), Path::new("log"));
     }
 }

@@ -56,6 +56,7 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         // Windows cannot open a directory as a file, and keeps names durable by itself.
+        let path = if path == Path::new("") { Path::new(".") } else { path };
         if cfg!(windows) { Ok(()) } else { File::open(path)?.sync_all() }
     }
 
