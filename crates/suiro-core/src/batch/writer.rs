@@ -5,6 +5,7 @@ use super::varint::{put, size, zigzag};
 use super::{Compression, Producer};
 use crate::{Error, Headers, Result, Timestamp};
 use bytes::Bytes;
+use std::fmt;
 
 /// Zigzagged -1, the length of an absent key or value.
 const ABSENT: u64 = 1;
@@ -33,7 +34,6 @@ const PIECE: usize = 2048;
 /// assert_eq!(log.len(), 61 + 11);
 /// # Ok::<(), suiro_core::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct BatchWriter {
     compression: Compression,
     producer: Producer,
@@ -206,6 +206,17 @@ impl BatchWriter {
     #[cold]
     fn grow(&mut self, needed: usize) {
         self.buffer.resize(needed.max(self.buffer.len() * 2).max(1024), 0);
+    }
+}
+
+impl fmt::Debug for BatchWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchWriter")
+            .field("compression", &self.compression)
+            .field("producer", &self.producer)
+            .field("len", &self.len())
+            .field("size", &self.size())
+            .finish_non_exhaustive()
     }
 }
 
