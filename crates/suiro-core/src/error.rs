@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A result whose error is [`Error`].
-pub type Result<T> = std::result::Result<T, Error>;
+/// A result whose error is [`Error`], unless it says otherwise.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, in words, and what to do about it, as a [`kind`](Error::kind).
 ///

@@ -13,6 +13,9 @@ pub struct Change {
     pub value: Option<Bytes>,
 }
 
+/// Is shown a key and its value, and says whether to go on.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// The committed rows of one task's store, in order of their keys' bytes, with the position in
 /// the changelog up to which they are complete.
 ///
@@ -33,7 +36,7 @@ pub trait Store: Send {
         &self,
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut Visit<'_>,
     ) -> Result<()>;
 
     /// Takes `changes` in order, and the changelog position after them.

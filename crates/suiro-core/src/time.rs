@@ -1,5 +1,6 @@
 //! Event time, and the only door through which anybody learns the time of day.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -17,7 +18,10 @@ use std::time::Duration;
 /// assert_eq!((noon + Duration::from_secs(1)).as_millis(), 43_201_000);
 /// assert!(noon < Timestamp::MAX);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

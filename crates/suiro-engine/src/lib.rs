@@ -1,1 +1,56 @@
-//! Placeholder.
+//! The engine of Suiro: it runs a plan exactly once and knows no user types.
+//!
+//! A [`Plan`] is cut into sub-topologies; a [`Task`] is a sub-topology times a partition, a
+//! pure state machine. A [`Scope`] holds all tasks that commit together and moves them in
+//! rounds; a [`Worker`] gives it threads. Everything outside is behind the contracts of
+//! `suiro-core`.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `graph`, `plan`, `describe` | a program as data, and how it is cut |
+//! | `rows`, `operator`, `source`, `stores`, `outbox` | what the library implements and uses |
+//! | `input`, `task`, `exchange` | taking turns, and passing rows on |
+//! | `scope`, `commit`, `recover`, `restore`, `ends` | rounds, the one commit, and the way back |
+//! | `crew`, `worker` | jobs, and the only file with threads |
+//! | `link`, `layout`, `settings`, `metrics` | the broker, the partition counts, the knobs, the dials |
+
+mod commit;
+mod crew;
+mod describe;
+mod ends;
+mod exchange;
+mod graph;
+mod input;
+mod layout;
+mod link;
+mod metrics;
+mod operator;
+mod outbox;
+mod plan;
+mod recover;
+mod restore;
+mod rows;
+mod scope;
+mod settings;
+mod source;
+mod stores;
+mod task;
+mod worker;
+
+pub use crew::{Alone, Crew, Job};
+pub use exchange::{ExchangeCodec, ExchangeKind, Mark, Sends};
+pub use graph::{
+    Edge, ExchangeSpec, GeneratorSpec, Graph, MakeGenerator, MakeOperator, MakeState, Node,
+    NodeKind, SourceSpec, StoreSpec, TaskInfo,
+};
+pub use metrics::{Metrics, TaskMetrics};
+pub use operator::{Context, Counters, Emitted, Failure, Gate, Operator};
+pub use outbox::{Outbox, Outgoing};
+pub use plan::Plan;
+pub use rows::{BoxRows, CloneRows, RowQueue, Rows};
+pub use scope::{Round, Scope};
+pub use settings::Settings;
+pub use source::{Decode, Decoded, Generate};
+pub use stores::{Changes, Restored, State, Stores};
+pub use task::Task;
+pub use worker::{Running, Worker};

@@ -1,1 +1,83 @@
-//! Placeholder.
+//! Suiro (水路, "waterway"): stateful, event-driven microservices as a library.
+//!
+//! Streams, tables, windows and joins inside your own service, exactly once, on an embedded
+//! durable log. A program is written down on a [`Topology`], becomes a [`Plan`], and runs as an
+//! [`App`] or, in a test, in a [`TestDriver`]:
+//!
+//! ```
+//! use suiro::{TestDriver, Topic, Topology};
+//!
+//! const LINES: Topic<u64, String> = Topic::json("lines");
+//! const COUNTS: Topic<String, u64> = Topic::json("word-counts");
+//!
+//! let topology = Topology::new("word-count");
+//! topology
+//!     .stream(&LINES)
+//!     .flat_map(|line| line.split_whitespace().map(String::from).collect::<Vec<_>>())
+//!     .key_by(|word| word.clone())
+//!     .count("counts")
+//!     .to(&COUNTS);
+//!
+//! let mut driver = TestDriver::new(topology.build()?)?;
+//! driver.send(&LINES, 1, "to be or not to be".into(), 0)?;
+//! let last = driver.read_last(&COUNTS)?;
+//! assert_eq!(last["to"], 2);
+//! # Ok::<(), suiro::Error>(())
+//! ```
+//!
+//! | you want to | use |
+//! |---|---|
+//! | name a topic and its types | [`Topic`], [`Format`] |
+//! | write a program | [`Topology`], [`Stream`], [`Table`] |
+//! | group by time | [`Tumbling`], [`Sessions`], [`InWindow`] |
+//! | run it | [`App`], [`Running`], [`Log`] |
+//! | test it | [`TestDriver`] |
+//! | write and read beside it | [`Producer`], [`Transaction`], [`Reader`] |
+//! | look at live state | [`Running::query`] |
+
+mod app;
+mod data;
+mod ended;
+mod format;
+mod operators;
+mod policy;
+mod producer;
+mod query;
+mod reader;
+mod row;
+mod state;
+mod step;
+mod stream;
+mod table;
+mod testing;
+mod topic;
+mod topology;
+mod transaction;
+mod window;
+
+pub use app::{App, Running};
+pub use data::{Data, Key, NoKey, SameKey};
+pub use ended::Ended;
+pub use format::{Encoded, Format, Integer, Json, JsonKey, Raw, Text, Unkeyed};
+pub use policy::Policy;
+pub use producer::Producer;
+pub use query::Query;
+pub use reader::{Reader, Received};
+pub use row::Record;
+pub use stream::Stream;
+pub use table::Table;
+pub use testing::{TestDriver, TestOptions};
+pub use topic::Topic;
+pub use topology::{Start, Topology};
+pub use transaction::Transaction;
+pub use window::{InWindow, SessionTable, Sessions, Tumbling, WindowTable, Windowed};
+
+pub use suiro_core::broker::{Broker, Cleanup, TopicSpec};
+pub use suiro_core::{
+    Clock, Error, ErrorKind, Header, Headers, Offset, Result, Seed, SystemClock, Timestamp,
+    TopicPartition,
+};
+pub use suiro_engine::{ExchangeKind, Metrics, Plan, TaskMetrics};
+pub use suiro_log::{Durability, Log, LogOptions};
+
+pub use bytes::Bytes;

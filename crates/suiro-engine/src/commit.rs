@@ -1,0 +1,256 @@
+//! The one commit: outputs, changes of stores, rows under way and positions, or nothing.
+
+use crate::crew::{Crew, Done, Saved, Work};
+use crate::ends::Note;
+use crate::exchange::{Delivery, ExchangeKind, Mark, encode};
+use crate::input::{Chunk, InputKind, Offsets};
+use crate::restore::replay;
+use crate::scope::Scope;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use suiro_core::broker::{Fence, Outcome, Position};
+use suiro_core::{ErrorKind, Offset, Result, TopicPartition};
+
+/// Chunks of rows that crossed in memory and are written to the internal topic by a commit.
+struct Leftover {
+    task: usize,
+    input: usize,
+    /// The places of the chunks in the queue of the input, each with the offset that its first
+    /// row has behind the start of the append.
+    chunks: Vec<(usize, Offset)>,
+    count: Offset,
+    append: usize,
+}
+
+/// How long to wait after an aborted commit before the work is done again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Scope {
+    /// Commits what was done since the last commit, and waits for the outcome.
+    pub(crate) fn commit(&mut self, crew: &mut dyn Crew) -> Result<()> {
+        self.drain(crew)?;
+        let Some(saved) = self.save(crew)? else { return Ok(()) };
+        let commit = self.link.session.begin();
+        let (mut appends, mut reload) = (0, Vec::new());
+        let mut append = |scope: &mut Self, to: &TopicPartition, batches: Vec<u8>| {
+            scope.link.session.append(commit, to, Bytes::from(batches));
+            appends += 1;
+            appends - 1
+        };
+        for (place, saved) in saved {
+            let partition = self.tasks[place].as_ref().map_or(0, |task| task.id.partition);
+            for (to, batches) in saved.outputs {
+                append(self, &to, batches);
+            }
+            for (store, batches) in saved.changes {
+                if self.settings.reload {
+                    reload.push((place, store, Bytes::from(batches.clone())));
+                }
+                let topic = self.plan.changelog(store);
+                append(self, &TopicPartition { topic, partition }, batches);
+            }
+        }
+        for (to, batches) in std::mem::take(&mut self.outgoing) {
+            append(self, &to, batches);
+        }
+        let mut leftovers = self.leftovers()?;
+        for (leftover, batches) in &mut leftovers {
+            let task = self.tasks[leftover.task].as_ref().expect("tasks are at rest");
+            let to = task.inputs[leftover.input].origin.clone();
+            leftover.append = append(self, &to, std::mem::take(batches));
+        }
+        let positions = self.positions();
+        let group = Arc::clone(self.plan.name());
+        let fence = Fence { group, generation: Some(self.generation) };
+        self.link.session.commit(commit, Some(fence), positions.clone());
+        self.last_commit = self.clock.elapsed();
+        self.dirty = false;
+        match self.link.resolved(commit) {
+            Outcome::Committed { offsets } => {
+                self.settle(positions, &leftovers, &offsets)?;
+                self.reload(reload)
+            }
+            Outcome::Aborted(error) if error.kind() == ErrorKind::Unavailable => {
+                tracing::warn!(error = %error.report(), "commit aborted; it is done again");
+                self.rollback()?;
+                self.link.session.wait(PAUSE);
+                Ok(())
+            }
+            Outcome::Aborted(error) => Err(error),
+            Outcome::Fenced(error) => {
+                tracing::warn!(error = %error.report(), "fenced; joining again");
+                self.rejoin()
+            }
+            Outcome::Unknown(error) => {
+                tracing::warn!(error = %error.report(), "commit unresolved; restoring");
+                self.reopen()
+            }
+        }
+    }
+
+    /// Lets tasks behind exchanges take what may take its turn, so that little is left over.
+    fn drain(&mut self, crew: &mut dyn Crew) -> Result<()> {
+        if self.probe.is_some() || self.settings.exchange == ExchangeKind::Topic {
+            return Ok(());
+        }
+        let budget = self.settings.batch_rows;
+        for level in 1..self.levels() {
+            loop {
+                let before = self.taken();
+                let mut failed = None;
+                for mut job in crew.work(self.jobs(Some(level), Work::Step(budget))) {
+                    match job.done.take() {
+                        Some(Done::Stepped(Err(failure))) => failed = Some(failure),
+                        Some(Done::Saved(Err(error))) => return Err(error),
+                        _ => {}
+                    }
+                    self.tasks[job.index] = Some(job.task);
+                }
+                let failed = failed.or_else(|| self.pass_on(level).err());
+                if let Some(failed) = failed {
+                    return self.recover(failed);
+                }
+                if self.taken() == before {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Collects what every task gives to the commit; nothing if there is nothing to commit.
+    fn save(&mut self, crew: &mut dyn Crew) -> Result<Option<Vec<(usize, Saved)>>> {
+        let (mut all, mut failed) = (Vec::new(), None);
+        let mut broken = None;
+        for mut job in crew.work(self.jobs(None, Work::Save)) {
+            match job.done.take() {
+                Some(Done::Saved(Ok(saved))) => all.push((job.index, saved)),
+                Some(Done::Saved(Err(error))) => broken = Some(error),
+                Some(Done::Failed(failure)) => failed = Some(job.task.failed_at_end(failure)),
+                _ => {}
+            }
+            self.tasks[job.index] = Some(job.task);
+        }
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        if let Some(failed) = failed {
+            self.recover(failed)?;
+            return Ok(None);
+        }
+        all.sort_by_key(|(place, _)| *place);
+        let quiet =
+            all.iter().all(|(_, saved)| saved.outputs.is_empty() && saved.changes.is_empty());
+        let nothing = quiet && self.outgoing.is_empty() && self.positions().is_empty();
+        Ok((!nothing).then_some(all))
+    }
+
+    /// Encodes a delivery for the internal topic.
+    pub(crate) fn send(&mut self, delivery: Delivery) -> Result<()> {
+        let codec = Arc::clone(&self.plan.graph.exchanges[delivery.exchange].codec);
+        let topic = self.plan.repartition(delivery.exchange);
+        let to = TopicPartition { topic, partition: delivery.to };
+        let rows = delivery.rows.map(|rows| rows.into_queue());
+        let out = self.outgoing.entry(to).or_default();
+        self.dirty = true;
+        encode(&*codec, delivery.lane, delivery.mark, rows.as_deref(), out)
+    }
+
+    /// Encodes the rows that crossed in memory and wait.
+    fn leftovers(&mut self) -> Result<Vec<(Leftover, Vec<u8>)>> {
+        let mut all = Vec::new();
+        for (place, task) in self.tasks.iter().enumerate() {
+            let Some(task) = task else { continue };
+            for (index, input) in task.inputs.iter().enumerate() {
+                let InputKind::Exchange(exchange) = input.kind else { continue };
+                let codec = &*self.plan.graph.exchanges[exchange].codec;
+                let (mut out, mut chunks, mut count) = (Vec::new(), Vec::new(), 0);
+                for (number, chunk) in input.chunks.iter().enumerate() {
+                    let (Offsets::Memory, Some(rows)) = (&chunk.offsets, &chunk.rows) else {
+                        continue;
+                    };
+                    let (lane, mark) = chunk.lane.unwrap_or((0, Mark::UNKNOWN));
+                    encode(codec, lane, mark, Some(&**rows), &mut out)?;
+                    chunks.push((number, count + 1));
+                    count += 1 + rows.len() as Offset;
+                }
+                if !chunks.is_empty() {
+                    let (task, input) = (place, index);
+                    all.push((Leftover { task, input, chunks, count, append: 0 }, out));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The positions that have changed since the last commit.
+    fn positions(&self) -> Vec<Position> {
+        let mut positions = Vec::new();
+        for task in self.tasks.iter().flatten() {
+            for input in &task.inputs {
+                let end = input.stop_at.filter(|_| input.kind == InputKind::Topic);
+                let note = if self.settings.bounded {
+                    Note { end, ended: task.ended }.text()
+                } else {
+                    String::new()
+                };
+                let partition = input.origin.clone();
+                let position = Position { partition, next: input.position, note };
+                if self.committed.get(&position.partition) != Some(&position) {
+                    positions.push(position);
+                }
+            }
+        }
+        positions
+    }
+
+    /// Replaces rows by what was written of them.
+    fn reload(&mut self, changes: Vec<(usize, usize, Bytes)>) -> Result<()> {
+        for (place, store, bytes) in changes {
+            let task = self.tasks[place].as_mut().expect("tasks are at rest");
+            replay(task.stores.state(store), bytes)?;
+        }
+        Ok(())
+    }
+
+    /// The commit is durable.
+    fn settle(
+        &mut self,
+        positions: Vec<Position>,
+        leftovers: &[(Leftover, Vec<u8>)],
+        offsets: &[Offset],
+    ) -> Result<()> {
+        for position in positions {
+            let kept = self.committed.insert(position.partition.clone(), position.clone());
+            let trims = self.plan.is_repartition(&position.partition.topic);
+            if trims && kept.is_some_and(|kept| kept.next < position.next) {
+                self.link.session.trim(&position.partition, position.next);
+            }
+        }
+        for (leftover, _) in leftovers {
+            let task = self.tasks[leftover.task].as_mut().expect("tasks are at rest");
+            let base = offsets[leftover.append];
+            let input = &mut task.inputs[leftover.input];
+            for (number, first) in &leftover.chunks {
+                let chunk: &mut Chunk = &mut input.chunks[*number];
+                let rows = chunk.rows.as_ref().map_or(0, |rows| rows.len()) as Offset;
+                chunk.offsets = Offsets::From(base + first);
+                chunk.taken = 0;
+                chunk.next = Some(base + first + rows);
+            }
+            let next = base + leftover.count;
+            input.appended(next);
+        }
+        self.totals.commits += 1;
+        for task in self.tasks.iter_mut().flatten() {
+            self.totals.records_in += std::mem::take(&mut task.read);
+            self.totals.count(&std::mem::take(&mut task.counters));
+            for input in &mut task.inputs {
+                self.totals.skipped += std::mem::take(&mut input.skipped);
+            }
+            task.stores.iter_mut().for_each(|(_, store)| store.committed());
+        }
+        Ok(())
+    }
+}

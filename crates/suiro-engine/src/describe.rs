@@ -1,0 +1,54 @@
+//! What a plan looks like as text, for people and for version control.
+
+use crate::graph::NodeKind;
+use crate::plan::Plan;
+use std::fmt::Write;
+
+impl Plan {
+    /// The plan as text: sub-topologies, their steps, their stores and topics.
+    ///
+    /// The text depends on the program only, so that it can be kept under version control and
+    /// a change of it be read in review.
+    pub fn describe(&self) -> String {
+        let mut text = format!("app {}\n", self.graph.name);
+        for (number, sub) in self.subs.iter().enumerate() {
+            let line = format!("\nsub-topology {number}\n");
+            text += &line;
+            for id in &sub.nodes {
+                let node = &self.graph.nodes[*id];
+                let from: Vec<_> =
+                    node.inputs.iter().map(|edge| edge.node.to_string()).collect();
+                let from = if from.is_empty() {
+                    String::new()
+                } else {
+                    format!(" <- {}", from.join(", "))
+                };
+                let one_by_one = if self.links[*id].cut { " (row by row)" } else { "" };
+                writeln!(text, "  {id:>2} {}{from}{one_by_one}", node.label)
+                    .expect("writing to a string does not fail");
+            }
+            for store in &sub.stores {
+                let topic = &self.graph.stores[*store].topic;
+                let log = match topic {
+                    Some(topic) => {
+                        format!("{topic} if it is compacted, else {}", self.changelog(*store))
+                    }
+                    None => self.changelog(*store).to_string(),
+                };
+                writeln!(
+                    text,
+                    "     store {}: changelog {log}",
+                    self.graph.stores[*store].name
+                )
+                .expect("writing to a string does not fail");
+            }
+            for id in &sub.nodes {
+                if let NodeKind::Send(exchange, _) = self.graph.nodes[*id].kind {
+                    writeln!(text, "     sends through {}", self.repartition(exchange))
+                        .expect("writing to a string does not fail");
+                }
+            }
+        }
+        text
+    }
+}

@@ -1,0 +1,303 @@
+//! One input of a task: rows that wait for their turn, and what is known of those to come.
+
+use crate::exchange::{Mark, read_mark};
+use crate::rows::{BoxRows, RowQueue};
+use crate::source::Decode;
+use std::collections::VecDeque;
+use suiro_core::batch::batches;
+use suiro_core::broker::{Fetched, Ticket};
+use suiro_core::{Error, Offset, Result, Timestamp, TopicPartition};
+
+/// Rows that came together.
+pub(crate) struct Chunk {
+    pub(crate) rows: Option<Box<dyn RowQueue>>,
+    pub(crate) offsets: Offsets,
+    /// How many rows were taken before.
+    pub(crate) taken: usize,
+    /// The lane they came by, and its mark, which counts once the rows are taken.
+    pub(crate) lane: Option<(u32, Mark)>,
+    /// The record behind the rows cannot be read.
+    pub(crate) poison: Option<Error>,
+    /// The position once all of it is taken; `None` if it is in no topic.
+    pub(crate) next: Option<Offset>,
+}
+
+/// Where the rows of a chunk are in their topic.
+pub(crate) enum Offsets {
+    /// Nowhere: they crossed in memory.
+    Memory,
+    /// Each at its own.
+    Each(Vec<Offset>),
+    /// One after another.
+    From(Offset),
+}
+
+impl Chunk {
+    fn len(&self) -> usize {
+        self.rows.as_ref().map_or(0, |rows| rows.len())
+    }
+
+    /// The offset of the first row that waits.
+    pub(crate) fn position(&self) -> Option<Offset> {
+        if self.len() == 0 {
+            return self.next.or(match &self.offsets {
+                Offsets::Each(offsets) => offsets.last().map(|last| last + 1),
+                Offsets::Memory | Offsets::From(_) => None,
+            });
+        }
+        match &self.offsets {
+            Offsets::Memory => None,
+            Offsets::Each(offsets) => Some(offsets[self.taken]),
+            Offsets::From(base) => Some(base + self.taken as Offset),
+        }
+    }
+}
+
+/// An input of a task.
+pub(crate) struct Input {
+    /// The node of the graph whose readers get the rows.
+    pub(crate) node: usize,
+    /// The partition that is read.
+    pub(crate) origin: TopicPartition,
+    pub(crate) kind: InputKind,
+    pub(crate) chunks: VecDeque<Chunk>,
+    /// What was fetched and is not yet decoded.
+    pub(crate) raw: VecDeque<Fetched>,
+    /// How many rows wait.
+    pub(crate) waiting: usize,
+    /// The offset of the next record to take.
+    pub(crate) position: Offset,
+    /// The offset of the next record to fetch.
+    pub(crate) fetch_from: Offset,
+    /// The offset of the next record to decode.
+    pub(crate) decoded: Offset,
+    /// The committed end as last seen; `None` while it is unknown.
+    pub(crate) end: Option<Offset>,
+    /// Where a bounded run ends.
+    pub(crate) stop_at: Option<Offset>,
+    pub(crate) fetching: Option<Ticket>,
+    /// The largest time of a row that was taken.
+    pub(crate) max_at: Timestamp,
+    /// The lanes of an exchange, by number of the sending task.
+    pub(crate) lanes: Vec<Mark>,
+    pub(crate) skipped: u64,
+}
+
+/// What feeds an input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum InputKind {
+    Topic,
+    Generator,
+    Exchange(usize),
+}
+
+impl Input {
+    pub(crate) fn new(
+        node: usize,
+        kind: InputKind,
+        origin: TopicPartition,
+        lanes: usize,
+    ) -> Self {
+        Self {
+            node,
+            origin,
+            kind,
+            chunks: VecDeque::new(),
+            raw: VecDeque::new(),
+            waiting: 0,
+            position: 0,
+            fetch_from: 0,
+            decoded: 0,
+            end: None,
+            stop_at: None,
+            fetching: None,
+            max_at: Timestamp::MIN,
+            lanes: vec![Mark::UNKNOWN; lanes],
+            skipped: 0,
+        }
+    }
+
+    /// Goes to `position`, and forgets all that waits.
+    pub(crate) fn seek(&mut self, position: Offset) {
+        self.chunks.clear();
+        self.raw.clear();
+        self.waiting = 0;
+        (self.position, self.fetch_from, self.decoded) = (position, position, position);
+        (self.end, self.fetching) = (None, None);
+        self.lanes.fill(Mark::UNKNOWN);
+    }
+
+    pub(crate) fn push(&mut self, chunk: Chunk) {
+        self.waiting += chunk.len();
+        self.chunks.push_back(chunk);
+        self.settle();
+    }
+
+    /// Takes what was fetched. A bounded run leaves out what came after its end.
+    pub(crate) fn accept(&mut self, fetched: Fetched) {
+        self.end = Some(fetched.end);
+        self.fetch_from = fetched.next.max(self.fetch_from);
+        self.raw.push_back(fetched);
+    }
+
+    /// Decodes what was fetched, batch by batch, into chunks.
+    pub(crate) fn absorb(&mut self, decode: &dyn Decode, of_exchange: bool) -> Result<()> {
+        while let Some(fetched) = self.raw.pop_front() {
+            let end = fetched.next;
+            for batch in batches(fetched.batches) {
+                let batch = batch.map_err(|error| self.at(error))?;
+                let records = batch.records().map_err(|error| self.at(error))?;
+                let header = batch.header();
+                let next = header.next_offset();
+                if self.stop_at.is_some_and(|stop| header.base_offset >= stop) {
+                    break;
+                }
+                let (mut from, mut lane) = (self.decoded, None);
+                if of_exchange {
+                    lane = Some(read_mark(&records).map_err(|error| self.at(error))?);
+                    from = from.max(header.base_offset + 1);
+                }
+                self.decoded = next;
+                if header.next_offset() <= from && lane.is_none() {
+                    continue;
+                }
+                let decoded = decode.decode(&records, from, &self.origin)?;
+                self.skipped += decoded.skipped;
+                let stop = decoded.poison.is_some();
+                self.push(Chunk {
+                    rows: Some(decoded.rows),
+                    offsets: Offsets::Each(decoded.offsets),
+                    taken: 0,
+                    lane,
+                    poison: decoded.poison,
+                    next: (!stop).then_some(next),
+                });
+            }
+            if self.chunks.is_empty() {
+                let end = self.stop_at.map_or(end, |stop| end.min(stop));
+                self.position = self.position.max(end);
+            }
+        }
+        Ok(())
+    }
+
+    fn at(&self, error: Error) -> Error {
+        Error::corrupt("cannot read a batch").with("partition", &self.origin).caused_by(error)
+    }
+
+    /// The event time of the row at the front.
+    pub(crate) fn head(&self) -> Option<Timestamp> {
+        self.chunks.front()?.rows.as_ref().map(|rows| rows.at(0))
+    }
+
+    /// The rows of the front chunk.
+    pub(crate) fn front(&self) -> Option<&dyn RowQueue> {
+        self.chunks.front()?.rows.as_deref()
+    }
+
+    /// The lane of the row at the front.
+    pub(crate) fn front_lane(&self) -> Option<u32> {
+        self.chunks.front()?.lane.map(|(lane, _)| lane)
+    }
+
+    /// The error at the front, if what stands there cannot be read.
+    pub(crate) fn poisoned(&mut self) -> Option<Error> {
+        let chunk = self.chunks.front_mut()?;
+        if chunk.len() == 0 { chunk.poison.take() } else { None }
+    }
+
+    /// Whether a poisoned record is at the front.
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.chunks.front().is_some_and(|chunk| chunk.len() == 0 && chunk.poison.is_some())
+    }
+
+    /// Takes `count` rows from the front chunk.
+    pub(crate) fn take(&mut self, count: usize) -> BoxRows {
+        let chunk = self.chunks.front_mut().expect("rows are taken where a head was seen");
+        let queue = chunk.rows.as_mut().expect("rows are taken where a head was seen");
+        let max_at = queue.max_at(count);
+        let rows = queue.take(count);
+        chunk.taken += count;
+        self.waiting -= count;
+        self.max_at = self.max_at.max(max_at);
+        if let Some((lane, _)) = chunk.lane {
+            let lane = &mut self.lanes[lane as usize];
+            lane.at = lane.at.max(max_at);
+        }
+        if queue.is_empty() {
+            chunk.rows = None;
+        }
+        if let Some(position) = chunk.position() {
+            self.position = position;
+        }
+        rows
+    }
+
+    /// Drops chunks that are used up and lets their marks count. Gives whether a lane moved.
+    pub(crate) fn settle(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(chunk) = self.chunks.front() {
+            if chunk.len() > 0 || chunk.poison.is_some() {
+                break;
+            }
+            if let Some((lane, mark)) = chunk.lane {
+                let known = &mut self.lanes[lane as usize];
+                let now = Mark { at: known.at.max(mark.at), ..mark };
+                moved |= *known != now;
+                *known = now;
+            }
+            self.position = chunk.next.unwrap_or(self.position).max(self.position);
+            self.chunks.pop_front();
+        }
+        moved
+    }
+
+    /// Whether all there is has been taken (rule T3).
+    pub(crate) fn is_caught_up(&self) -> bool {
+        if !self.chunks.is_empty() || !self.raw.is_empty() {
+            return false;
+        }
+        match self.kind {
+            InputKind::Topic | InputKind::Generator => {
+                self.end.is_some_and(|end| self.position >= end) || self.is_ended()
+            }
+            InputKind::Exchange(_) => {
+                self.end.is_some_and(|end| self.fetch_from >= end)
+                    && self.lanes.iter().all(|lane| lane.caught_up)
+            }
+        }
+    }
+
+    /// Whether a bounded run is at its end here.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.chunks.is_empty()
+            && self.raw.is_empty()
+            && match self.kind {
+                InputKind::Topic | InputKind::Generator => {
+                    self.stop_at.is_some_and(|stop| self.position >= stop)
+                }
+                InputKind::Exchange(_) => {
+                    self.end.is_some_and(|end| self.fetch_from >= end)
+                        && self.lanes.iter().all(|lane| lane.ended)
+                }
+            }
+    }
+
+    /// The smallest time of the lanes that are not caught up, but for lane `except`.
+    pub(crate) fn hold(&self, except: Option<u32>) -> Timestamp {
+        let lanes = self.lanes.iter().enumerate();
+        let held = lanes.filter(|(lane, mark)| Some(*lane as u32) != except && !mark.caught_up);
+        held.map(|(_, mark)| mark.at).min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// The stream time of the input.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.max_at.min(self.hold(None))
+    }
+
+    /// How many records are still to be taken, if it is known.
+    pub(crate) fn lag(&self) -> Option<u64> {
+        let lag = self.end?.saturating_sub(self.position).max(self.waiting as Offset);
+        Some(u64::try_from(lag).unwrap_or(0))
+    }
+}

@@ -1,0 +1,194 @@
+//! How many partitions everything has: asked of the broker once, at the start.
+
+use crate::graph::NodeKind;
+use crate::link::{Link, missing};
+use crate::plan::Plan;
+use crate::settings::Settings;
+use crate::task::Partitions;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use suiro_core::broker::{Cleanup, TaskId, TopicSpec};
+use suiro_core::{Error, Result};
+
+/// The partition counts of a running program.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// By sub-topology.
+    pub(crate) subs: Vec<u32>,
+    topics: BTreeMap<Arc<str>, TopicSpec>,
+    /// By exchange: the sending and the receiving sub-topology.
+    exchanges: Vec<(usize, usize)>,
+}
+
+impl Layout {
+    /// Asks for the topics that exist, makes those that the app owns, and checks them all.
+    pub(crate) fn prepare(plan: &Plan, link: &mut Link, settings: &Settings) -> Result<Self> {
+        let mut names: Vec<Arc<str>> = plan.sources().chain(plan.sinks()).cloned().collect();
+        names.sort();
+        names.dedup();
+        let mut topics = BTreeMap::new();
+        for spec in link.describe(&names)? {
+            topics.insert(Arc::clone(&spec.name), spec);
+        }
+        let mut layout = Self {
+            subs: vec![0; plan.subs.len()],
+            topics,
+            exchanges: vec![(0, 0); plan.graph.exchanges.len()],
+        };
+        let mut wanted = layout.sources(plan, settings)?;
+        layout.exchanges(plan);
+        layout.count(plan)?;
+        wanted.extend(layout.internal(plan));
+        wanted.extend(layout.sinks(plan));
+        link.create(wanted.clone())?;
+        for spec in wanted {
+            layout.topics.insert(Arc::clone(&spec.name), spec);
+        }
+        Ok(layout)
+    }
+
+    /// The sources that are missing and may be made.
+    fn sources(&mut self, plan: &Plan, settings: &Settings) -> Result<Vec<TopicSpec>> {
+        let mut made = Vec::new();
+        let tables: Vec<_> =
+            plan.graph.stores.iter().filter_map(|store| store.topic.as_ref()).collect();
+        for topic in plan.sources() {
+            if self.topics.contains_key(topic) {
+                continue;
+            }
+            let partitions = settings.create_sources.ok_or_else(|| missing(topic))?;
+            let compact = tables.contains(&topic);
+            let cleanup = if compact { Cleanup::Compact } else { Cleanup::Keep };
+            let spec = TopicSpec { name: Arc::clone(topic), partitions, cleanup };
+            self.topics.insert(Arc::clone(topic), spec.clone());
+            made.push(spec);
+        }
+        Ok(made)
+    }
+
+    fn exchanges(&mut self, plan: &Plan) {
+        for (id, node) in plan.graph.nodes.iter().enumerate() {
+            match node.kind {
+                NodeKind::Send(exchange, _) => self.exchanges[exchange].0 = plan.links[id].sub,
+                NodeKind::Receive(exchange) => self.exchanges[exchange].1 = plan.links[id].sub,
+                _ => {}
+            }
+        }
+    }
+
+    /// Sub-topologies have as many partitions as their sources, which must agree; those
+    /// without a source have as many as the largest that sends to them.
+    fn count(&mut self, plan: &Plan) -> Result<()> {
+        let mut order: Vec<usize> = (0..plan.subs.len()).collect();
+        order.sort_by_key(|sub| plan.subs[*sub].level);
+        for sub in order {
+            let mut first: Option<(&str, u32)> = None;
+            for input in &plan.subs[sub].inputs {
+                let (name, count) = match &plan.graph.nodes[*input].kind {
+                    NodeKind::Source(source) => {
+                        (&*source.topic, self.topics[&source.topic].partitions)
+                    }
+                    NodeKind::Generator(spec) => (&*spec.name, spec.partitions),
+                    _ => continue,
+                };
+                match first {
+                    Some((other, others)) if others != count => {
+                        let text = "topics that meet by key need equal numbers of partitions; \
+                                    add `.repartition(..)` to one side, or make the topics alike";
+                        return Err(Error::invalid(text)
+                            .with("topic", other)
+                            .with("partitions", others)
+                            .with("other_topic", name)
+                            .with("other_partitions", count));
+                    }
+                    _ => first = Some((name, count)),
+                }
+            }
+            let senders = self.exchanges.iter().filter(|(_, receiver)| *receiver == sub);
+            let sent = senders.map(|(sender, _)| self.subs[*sender]).max().unwrap_or(1);
+            self.subs[sub] = first.map_or(sent, |(_, count)| count);
+        }
+        Ok(())
+    }
+
+    fn internal(&self, plan: &Plan) -> Vec<TopicSpec> {
+        let mut specs = Vec::new();
+        for exchange in 0..plan.graph.exchanges.len() {
+            let partitions = self.of_exchange(exchange);
+            let name = plan.repartition(exchange);
+            specs.push(TopicSpec { name, partitions, cleanup: Cleanup::Keep });
+        }
+        for node in &plan.graph.nodes {
+            if let NodeKind::Generator(spec) = &node.kind {
+                let (name, partitions) = (plan.generator(spec), spec.partitions);
+                specs.push(TopicSpec { name, partitions, cleanup: Cleanup::Keep });
+            }
+        }
+        for (sub, partitions) in plan.subs.iter().zip(&self.subs) {
+            for store in &sub.stores {
+                if !self.source_is_changelog(plan, *store) {
+                    let name = plan.changelog(*store);
+                    let cleanup = Cleanup::Compact;
+                    specs.push(TopicSpec { name, partitions: *partitions, cleanup });
+                }
+            }
+        }
+        specs
+    }
+
+    /// The sinks that are missing, with as many partitions as the tasks that write to them.
+    fn sinks(&self, plan: &Plan) -> Vec<TopicSpec> {
+        let mut counts = BTreeMap::new();
+        for (id, node) in plan.graph.nodes.iter().enumerate() {
+            if let NodeKind::Sink(topic, _) = node.kind {
+                let count = counts.entry(Arc::clone(&plan.graph.topics[topic])).or_insert(0);
+                *count = self.subs[plan.links[id].sub].max(*count);
+            }
+        }
+        let missing = counts.into_iter().filter(|(name, _)| !self.topics.contains_key(name));
+        missing
+            .map(|(name, partitions)| TopicSpec { name, partitions, cleanup: Cleanup::Keep })
+            .collect()
+    }
+
+    /// Whether the store of a source table needs no changelog of its own.
+    pub(crate) fn source_is_changelog(&self, plan: &Plan, store: usize) -> bool {
+        let topic = plan.graph.stores[store].topic.as_ref();
+        topic
+            .and_then(|topic| self.topics.get(topic))
+            .is_some_and(|spec| spec.cleanup == Cleanup::Compact)
+    }
+
+    /// The sub-topology that sends on an exchange.
+    pub(crate) fn sender(&self, exchange: usize) -> usize {
+        self.exchanges[exchange].0
+    }
+
+    /// The sub-topology that receives from an exchange.
+    pub(crate) fn receiver(&self, exchange: usize) -> usize {
+        self.exchanges[exchange].1
+    }
+
+    /// All tasks of the program, in order.
+    pub(crate) fn tasks(&self) -> Vec<TaskId> {
+        let subs = self.subs.iter().enumerate();
+        subs.flat_map(|(sub, partitions)| {
+            (0..*partitions).map(move |partition| TaskId { subtopology: sub as u32, partition })
+        })
+        .collect()
+    }
+}
+
+impl Partitions for Layout {
+    fn of_topic(&self, topic: &str) -> u32 {
+        self.topics.get(topic).map_or(1, |spec| spec.partitions)
+    }
+
+    fn of_exchange(&self, exchange: usize) -> u32 {
+        self.subs[self.exchanges[exchange].1]
+    }
+
+    fn lanes(&self, exchange: usize) -> u32 {
+        self.subs[self.exchanges[exchange].0]
+    }
+}

@@ -1,0 +1,152 @@
+//! A session with a memory for answers, so that the engine can ask and wait for one of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+use suiro_core::broker::{
+    CommitId, Event, Generation, Outcome, Position, Role, Seek, Session, TaskId, Ticket,
+    TopicSpec, Wake,
+};
+use suiro_core::{Error, Offset, Result, TopicPartition};
+
+/// A session, and the events of it that nobody has asked for yet.
+pub(crate) struct Link {
+    pub(crate) session: Box<dyn Session>,
+    events: Vec<Event>,
+    assigned: Option<(Generation, Vec<(TaskId, Role)>)>,
+}
+
+/// How long the engine waits in one go for an answer that must come.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl Link {
+    pub(crate) fn new(session: Box<dyn Session>) -> Self {
+        Self { session, events: Vec::new(), assigned: None }
+    }
+
+    pub(crate) fn waker(&self) -> Arc<dyn Wake> {
+        self.session.waker()
+    }
+
+    /// Takes what has come in; assignments are kept apart.
+    fn poll(&mut self) {
+        self.session.poll(&mut self.events);
+        let assigned = &mut self.assigned;
+        self.events.retain_mut(|event| match event {
+            Event::Assigned(generation, tasks) => {
+                *assigned = Some((*generation, std::mem::take(tasks)));
+                false
+            }
+            _ => true,
+        });
+    }
+
+    /// The newest assignment, if there is one that was not seen.
+    pub(crate) fn assignment(&mut self) -> Option<(Generation, Vec<(TaskId, Role)>)> {
+        self.poll();
+        self.assigned.take()
+    }
+
+    /// All answers that have come in.
+    pub(crate) fn events(&mut self) -> Vec<Event> {
+        self.poll();
+        std::mem::take(&mut self.events)
+    }
+
+    pub(crate) fn forget(&mut self) {
+        self.poll();
+        self.events.clear();
+    }
+
+    /// Waits for the event that `pick` takes.
+    fn wait_for<T>(
+        &mut self,
+        mut pick: impl FnMut(Event) -> std::result::Result<T, Event>,
+    ) -> T {
+        loop {
+            self.poll();
+            let mut found = None;
+            for event in std::mem::take(&mut self.events) {
+                if found.is_some() {
+                    self.events.push(event);
+                    continue;
+                }
+                match pick(event) {
+                    Ok(value) => found = Some(value),
+                    Err(event) => self.events.push(event),
+                }
+            }
+            match found {
+                Some(value) => return value,
+                None => self.session.wait(PATIENCE),
+            }
+        }
+    }
+
+    pub(crate) fn wait_assigned(&mut self) -> (Generation, Vec<(TaskId, Role)>) {
+        loop {
+            if let Some(assigned) = self.assignment() {
+                return assigned;
+            }
+            self.session.wait(PATIENCE);
+        }
+    }
+
+    pub(crate) fn describe(&mut self, topics: &[Arc<str>]) -> Result<Vec<TopicSpec>> {
+        let ticket = self.session.describe(topics);
+        self.wait_for(|event| match event {
+            Event::Topics(of, answer) if of == ticket => Ok(answer),
+            other => Err(other),
+        })
+    }
+
+    pub(crate) fn create(&mut self, topics: Vec<TopicSpec>) -> Result<()> {
+        if topics.is_empty() {
+            return Ok(());
+        }
+        let ticket = self.session.create(topics);
+        self.wait_for(|event| match event {
+            Event::Created(of, answer) if of == ticket => Ok(answer),
+            other => Err(other),
+        })
+    }
+
+    pub(crate) fn positions(
+        &mut self,
+        group: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<Position>> {
+        let ticket = self.session.positions(group, partitions);
+        self.wait_for(|event| match event {
+            Event::Positions(of, answer) if of == ticket => Ok(answer),
+            other => Err(other),
+        })
+    }
+
+    pub(crate) fn offset(&mut self, partition: &TopicPartition, at: Seek) -> Result<Offset> {
+        let ticket = self.session.offset(partition, at);
+        self.wait_for(|event| match event {
+            Event::Offset(of, answer) if of == ticket => Ok(answer),
+            other => Err(other),
+        })
+    }
+
+    pub(crate) fn fetched(&mut self, ticket: Ticket) -> Result<suiro_core::broker::Fetched> {
+        self.wait_for(|event| match event {
+            Event::Fetched(of, answer) if of == ticket => Ok(answer),
+            other => Err(other),
+        })
+    }
+
+    pub(crate) fn resolved(&mut self, commit: CommitId) -> Outcome {
+        self.wait_for(|event| match event {
+            Event::Resolved(of, outcome) if of == commit => Ok(outcome),
+            other => Err(other),
+        })
+    }
+}
+
+/// The error of a topic that a program names and nobody made.
+pub(crate) fn missing(topic: &str) -> Error {
+    Error::invalid("topic does not exist; create it first, or let the app create its sources")
+        .with("topic", topic)
+}

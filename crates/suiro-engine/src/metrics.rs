@@ -1,0 +1,80 @@
+//! What a running app says of itself.
+
+use crate::operator::Counters;
+use crate::scope::Scope;
+use crate::task::Task;
+use suiro_core::broker::TaskId;
+use suiro_core::{Timestamp, TopicPartition};
+
+/// A snapshot of a running app, as of its last commit.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// Records read from topics and taken by tasks.
+    pub records_in: u64,
+    /// Records written to topics.
+    pub records_out: u64,
+    /// Records that came too late for every window.
+    pub late: u64,
+    /// Records that a policy skipped.
+    pub skipped: u64,
+    /// Commits that were resolved as committed.
+    pub commits: u64,
+    /// Times that the app went back to its last commit.
+    pub rollbacks: u64,
+    /// Records that were replayed from changelogs at the start.
+    pub restored: u64,
+    /// One entry per task.
+    pub tasks: Vec<TaskMetrics>,
+}
+
+/// A snapshot of a task.
+#[derive(Clone, Debug)]
+pub struct TaskMetrics {
+    /// The task.
+    pub task: TaskId,
+    /// Rows in its stores.
+    pub rows: usize,
+    /// The largest stream time among its stores (rule T4); `None` before the first record.
+    pub stream_time: Option<Timestamp>,
+    /// The input that the task waits for (rule T3), if it waits.
+    pub waits_for: Option<TopicPartition>,
+    /// Records still to be read, by input; `None` where it is not known yet.
+    pub lag: Vec<(TopicPartition, Option<u64>)>,
+}
+
+impl Metrics {
+    /// Records still to be read, over all inputs whose lag is known.
+    pub fn lag(&self) -> u64 {
+        let inputs = self.tasks.iter().flat_map(|task| &task.lag);
+        inputs.filter_map(|(_, lag)| *lag).sum()
+    }
+
+    pub(crate) fn count(&mut self, counters: &Counters) {
+        self.records_out += counters.written;
+        self.late += counters.late;
+        self.skipped += counters.skipped;
+    }
+}
+
+impl Scope {
+    /// A snapshot of the app.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = self.totals.clone();
+        metrics.tasks = self.tasks.iter().flatten().map(|task| of_task(task)).collect();
+        metrics
+    }
+}
+
+fn of_task(task: &Task) -> TaskMetrics {
+    let waiting = task.inputs.iter().any(|input| input.head().is_some());
+    let stuck =
+        task.inputs.iter().find(|input| input.head().is_none() && !input.is_caught_up());
+    let times = task.stores.iter().filter_map(|(_, store)| store.stream_time());
+    TaskMetrics {
+        task: task.id,
+        rows: task.stores.iter().map(|(_, store)| store.rows()).sum(),
+        stream_time: times.filter(|at| at.is_valid()).max(),
+        waits_for: stuck.filter(|_| waiting).map(|input| input.origin.clone()),
+        lag: task.inputs.iter().map(|input| (input.origin.clone(), input.lag())).collect(),
+    }
+}

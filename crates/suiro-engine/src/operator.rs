@@ -1,0 +1,130 @@
+//! The contract with an operator: one step of a program, typed inside, erased outside.
+
+use crate::exchange::Sends;
+use crate::outbox::Outbox;
+use crate::rows::BoxRows;
+use crate::stores::Stores;
+use suiro_core::{Error, Timestamp};
+
+/// One step of a program for one task.
+///
+/// It takes batches and gives batches; it never waits, never does I/O and never looks at the
+/// clock. Its result is that of taking the rows one at a time (rule D2).
+pub trait Operator: Send {
+    /// Takes rows that arrived at `port`, and emits what follows from them.
+    fn process(
+        &mut self,
+        port: usize,
+        rows: BoxRows,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure>;
+
+    /// The gate of an exchange above may have risen: emits what was waiting for it.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// A commit is near: emits what is to be said once per commit.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// The commit that [`Operator::flush`] announced is rolled back: forgets what it held.
+    fn rollback(&mut self) {}
+
+    /// The input of a bounded run has ended: emits what waits for time that will not come.
+    fn end(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let _ = cx;
+        Ok(())
+    }
+}
+
+/// What an operator works with.
+pub struct Context<'a> {
+    /// What it emits.
+    pub out: &'a mut Emitted,
+    /// The stores of the task.
+    pub stores: &'a mut Stores,
+    /// Where sinks write.
+    pub outbox: &'a mut Outbox,
+    /// Where exchanges send.
+    pub sends: &'a mut Sends,
+    /// What happened, to be counted.
+    pub counters: &'a mut Counters,
+    /// How far the lanes of exchanges above this operator let its stream time rise.
+    pub gate: Gate,
+    /// Whether a panic in user code must leave the row as it was before this record. Off, until
+    /// a panic has happened: then the commit is rolled back and done again with care.
+    pub careful: bool,
+}
+
+/// The batches that an operator emitted, each with the number of the output.
+#[derive(Default)]
+pub struct Emitted(pub(crate) Vec<(usize, BoxRows)>);
+
+impl Emitted {
+    /// Emits `rows` on output number `output`. Empty batches vanish.
+    pub fn emit(&mut self, output: usize, rows: BoxRows) {
+        if !rows.is_empty() {
+            self.0.push((output, rows));
+        }
+    }
+}
+
+/// How far stream time may rise behind an exchange (rule T6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// The smallest time of the lanes that are not caught up, the lane of the rows at hand left
+    /// out; [`Timestamp::MAX`] if nothing holds it.
+    pub others: Timestamp,
+    /// The time of the lane of the rows at hand, if it is not caught up. It rises with them.
+    pub own: Option<Timestamp>,
+    /// Grows with every run of rows, so that an operator notices a new one.
+    pub run: u64,
+}
+
+impl Gate {
+    /// No exchange above: nothing holds stream time.
+    pub const OPEN: Self = Self { others: Timestamp::MAX, own: None, run: 0 };
+}
+
+/// What operators counted since the last look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Records that came too late for every window.
+    pub late: u64,
+    /// Records that a policy skipped.
+    pub skipped: u64,
+    /// Records written to topics.
+    pub written: u64,
+}
+
+impl Counters {
+    /// Adds what `other` counted.
+    pub fn add(&mut self, other: &Self) {
+        self.late += other.late;
+        self.skipped += other.skipped;
+        self.written += other.written;
+    }
+}
+
+/// Why a step could not take a record.
+#[derive(Debug)]
+pub struct Failure {
+    /// The step, as `describe` names it.
+    pub step: String,
+    /// The error of the user's code, or what it said when it panicked.
+    pub cause: Error,
+    /// Whether the policy of the step is to skip: then the commit is done again with care,
+    /// and the step itself skips the record.
+    pub skip: bool,
+}
+
+impl Failure {
+    /// A failure of `step` that ends the app.
+    pub fn stop(step: impl Into<String>, cause: Error) -> Self {
+        Self { step: step.into(), cause, skip: false }
+    }
+}

@@ -1,0 +1,79 @@
+//! Going back to the last commit: after a failing step, an aborted commit, a new assignment.
+
+use crate::operator::Failure;
+use crate::scope::{Probe, Scope};
+use crate::task::{Failed, Task};
+use suiro_core::{Error, Offset, Result, TopicPartition};
+
+impl Scope {
+    /// A step failed: goes back to the last commit, and either repeats the work with care (the
+    /// step itself then skips the record) or comes nearer to the failing record, to commit all
+    /// before it and stop with an error that names it.
+    pub(crate) fn recover(&mut self, failed: Box<Failed>) -> Result<()> {
+        let rows = self.taken();
+        self.rollback()?;
+        if failed.failure.skip {
+            self.set_careful();
+            return Ok(());
+        }
+        let step = match self.probe {
+            None => self.settings.batch_rows,
+            Some(Probe { rows: 1, .. }) => return Err(failed.into_error()),
+            Some(probe) => probe.rows,
+        };
+        self.probe = Some(Probe { rows: (step / 16).max(1), left: rows.max(1) });
+        Ok(())
+    }
+
+    fn set_careful(&mut self) {
+        self.careful = true;
+        self.tasks.iter_mut().flatten().for_each(|task| task.careful = true);
+    }
+
+    /// Puts all tasks back to the last commit.
+    pub(crate) fn rollback(&mut self) -> Result<()> {
+        self.totals.rollbacks += 1;
+        self.outgoing.clear();
+        let committed = &self.committed;
+        let position = |partition: &TopicPartition| -> Option<Offset> {
+            committed.get(partition).map(|position| position.next)
+        };
+        for task in self.tasks.iter_mut().flatten() {
+            task.rollback(&position)?;
+        }
+        self.dirty = false;
+        self.forget_fetches();
+        self.mark_ends();
+        Ok(())
+    }
+}
+
+impl Failed {
+    fn into_error(self: Box<Self>) -> Error {
+        let Self { failure, origin, offsets } = *self;
+        let error = Error::invalid(
+            "a step failed; mend the program or the record, or set a policy to skip it",
+        )
+        .with("step", failure.step)
+        .with("topic", &origin.topic)
+        .with("partition", origin.partition);
+        let error = match offsets {
+            Some((first, last)) if first == last => error.with("offset", first),
+            Some((first, last)) => error.with("offsets", format!("{first}..={last}")),
+            None => error,
+        };
+        error.caused_by(failure.cause)
+    }
+
+    pub(crate) fn of_exchange(error: Error) -> Box<Self> {
+        let origin = TopicPartition::new("exchange", 0);
+        Box::new(Self { failure: Failure::stop("exchange", error), origin, offsets: None })
+    }
+}
+
+impl Task {
+    pub(crate) fn failed_at_end(&self, failure: Failure) -> Box<Failed> {
+        let origin = self.inputs[0].origin.clone();
+        Box::new(Failed { failure, origin, offsets: None })
+    }
+}

@@ -1,0 +1,196 @@
+//! Taking tasks over: positions from the group, stores from their changelogs.
+
+use crate::exchange::ExchangeKind;
+use crate::graph::NodeKind;
+use crate::input::InputKind;
+use crate::scope::Scope;
+use crate::stores::{Restored, State};
+use crate::task::Task;
+use bytes::Bytes;
+use suiro_core::batch::batches;
+use suiro_core::broker::{Fetch, Generation, Position, Role, Seek, TaskId};
+use suiro_core::{Error, Offset, Result, TopicPartition};
+
+impl Scope {
+    /// Drops all tasks, joins the group again and takes over what is assigned.
+    pub(crate) fn rejoin(&mut self) -> Result<()> {
+        self.link.session.leave();
+        self.link.session.join(self.plan.name(), &self.layout.tasks());
+        let assigned = self.link.wait_assigned();
+        self.take_over(assigned)
+    }
+
+    /// Drops all tasks and restores them, in the same generation.
+    pub(crate) fn reopen(&mut self) -> Result<()> {
+        let tasks = self.places.keys().map(|task| (*task, Role::Active)).collect();
+        self.take_over((self.generation, tasks))
+    }
+
+    /// Drops the tasks of an older assignment without a trace, and opens those of this one.
+    pub(crate) fn take_over(
+        &mut self,
+        (generation, tasks): (Generation, Vec<(TaskId, Role)>),
+    ) -> Result<()> {
+        self.generation = generation;
+        self.tasks.clear();
+        self.places.clear();
+        self.committed.clear();
+        self.outgoing.clear();
+        self.forget_fetches();
+        let all = self.layout.tasks().len();
+        if self.settings.exchange == ExchangeKind::Memory
+            && tasks.len() < all
+            && !self.plan.graph.exchanges.is_empty()
+        {
+            let text = "an exchange in memory needs all tasks in one process; \
+                        set the exchange to topic, or end the other instance";
+            return Err(Error::invalid(text).with("app", self.plan.name()));
+        }
+        for (id, role) in tasks {
+            if role == Role::Active {
+                self.open_task(id)?;
+            }
+        }
+        self.take_ends()?;
+        Ok(())
+    }
+
+    fn open_task(&mut self, id: TaskId) -> Result<()> {
+        let mut task = Box::new(Task::new(&self.plan, id, &self.layout));
+        task.careful = self.careful;
+        let origins: Vec<_> = task.inputs.iter().map(|input| input.origin.clone()).collect();
+        for position in self.link.positions(self.plan.name(), &origins)? {
+            self.committed.insert(position.partition.clone(), position);
+        }
+        for input in &mut task.inputs {
+            let position = match self.committed.get(&input.origin) {
+                Some(position) => position.next,
+                None => {
+                    let next = self.first_position(input.node, &input.origin)?;
+                    // Where a group begins is committed with its first commit.
+                    self.dirty |= next > 0;
+                    next
+                }
+            };
+            input.seek(position);
+        }
+        for store in self.plan.subs[id.subtopology as usize].stores.clone() {
+            if self.layout.source_is_changelog(&self.plan, store) {
+                task.unlogged.push(store);
+            }
+            self.restore(&mut task, store)?;
+        }
+        self.places.insert(id, self.tasks.len());
+        self.tasks.push(Some(task));
+        Ok(())
+    }
+
+    /// Where a group without a position begins to read.
+    fn first_position(&mut self, node: usize, origin: &TopicPartition) -> Result<Offset> {
+        let seek = match &self.plan.graph.nodes[node].kind {
+            NodeKind::Source(source) => source.from,
+            NodeKind::Receive(_) => Seek::Earliest,
+            _ => return Ok(0),
+        };
+        let next = self.link.offset(origin, seek)?;
+        if next > 0 {
+            let position = Position { partition: origin.clone(), next, note: "start".into() };
+            self.committed.insert(origin.clone(), position);
+        }
+        Ok(next)
+    }
+
+    /// Replays the changelog of a store: all of it that is committed. A source topic is
+    /// replayed up to the committed position only.
+    fn restore(&mut self, task: &mut Task, store: usize) -> Result<()> {
+        let from_source = self.layout.source_is_changelog(&self.plan, store);
+        let topic = match &self.plan.graph.stores[store].topic {
+            Some(topic) if from_source => std::sync::Arc::clone(topic),
+            _ => self.plan.changelog(store),
+        };
+        let partition = TopicPartition { topic, partition: task.id.partition };
+        let end = if from_source {
+            self.committed.get(&partition).map_or(0, |position| position.next)
+        } else {
+            self.link.offset(&partition, Seek::Latest)?
+        };
+        let mut next = self.link.offset(&partition, Seek::Earliest)?;
+        let mut count = 0;
+        while next < end {
+            let fetch = Fetch {
+                partition: partition.clone(),
+                offset: next,
+                max_bytes: self.settings.fetch_bytes,
+            };
+            let ticket = self.link.session.fetch(fetch);
+            let fetched = self.link.fetched(ticket)?;
+            for batch in batches(fetched.batches) {
+                let records = batch?.records()?;
+                for record in records.iter() {
+                    let record = record?;
+                    if record.offset < next || record.offset >= end {
+                        continue;
+                    }
+                    let Some(key) = record.key else { continue };
+                    let (value, at) = (record.value, record.at);
+                    let headers = &record.headers.to_headers()?;
+                    let restored = Restored { key, value, at, headers, from_source };
+                    task.stores.state(store).restore(restored).map_err(|error| {
+                        Error::corrupt("cannot restore a row")
+                            .with("topic", &partition.topic)
+                            .with("partition", partition.partition)
+                            .with("offset", record.offset)
+                            .caused_by(error)
+                    })?;
+                    count += 1;
+                }
+            }
+            if fetched.next <= next {
+                break;
+            }
+            next = fetched.next;
+        }
+        task.stores.state(store).restored();
+        self.totals.restored += count;
+        if count > 0 {
+            tracing::info!(partition = %partition, records = count, "store restored");
+        }
+        Ok(())
+    }
+}
+
+/// Takes the records of some batches of a changelog.
+pub(crate) fn replay(state: &mut dyn State, bytes: Bytes) -> Result<()> {
+    for batch in batches(bytes) {
+        for record in batch?.records()?.iter() {
+            let record = record?;
+            let (value, at) = (record.value, record.at);
+            let headers = &record.headers.to_headers()?;
+            let Some(key) = record.key else { continue };
+            state.restore(Restored { key, value, at, headers, from_source: false })?;
+        }
+    }
+    Ok(())
+}
+
+impl crate::plan::Plan {
+    /// Whether `topic` is an internal topic of an exchange.
+    pub(crate) fn is_repartition(&self, topic: &str) -> bool {
+        (0..self.graph.exchanges.len()).any(|exchange| &*self.repartition(exchange) == topic)
+    }
+}
+
+impl crate::input::Input {
+    /// A commit has written rows of this input to its topic, up to `next`.
+    pub(crate) fn appended(&mut self, next: Offset) {
+        (self.fetch_from, self.decoded, self.end) = (next, next, Some(next));
+        if let Some(front) = self.chunks.front().and_then(|chunk| chunk.position()) {
+            self.position = front;
+        }
+    }
+
+    /// Whether this input is fed by an exchange.
+    pub(crate) fn is_exchange(&self) -> bool {
+        matches!(self.kind, InputKind::Exchange(_))
+    }
+}

@@ -1,0 +1,359 @@
+//! A scope: all tasks that commit together, and the rounds in which they work.
+//!
+//! A round feeds every task what was fetched, lets the tasks take turns level by level (an
+//! exchange leads to a higher level), asks for more, and commits if it is time. Between rounds
+//! nothing is in motion: a commit, a query or a roll-back sees all tasks at rest.
+
+use crate::crew::{Crew, Done, Job, Work};
+use crate::exchange::{Delivery, ExchangeKind};
+use crate::input::InputKind;
+use crate::layout::Layout;
+use crate::link::Link;
+use crate::metrics::Metrics;
+use crate::plan::Plan;
+use crate::settings::Settings;
+use crate::stores::Stores;
+use crate::task::{Failed, Stepped, Task, Tried};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use suiro_core::broker::{Broker, Event, Fetch, Generation, Position, TaskId, Ticket, Wake};
+use suiro_core::{Clock, Error, Result, TopicPartition};
+
+/// All tasks that commit together.
+pub struct Scope {
+    pub(crate) plan: Plan,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) link: Link,
+    pub(crate) layout: Layout,
+    pub(crate) generation: Generation,
+    pub(crate) tasks: Vec<Option<Box<Task>>>,
+    pub(crate) places: BTreeMap<TaskId, usize>,
+    /// What was committed last.
+    pub(crate) committed: HashMap<TopicPartition, Position>,
+    /// Encoded deliveries that wait for the commit, where exchanges go through topics.
+    pub(crate) outgoing: BTreeMap<TopicPartition, Vec<u8>>,
+    pub(crate) totals: Metrics,
+    pub(crate) last_commit: Duration,
+    pub(crate) dirty: bool,
+    /// After a failure: how many rows a task may take between two commits, until the failing
+    /// record is found.
+    pub(crate) probe: Option<Probe>,
+    pub(crate) careful: bool,
+    fetches: HashMap<Ticket, (usize, usize)>,
+}
+
+/// The search for a record that fails: smaller and smaller steps, each with a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probe {
+    pub(crate) rows: usize,
+    /// Rows to take without a failure before the search ends.
+    pub(crate) left: u64,
+}
+
+/// What came of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// Rows were taken; there may be more.
+    Busy,
+    /// There is nothing to do until something comes in or the commit is due.
+    Idle,
+    /// A bounded run is at its end, and committed.
+    Ended,
+}
+
+impl Scope {
+    /// Opens the program on `broker`: prepares topics, joins the group, restores the stores.
+    pub fn open(
+        plan: Plan,
+        broker: &dyn Broker,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let mut link = Link::new(broker.session(plan.name())?);
+        let layout = Layout::prepare(&plan, &mut link, &settings)?;
+        link.session.join(plan.name(), &layout.tasks());
+        let mut scope = Self {
+            plan,
+            settings,
+            last_commit: clock.elapsed(),
+            clock,
+            link,
+            layout,
+            generation: Generation(0),
+            tasks: Vec::new(),
+            places: BTreeMap::new(),
+            committed: HashMap::new(),
+            outgoing: BTreeMap::new(),
+            totals: Metrics::default(),
+            dirty: false,
+            probe: None,
+            careful: false,
+            fetches: HashMap::new(),
+        };
+        let assigned = scope.link.wait_assigned();
+        scope.take_over(assigned)?;
+        Ok(scope)
+    }
+
+    /// Ends a wait of [`Scope::wait`] from another thread.
+    pub fn waker(&self) -> Arc<dyn Wake> {
+        self.link.waker()
+    }
+
+    /// The plan that runs.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The stores of all tasks here, with the partition of each task.
+    pub fn stores(&self) -> impl Iterator<Item = (u32, &Stores)> {
+        self.tasks.iter().flatten().map(|task| (task.id.partition, &task.stores))
+    }
+
+    /// One round. An error ends the app; what was committed stays.
+    pub fn round(&mut self, crew: &mut dyn Crew) -> Result<Round> {
+        if self.settings.bounded && self.all_ended() {
+            return self.finish(crew);
+        }
+        if let Some(assigned) = self.link.assignment() {
+            self.take_over(assigned)?;
+        }
+        self.receive()?;
+        let busy = match self.work(crew)? {
+            Worked::Failed => return Ok(Round::Busy),
+            Worked::Poisoned(error) => {
+                self.commit(crew)?;
+                return Err(error);
+            }
+            Worked::Rows(count) => count > 0,
+        };
+        self.dirty |= busy;
+        self.request();
+        if self.settings.bounded && self.all_ended() {
+            return self.finish(crew);
+        }
+        if self.probe.is_some() || self.commit_due(busy) {
+            self.commit(crew)?;
+        }
+        Ok(if busy { Round::Busy } else { Round::Idle })
+    }
+
+    /// Blocks until something may have come in, or the next commit is due.
+    pub fn wait(&mut self) {
+        let since = self.clock.elapsed().saturating_sub(self.last_commit);
+        let longest = Duration::from_millis(500);
+        let until = if self.dirty {
+            self.settings.commit_interval.saturating_sub(since)
+        } else {
+            longest
+        };
+        if !until.is_zero() {
+            self.link.session.wait(until.min(longest));
+        }
+    }
+
+    /// Commits what was done, and leaves the group: other members may go on at once.
+    pub fn close(mut self, crew: &mut dyn Crew) -> Result<()> {
+        self.commit(crew)?;
+        self.link.session.leave();
+        Ok(())
+    }
+
+    /// Commits now, if there is something to commit; gives whether there was.
+    pub fn commit_now(&mut self, crew: &mut dyn Crew) -> Result<bool> {
+        let before = self.totals.commits;
+        self.commit(crew)?;
+        Ok(self.totals.commits > before)
+    }
+
+    fn finish(&mut self, crew: &mut dyn Crew) -> Result<Round> {
+        self.commit(crew)?;
+        Ok(Round::Ended)
+    }
+
+    /// When there is nothing more to do, a commit need not wait for its interval.
+    fn commit_due(&self, busy: bool) -> bool {
+        let since = self.clock.elapsed().saturating_sub(self.last_commit);
+        self.dirty && (since >= self.settings.commit_interval || (!busy && self.is_quiet()))
+    }
+
+    /// Whether all tasks have taken what there is.
+    fn is_quiet(&self) -> bool {
+        let mut inputs = self.tasks.iter().flatten().flat_map(|task| &task.inputs);
+        inputs.all(|input| input.raw.is_empty() && input.waiting == 0)
+    }
+
+    /// Gives tasks what was fetched for them.
+    fn receive(&mut self) -> Result<()> {
+        for event in self.link.events() {
+            let Event::Fetched(ticket, fetched) = event else { continue };
+            let Some((task, input)) = self.fetches.remove(&ticket) else { continue };
+            let Some(task) = self.tasks[task].as_mut() else { continue };
+            let input = &mut task.inputs[input];
+            if input.fetching != Some(ticket) {
+                continue;
+            }
+            input.fetching = None;
+            let fetched = fetched?;
+            if fetched.start > input.fetch_from {
+                let text = "records were deleted before they were read; \
+                            reset the app, or keep records longer";
+                return Err(Error::invalid(text)
+                    .with("partition", &input.origin)
+                    .with("position", input.fetch_from)
+                    .with("start", fetched.start));
+            }
+            input.accept(fetched);
+        }
+        Ok(())
+    }
+
+    /// Asks for more where little waits.
+    fn request(&mut self) {
+        let low = self.settings.batch_rows;
+        let memory = self.settings.exchange == ExchangeKind::Memory;
+        let session = &mut self.link.session;
+        for (place, task) in self.tasks.iter_mut().enumerate() {
+            let Some(task) = task else { continue };
+            for (index, input) in task.inputs.iter_mut().enumerate() {
+                let wanted = match input.kind {
+                    InputKind::Generator => false,
+                    InputKind::Topic => !input.is_ended(),
+                    InputKind::Exchange(_) => {
+                        !memory || input.end.is_none_or(|end| input.fetch_from < end)
+                    }
+                };
+                if !wanted
+                    || input.fetching.is_some()
+                    || !input.raw.is_empty()
+                    || input.waiting >= low
+                {
+                    continue;
+                }
+                let ticket = session.fetch(Fetch {
+                    partition: input.origin.clone(),
+                    offset: input.fetch_from,
+                    max_bytes: self.settings.fetch_bytes,
+                });
+                input.fetching = Some(ticket);
+                self.fetches.insert(ticket, (place, index));
+            }
+        }
+    }
+
+    /// Lets all tasks take turns, level by level.
+    fn work(&mut self, crew: &mut dyn Crew) -> Result<Worked> {
+        let budget = self.probe.map_or(self.settings.batch_rows, |probe| probe.rows);
+        let before = self.taken();
+        let mut poison = None;
+        for level in 0..self.levels() {
+            let jobs = self.jobs(Some(level), Work::Step(budget));
+            let (mut failed, mut broken) = (None, None);
+            for mut job in crew.work(jobs) {
+                match job.done.take() {
+                    Some(Done::Stepped(Ok(Stepped::Poisoned(input)))) => {
+                        poison = job.task.inputs[input].poisoned().or(poison);
+                    }
+                    Some(Done::Stepped(Err(failure))) => failed = Some(failure),
+                    Some(Done::Saved(Err(error))) => broken = Some(error),
+                    _ => {}
+                }
+                self.tasks[job.index] = Some(job.task);
+            }
+            if let Some(error) = broken {
+                return Err(error);
+            }
+            if let Some(failed) = failed {
+                self.recover(failed)?;
+                return Ok(Worked::Failed);
+            }
+            if let Err(failed) = self.pass_on(level) {
+                self.recover(failed)?;
+                return Ok(Worked::Failed);
+            }
+        }
+        if let Some(error) = poison {
+            return Ok(Worked::Poisoned(error));
+        }
+        let rows = self.taken() - before;
+        if let Some(probe) = &mut self.probe {
+            probe.left = probe.left.saturating_sub(rows);
+            if probe.left == 0 {
+                self.probe = None;
+            }
+        }
+        Ok(Worked::Rows(rows))
+    }
+
+    pub(crate) fn levels(&self) -> usize {
+        self.plan.subs.iter().map(|sub| sub.level + 1).max().unwrap_or(0)
+    }
+
+    /// Takes tasks out for the crew; of one level, or all.
+    pub(crate) fn jobs(&mut self, level: Option<usize>, work: Work) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        for index in 0..self.tasks.len() {
+            let is_due = self.tasks[index].as_ref().is_some_and(|task| {
+                let of = self.plan.subs[task.id.subtopology as usize].level;
+                level.is_none_or(|level| level == of)
+            });
+            if is_due && let Some(task) = self.tasks[index].take() {
+                jobs.push(Job { index, task, work, done: None });
+            }
+        }
+        jobs
+    }
+
+    /// Ends tasks of a level that are at the end of a bounded run, and delivers what tasks of
+    /// the level have sent.
+    pub(crate) fn pass_on(&mut self, level: usize) -> Tried<()> {
+        let mut deliveries = Vec::new();
+        for task in self.tasks.iter_mut().flatten() {
+            if self.plan.subs[task.id.subtopology as usize].level != level {
+                continue;
+            }
+            if self.settings.bounded && !task.ended && task.is_at_end() {
+                task.end().map_err(|failure| task.failed_at_end(failure))?;
+                self.dirty = true;
+            }
+            task.collect(&mut deliveries);
+        }
+        self.deliver(deliveries)
+    }
+
+    fn deliver(&mut self, deliveries: Vec<Delivery>) -> Tried<()> {
+        for delivery in deliveries {
+            if self.settings.exchange == ExchangeKind::Topic {
+                self.send(delivery).map_err(Failed::of_exchange)?;
+                continue;
+            }
+            let sub = self.layout.receiver(delivery.exchange) as u32;
+            let id = TaskId { subtopology: sub, partition: delivery.to };
+            let task = self.places.get(&id).and_then(|place| self.tasks[*place].as_mut());
+            let task = task.expect("with exchanges in memory a scope holds every task");
+            task.deliver(delivery).map_err(|failure| task.failed_at_end(failure))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn taken(&self) -> u64 {
+        self.tasks.iter().flatten().map(|task| task.taken).sum()
+    }
+
+    pub(crate) fn forget_fetches(&mut self) {
+        self.fetches.clear();
+        self.link.forget();
+    }
+
+    fn all_ended(&self) -> bool {
+        self.tasks.iter().flatten().all(|task| task.ended)
+    }
+}
+
+enum Worked {
+    Rows(u64),
+    Failed,
+    Poisoned(Error),
+}

@@ -1,0 +1,41 @@
+//! Settings of the engine: plain data.
+
+use crate::exchange::ExchangeKind;
+use std::time::Duration;
+
+/// How an app runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The longest time between two commits under load.
+    pub commit_interval: Duration,
+    /// How rows cross between tasks.
+    pub exchange: ExchangeKind,
+    /// How many rows a task takes at most before the others have their turn.
+    pub batch_rows: usize,
+    /// About how many bytes one fetch asks for.
+    pub fetch_bytes: usize,
+    /// How many threads work on tasks.
+    pub threads: usize,
+    /// Whether the run ends where the sources end now.
+    pub bounded: bool,
+    /// After each commit, rows are replaced by what their changelog says: for tests, so that a
+    /// format which loses something shows.
+    pub reload: bool,
+    /// Source topics that do not exist are made, with this number of partitions.
+    pub create_sources: Option<u32>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            commit_interval: Duration::from_millis(100),
+            exchange: ExchangeKind::default(),
+            batch_rows: 8192,
+            fetch_bytes: 1 << 20,
+            threads: 1,
+            bounded: false,
+            reload: false,
+            create_sources: None,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The stores of a task: typed inside, bytes towards the changelog.
+
+use std::any::Any;
+use suiro_core::batch::{BatchWriter, Compression};
+use suiro_core::{Headers, Result, Timestamp};
+
+/// A typed working set with one open generation of changes.
+///
+/// Changes since the last commit are known by their before-images, so that a commit can be
+/// rolled back and a query can see committed rows only.
+pub trait State: Any + Send {
+    /// Writes the rows that changed in this generation, in order of their first change.
+    fn save(&mut self, changes: &mut Changes) -> Result<()>;
+
+    /// The generation that was saved is durable: forgets its before-images.
+    fn committed(&mut self);
+
+    /// Puts every row back to what it was at the last commit.
+    fn rollback(&mut self);
+
+    /// Takes one record of the changelog. The last one of a key wins.
+    fn restore(&mut self, change: Restored<'_>) -> Result<()>;
+
+    /// All records of the changelog have been taken.
+    fn restored(&mut self) {}
+
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// The stream time of the operator that owns the store, if it has one (rule T4).
+    fn stream_time(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// The typed store, for a downcast.
+    fn as_any(&self) -> &dyn Any;
+
+    /// The typed store, for a downcast.
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+/// One record of a changelog.
+#[derive(Clone, Debug)]
+pub struct Restored<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The row; `None` for a removal.
+    pub value: Option<&'a [u8]>,
+    /// The time of the row.
+    pub at: Timestamp,
+    /// The headers of the row.
+    pub headers: &'a Headers,
+    /// Whether it comes from the source topic of a table and not from a changelog.
+    pub from_source: bool,
+}
+
+/// Where a store writes its changes at a commit.
+pub struct Changes {
+    writer: BatchWriter,
+    full: Vec<u8>,
+    count: usize,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self { writer: BatchWriter::new(Compression::None), full: Vec::new(), count: 0 }
+    }
+}
+
+impl Changes {
+    /// A batch is closed when it is larger than this.
+    const BATCH_BYTES: usize = 256 * 1024;
+
+    /// Writes the new row of a key, or its removal.
+    pub fn put(
+        &mut self,
+        at: Timestamp,
+        key: &[u8],
+        value: Option<&[u8]>,
+        headers: &Headers,
+    ) -> Result<()> {
+        self.writer.push(at, Some(key), value, headers);
+        self.count += 1;
+        if self.writer.size() >= Self::BATCH_BYTES {
+            self.writer.finish_into(&mut self.full)?;
+        }
+        Ok(())
+    }
+
+    /// How many changes were written.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes all of it as encoded batches.
+    pub fn finish(&mut self) -> Result<Vec<u8>> {
+        self.writer.finish_into(&mut self.full)?;
+        self.count = 0;
+        Ok(std::mem::take(&mut self.full))
+    }
+}
+
+/// The stores of a task. A slot is the number of the store in the plan.
+#[derive(Default)]
+pub struct Stores(Vec<Option<Box<dyn State>>>);
+
+impl Stores {
+    pub(crate) fn put(&mut self, slot: usize, state: Box<dyn State>) {
+        if self.0.len() <= slot {
+            self.0.resize_with(slot + 1, || None);
+        }
+        self.0[slot] = Some(state);
+    }
+
+    pub(crate) fn state(&mut self, slot: usize) -> &mut dyn State {
+        self.0[slot].as_deref_mut().expect("a task has the stores of its operators")
+    }
+
+    /// All stores with their slots, in order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut dyn State)> {
+        let states = self.0.iter_mut().enumerate();
+        states.filter_map(|(slot, state)| Some((slot, &mut **state.as_mut()?)))
+    }
+
+    /// All stores with their slots, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &dyn State)> {
+        self.0.iter().enumerate().filter_map(|(slot, state)| Some((slot, &**state.as_ref()?)))
+    }
+
+    /// Whether there is a store in `slot`.
+    pub fn has(&self, slot: usize) -> bool {
+        self.0.get(slot).is_some_and(Option::is_some)
+    }
+
+    /// The store in `slot`, if there is one and it has this type.
+    pub fn find<S: State>(&self, slot: usize) -> Option<&S> {
+        self.0.get(slot)?.as_deref()?.as_any().downcast_ref()
+    }
+
+    /// The typed store in `slot`.
+    pub fn get<S: State>(&self, slot: usize) -> &S {
+        let state = self.0[slot].as_deref().expect("a task has the stores of its operators");
+        state.as_any().downcast_ref().expect("a store keeps the type it was named with")
+    }
+
+    /// The typed store in `slot`, to be changed.
+    pub fn get_mut<S: State>(&mut self, slot: usize) -> &mut S {
+        let state = self.0[slot].as_deref_mut().expect("a task has its operators' stores");
+        state.as_any_mut().downcast_mut().expect("a store keeps the type it was named with")
+    }
+}

@@ -1,0 +1,447 @@
+//! A task: a sub-topology times a partition, as a pure state machine.
+//!
+//! It takes turns (rule T2): the row with the smallest time among the heads of its inputs goes
+//! next. Turns of one input that follow each other go through the operators as one batch; the
+//! result is that of taking them one at a time (rule D2).
+
+use crate::exchange::Delivery;
+use crate::exchange::Sends;
+use crate::graph::{NodeKind, TaskInfo};
+use crate::input::{Chunk, Input, InputKind, Offsets};
+use crate::operator::{Context, Counters, Emitted, Failure, Gate, Operator};
+use crate::outbox::Outbox;
+use crate::plan::Plan;
+use crate::rows::BoxRows;
+use crate::source::{Decode, Generate};
+use crate::stores::Stores;
+use suiro_core::broker::TaskId;
+use suiro_core::{Error, Offset, Timestamp, TopicPartition};
+
+/// A task and all its state.
+pub struct Task {
+    pub(crate) id: TaskId,
+    pub(crate) plan: Plan,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) stores: Stores,
+    pub(crate) outbox: Outbox,
+    pub(crate) sends: Sends,
+    pub(crate) counters: Counters,
+    /// Rows taken since the start.
+    pub(crate) taken: u64,
+    /// Rows taken from topics since the last commit.
+    pub(crate) read: u64,
+    /// Stores whose changelog is a source topic.
+    pub(crate) unlogged: Vec<usize>,
+    /// Leave rows as they were when user code panics.
+    pub(crate) careful: bool,
+    /// The end of a bounded run was reached and spoken of.
+    pub(crate) ended: bool,
+    operators: Vec<Option<Box<dyn Operator>>>,
+    generators: Vec<Option<Box<dyn Generate>>>,
+    run: u64,
+    spare: Vec<Vec<(usize, BoxRows)>>,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stepped {
+    /// It used up its budget; there may be more.
+    More,
+    /// It waits for this input, whose lag is unknown or above zero (rule T3).
+    Waits(usize),
+    /// All inputs are caught up.
+    CaughtUp,
+    /// The next record of this input cannot be read.
+    Poisoned(usize),
+}
+
+/// A step that failed, and the records that it was at.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) failure: Failure,
+    pub(crate) origin: TopicPartition,
+    /// Offsets from the first to the last record of the run; unknown for rows in memory.
+    pub(crate) offsets: Option<(Offset, Offset)>,
+}
+
+/// A result of running steps.
+pub(crate) type Tried<T> = Result<T, Box<Failed>>;
+
+impl Task {
+    pub(crate) fn new(plan: &Plan, id: TaskId, partitions: &dyn Partitions) -> Self {
+        let sub = &plan.subs[id.subtopology as usize];
+        let mut operators: Vec<Option<Box<dyn Operator>>> = Vec::new();
+        operators.resize_with(plan.graph.nodes.len(), || None);
+        let (mut inputs, mut generators) = (Vec::new(), Vec::new());
+        let info = TaskInfo { partition: id.partition };
+        for node in &sub.nodes {
+            let mut generator = None;
+            let (kind, name, lanes) = match &plan.graph.nodes[*node].kind {
+                NodeKind::Step(make) | NodeKind::Send(_, make) | NodeKind::Sink(_, make) => {
+                    operators[*node] = Some(make(info));
+                    continue;
+                }
+                NodeKind::Source(source) => (InputKind::Topic, source.topic.clone(), 0),
+                NodeKind::Generator(spec) => {
+                    generator = Some((spec.make)(id.partition));
+                    (InputKind::Generator, plan.generator(spec), 0)
+                }
+                NodeKind::Receive(exchange) => {
+                    let lanes = partitions.lanes(*exchange);
+                    (InputKind::Exchange(*exchange), plan.repartition(*exchange), lanes)
+                }
+            };
+            let origin = TopicPartition { topic: name, partition: id.partition };
+            inputs.push(Input::new(*node, kind, origin, lanes as usize));
+            generators.push(generator);
+        }
+        let (mut stores, mut outbox, mut sends) =
+            (Stores::default(), Outbox::default(), Sends::default());
+        for store in &sub.stores {
+            stores.put(*store, (plan.graph.stores[*store].make)());
+        }
+        for topic in &plan.graph.topics {
+            outbox.add_topic(topic, partitions.of_topic(topic));
+        }
+        for (exchange, delay) in &sub.sends {
+            sends.open(*exchange, partitions.of_exchange(*exchange), *delay);
+        }
+        Self {
+            id,
+            plan: plan.clone(),
+            inputs,
+            stores,
+            outbox,
+            sends,
+            counters: Counters::default(),
+            taken: 0,
+            read: 0,
+            unlogged: Vec::new(),
+            careful: false,
+            ended: false,
+            operators,
+            generators,
+            run: 0,
+            spare: Vec::new(),
+        }
+    }
+
+    /// Takes turns until `budget` rows have been taken or there is a reason to wait.
+    pub(crate) fn step(&mut self, budget: usize) -> Tried<Stepped> {
+        self.generate(budget);
+        let mut left = budget;
+        while left > 0 {
+            let (input, count) = match self.choose() {
+                Turn::Take { input, count } => (input, count.min(left)),
+                Turn::Stay(why) => return Ok(why),
+            };
+            left -= count;
+            self.take(input, count)?;
+        }
+        Ok(Stepped::More)
+    }
+
+    fn take(&mut self, index: usize, count: usize) -> Tried<()> {
+        let input = &mut self.inputs[index];
+        let (node, lane, first) = (input.node, input.front_lane(), input.position);
+        let in_memory =
+            matches!(input.chunks.front(), Some(Chunk { offsets: Offsets::Memory, .. }));
+        let rows = input.take(count);
+        let last = input.position - 1;
+        self.run += 1;
+        self.taken += count as u64;
+        if !self.inputs[index].is_exchange() {
+            self.read += count as u64;
+        }
+        let turn = Turning { input: Some((index, lane)) };
+        let mut result = self.dispatch(node, 0, rows, turn);
+        if self.inputs[index].settle() && result.is_ok() {
+            result = self.advance();
+        }
+        result.map_err(|failure| {
+            Box::new(Failed {
+                failure,
+                origin: self.inputs[index].origin.clone(),
+                offsets: (!in_memory).then_some((first, last)),
+            })
+        })
+    }
+
+    /// Which turn is next.
+    fn choose(&mut self) -> Turn {
+        let mut best: Option<(Timestamp, usize)> = None;
+        let mut second: Option<(Timestamp, usize)> = None;
+        let mut waits = None;
+        for (index, input) in self.inputs.iter().enumerate() {
+            if let Some(at) = input.head() {
+                match best {
+                    Some(head) if head <= (at, index) => {
+                        if second.is_none_or(|head| (at, index) < head) {
+                            second = Some((at, index));
+                        }
+                    }
+                    _ => {
+                        second = best;
+                        best = Some((at, index));
+                    }
+                }
+            } else if input.is_poisoned() {
+                return Turn::Stay(Stepped::Poisoned(index));
+            } else if !input.is_caught_up() && waits.is_none() {
+                waits = Some(index);
+            }
+        }
+        if let Some(index) = waits {
+            return Turn::Stay(Stepped::Waits(index));
+        }
+        let Some((_, input)) = best else { return Turn::Stay(Stepped::CaughtUp) };
+        let rows = self.inputs[input].front().expect("an input with a head has rows");
+        let len = rows.len();
+        let count = match second {
+            None => len,
+            Some(limit) => {
+                (1..len).find(|place| (rows.at(*place), input) > limit).unwrap_or(len)
+            }
+        };
+        Turn::Take { input, count }
+    }
+
+    /// Hands the rows of an output to its readers, depth first, in order of declaration.
+    fn dispatch(
+        &mut self,
+        node: usize,
+        output: usize,
+        rows: BoxRows,
+        turn: Turning,
+    ) -> Result<(), Failure> {
+        let links = std::sync::Arc::clone(&self.plan.links);
+        let readers = &links[node].readers[output];
+        let Some((last, others)) = readers.split_last() else { return Ok(()) };
+        if links[node].cut && !others.is_empty() && rows.len() > 1 {
+            let mut queue = rows.into_queue();
+            while !queue.is_empty() {
+                self.dispatch(node, output, queue.take(1), turn)?;
+            }
+            return Ok(());
+        }
+        if !others.is_empty() {
+            let copy = self.plan.graph.nodes[node].outputs[output]
+                .expect("an output with several readers knows how to copy its rows");
+            for (reader, port) in others {
+                self.push(*reader, *port, copy(&*rows), turn)?;
+            }
+        }
+        self.push(last.0, last.1, rows, turn)
+    }
+
+    fn push(
+        &mut self,
+        node: usize,
+        port: usize,
+        rows: BoxRows,
+        turn: Turning,
+    ) -> Result<(), Failure> {
+        let several = self.plan.graph.nodes[node].outputs.len() > 1;
+        if several && self.plan.links[node].cut && rows.len() > 1 {
+            let mut queue = rows.into_queue();
+            while !queue.is_empty() {
+                self.push(node, port, queue.take(1), turn)?;
+            }
+            return Ok(());
+        }
+        self.call(node, turn, |operator, cx| operator.process(port, rows, cx))
+    }
+
+    /// Calls an operator, and hands on what it emits.
+    fn call(
+        &mut self,
+        node: usize,
+        turn: Turning,
+        call: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let gate = self.gate(node, turn);
+        let mut out = Emitted(self.spare.pop().unwrap_or_default());
+        let operator = self.operators[node].as_mut().expect("only operators have inputs");
+        let mut cx = Context {
+            out: &mut out,
+            stores: &mut self.stores,
+            outbox: &mut self.outbox,
+            sends: &mut self.sends,
+            counters: &mut self.counters,
+            gate,
+            careful: self.careful,
+        };
+        let mut result = call(&mut **operator, &mut cx);
+        for (output, rows) in out.0.drain(..) {
+            if result.is_ok() {
+                result = self.dispatch(node, output, rows, turn);
+            }
+        }
+        self.spare.push(out.0);
+        result
+    }
+
+    /// How far the lanes above `node` let its stream time rise in this turn.
+    fn gate(&self, node: usize, turn: Turning) -> Gate {
+        let gates = &self.plan.links[node].gates;
+        if gates.is_empty() {
+            return Gate::OPEN;
+        }
+        let mut gate = Gate { run: self.run, ..Gate::OPEN };
+        for above in gates {
+            let input = &self.inputs[*above];
+            match turn.input {
+                Some((index, Some(lane))) if index == *above => {
+                    gate.others = gate.others.min(input.hold(Some(lane)));
+                    let mark = input.lanes[lane as usize];
+                    gate.own = (!mark.caught_up).then_some(mark.at);
+                }
+                _ => gate.others = gate.others.min(input.hold(None)),
+            }
+        }
+        gate
+    }
+
+    /// Lets operators behind an exchange speak whose gate may have risen.
+    pub(crate) fn advance(&mut self) -> Result<(), Failure> {
+        self.run += 1;
+        self.call_all(
+            |task, node| !task.plan.links[node].gates.is_empty(),
+            |op, cx| op.advance(cx),
+        )
+    }
+
+    /// Lets operators say what they say once per commit.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.call_all(|_, _| true, |operator, cx| operator.flush(cx))
+    }
+
+    /// Lets operators speak of what will not come, at the end of a bounded run.
+    pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        self.ended = true;
+        self.call_all(|_, _| true, |operator, cx| operator.end(cx))
+    }
+
+    fn call_all(
+        &mut self,
+        which: impl Fn(&Self, usize) -> bool,
+        call: impl Fn(&mut dyn Operator, &mut Context<'_>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        for node in 0..self.operators.len() {
+            if self.operators[node].is_some() && which(self, node) {
+                self.call(node, Turning { input: None }, &call)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what a lane delivered.
+    pub(crate) fn deliver(&mut self, delivery: Delivery) -> Result<(), Failure> {
+        let kind = InputKind::Exchange(delivery.exchange);
+        let input = self.inputs.iter_mut().find(|input| input.kind == kind);
+        let input = input.expect("a delivery goes to a task that receives from its exchange");
+        let was = (input.chunks.is_empty(), input.lanes[delivery.lane as usize]);
+        input.push(Chunk {
+            rows: delivery.rows.map(|rows| rows.into_queue()),
+            offsets: Offsets::Memory,
+            taken: 0,
+            lane: Some((delivery.lane, delivery.mark)),
+            poison: None,
+            next: None,
+        });
+        if was.0 && input.chunks.is_empty() && was.1 != input.lanes[delivery.lane as usize] {
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Collects what this task sends, with a mark per lane.
+    pub(crate) fn collect(&mut self, deliver: &mut Vec<Delivery>) {
+        let caught_up = self.inputs.iter().all(Input::is_caught_up);
+        let at = self.inputs.iter().map(Input::time).max().unwrap_or(Timestamp::MIN);
+        self.sends.collect(self.id.partition, at, caught_up, self.ended, deliver);
+    }
+
+    /// Decodes what was fetched.
+    pub(crate) fn absorb(&mut self) -> Result<(), Error> {
+        for input in &mut self.inputs {
+            let node = &self.plan.graph.nodes[input.node].kind;
+            let decode: &dyn Decode = match node {
+                NodeKind::Source(source) => &*source.decode,
+                NodeKind::Receive(exchange) => &*self.plan.graph.exchanges[*exchange].codec,
+                _ => continue,
+            };
+            let of_exchange = matches!(input.kind, InputKind::Exchange(_));
+            input.absorb(decode, of_exchange)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the rows of generators.
+    fn generate(&mut self, budget: usize) {
+        for (input, generator) in self.inputs.iter_mut().zip(&mut self.generators) {
+            let Some(generator) = generator else { continue };
+            if input.waiting > 0 || input.end == Some(input.fetch_from) {
+                continue;
+            }
+            let from = input.fetch_from;
+            match generator.next(from, budget) {
+                None => input.end = Some(from),
+                Some(rows) => {
+                    let next = from + rows.len() as Offset;
+                    input.fetch_from = next;
+                    input.push(Chunk {
+                        rows: Some(rows),
+                        offsets: Offsets::From(from),
+                        taken: 0,
+                        lane: None,
+                        poison: None,
+                        next: Some(next),
+                    });
+                }
+            }
+            input.stop_at = input.end;
+        }
+    }
+
+    /// Whether every input of a bounded run is at its end.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.inputs.iter().all(Input::is_ended)
+    }
+
+    /// Puts everything back to the last commit; inputs start again at `positions`.
+    pub(crate) fn rollback(
+        &mut self,
+        positions: &dyn Fn(&TopicPartition) -> Option<Offset>,
+    ) -> Result<(), Error> {
+        self.stores.iter_mut().for_each(|(_, store)| store.rollback());
+        self.operators.iter_mut().flatten().for_each(|operator| operator.rollback());
+        self.outbox.clear()?;
+        self.sends.clear();
+        for input in &mut self.inputs {
+            input.seek(positions(&input.origin).unwrap_or(0));
+        }
+        self.counters = Counters::default();
+        self.read = 0;
+        Ok(())
+    }
+}
+
+/// The turn that is being taken, if any: the input and the lane.
+#[derive(Clone, Copy)]
+struct Turning {
+    input: Option<(usize, Option<u32>)>,
+}
+
+enum Turn {
+    Take { input: usize, count: usize },
+    Stay(Stepped),
+}
+
+/// How many partitions things have, once a program runs.
+pub(crate) trait Partitions {
+    fn of_topic(&self, topic: &str) -> u32;
+    fn of_exchange(&self, exchange: usize) -> u32;
+    /// How many tasks send on an exchange.
+    fn lanes(&self, exchange: usize) -> u32;
+}

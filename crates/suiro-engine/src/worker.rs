@@ -1,0 +1,211 @@
+//! Threads: one that moves a scope in rounds, and a pool that helps it with the tasks.
+//!
+//! This is the only file of the engine with threads in it.
+
+use crate::crew::{Alone, Crew, Job};
+use crate::metrics::Metrics;
+use crate::plan::Plan;
+use crate::scope::{Round, Scope};
+use crate::settings::Settings;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use suiro_core::broker::{Broker, Wake};
+use suiro_core::{Clock, Error, Result};
+
+/// A job for the thread of the scope, done between two rounds.
+type Errand = Box<dyn FnOnce(&mut Scope) + Send>;
+
+/// Starts programs on threads of their own.
+pub struct Worker;
+
+/// A running program.
+pub struct Running {
+    thread: Option<JoinHandle<Result<()>>>,
+    errands: Sender<Message>,
+    waker: Arc<dyn Wake>,
+    metrics: Arc<Mutex<Metrics>>,
+}
+
+enum Message {
+    Errand(Errand),
+    Stop,
+}
+
+impl Worker {
+    /// Opens `plan` on `broker` and runs it on a thread of its own, with as many helpers as the
+    /// settings say. Returns when the stores are restored. `done` is called at the end.
+    pub fn start(
+        plan: Plan,
+        broker: &dyn Broker,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        done: impl FnOnce() + Send + 'static,
+    ) -> Result<Running> {
+        let threads = settings.threads;
+        let name = plan.name().to_string();
+        let scope = Scope::open(plan, broker, settings, clock)?;
+        let waker = scope.waker();
+        let metrics = Arc::new(Mutex::new(scope.metrics()));
+        let (errands, inbox) = channel();
+        let shown = Arc::clone(&metrics);
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || {
+                let mut crew = Pool::new(threads);
+                let run = AssertUnwindSafe(|| run(scope, &mut crew, &inbox, &shown));
+                let result = catch_unwind(run).unwrap_or_else(|_| {
+                    Err(Error::corrupt("the engine panicked; nothing uncommitted was kept"))
+                });
+                done();
+                result
+            })
+            .map_err(|error| Error::unavailable("cannot start a thread").caused_by(error))?;
+        Ok(Running { thread: Some(thread), errands, waker, metrics })
+    }
+}
+
+fn run(
+    mut scope: Scope,
+    crew: &mut dyn Crew,
+    inbox: &Receiver<Message>,
+    shown: &Mutex<Metrics>,
+) -> Result<()> {
+    let mut commits = u64::MAX;
+    loop {
+        while let Ok(message) = inbox.try_recv() {
+            match message {
+                Message::Errand(errand) => errand(&mut scope),
+                Message::Stop => {
+                    scope.commit(crew)?;
+                    *shown.lock().unwrap_or_else(PoisonError::into_inner) = scope.metrics();
+                    return scope.close(crew);
+                }
+            }
+        }
+        let round = scope.round(crew)?;
+        if scope.totals.commits != commits || round != Round::Busy {
+            commits = scope.totals.commits;
+            *shown.lock().unwrap_or_else(PoisonError::into_inner) = scope.metrics();
+        }
+        match round {
+            Round::Busy => {}
+            Round::Idle => scope.wait(),
+            Round::Ended => return scope.close(crew),
+        }
+    }
+}
+
+impl Running {
+    /// Asks the program to commit and stop. It does not wait.
+    pub fn stop(&self) {
+        // A program that has ended takes no message, and needs none.
+        let _ = self.errands.send(Message::Stop);
+        self.waker.wake();
+    }
+
+    /// Waits for the end.
+    pub fn join(&mut self) -> Result<()> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(Error::corrupt("the engine panicked")))
+    }
+
+    /// Whether the program has ended.
+    pub fn is_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// A snapshot as of the last commit.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has `ask` called between two rounds, where all tasks are at rest.
+    pub fn visit<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Scope) -> T + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = channel();
+        let errand: Errand = Box::new(move |scope| {
+            // Who no longer waits for the answer does not miss it.
+            let _ = answer.send(ask(scope));
+        });
+        let gone = || Error::unavailable("the app has ended");
+        self.errands.send(Message::Errand(errand)).map_err(|_| gone())?;
+        self.waker.wake();
+        answered.recv().map_err(|_| gone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+        if let Err(error) = self.join() {
+            tracing::error!(error = %error.report(), "the app ended with an error");
+        }
+    }
+}
+
+/// Helpers that share the jobs of a round. Small rounds are done by the scope's own thread.
+struct Pool {
+    helpers: Vec<Sender<Job>>,
+    done: Receiver<Job>,
+}
+
+/// Rounds that weigh less are not worth a second thread.
+const SMALL: usize = 64 * 1024;
+
+impl Pool {
+    fn new(threads: usize) -> Self {
+        let (give, done) = channel::<Job>();
+        let mut helpers = Vec::new();
+        for number in 1..threads {
+            let (sender, jobs) = channel::<Job>();
+            let give = give.clone();
+            let helper = std::thread::Builder::new().name(format!("suiro-{number}"));
+            let started = helper.spawn(move || {
+                for mut job in jobs {
+                    job.run();
+                    if give.send(job).is_err() {
+                        return;
+                    }
+                }
+            });
+            // With fewer helpers than asked for the work is still done.
+            if started.is_ok() {
+                helpers.push(sender);
+            }
+        }
+        Self { helpers, done }
+    }
+}
+
+impl Crew for Pool {
+    fn work(&mut self, jobs: Vec<Job>) -> Vec<Job> {
+        let weight: usize = jobs.iter().map(Job::weight).sum();
+        if self.helpers.is_empty() || jobs.len() < 2 || weight < SMALL {
+            return Alone.work(jobs);
+        }
+        let count = jobs.len();
+        let mut sorted = jobs;
+        sorted.sort_by_key(|job| std::cmp::Reverse(job.weight()));
+        let (mut own, mut finished) = (Vec::new(), Vec::with_capacity(count));
+        let hands = self.helpers.len() + 1;
+        for (turn, job) in sorted.into_iter().enumerate() {
+            match self.helpers.get(turn % hands) {
+                Some(helper) => {
+                    if let Err(refused) = helper.send(job) {
+                        own.push(refused.0);
+                    }
+                }
+                None => own.push(job),
+            }
+        }
+        finished.extend(Alone.work(own));
+        while finished.len() < count {
+            finished.push(self.done.recv().expect("a helper gives back every job it took"));
+        }
+        finished
+    }
+}

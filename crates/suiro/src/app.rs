@@ -1,0 +1,158 @@
+//! A plan, a log and settings: a running service.
+
+use crate::{Data, Ended, Key, Query};
+use std::sync::Arc;
+use std::time::Duration;
+use suiro_core::broker::Broker;
+use suiro_core::{Clock, Error, Result, SystemClock};
+use suiro_engine::{ExchangeKind, Metrics, Plan, Settings, Worker};
+
+/// A program that is ready to run on a log.
+///
+/// ```
+/// use suiro::{App, Log, Producer, Reader, Topic, Topology};
+///
+/// const WORDS: Topic<u64, String> = Topic::json("words");
+/// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+///
+/// let topology = Topology::new("loud");
+/// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+///
+/// let log = Log::in_memory();
+/// let mut words = Producer::open(&log, &WORDS)?;
+/// words.create(1)?;
+/// words.send(1, "tea".into(), 0)?;
+/// words.flush()?;
+///
+/// App::new(topology.build()?, log.clone()).run_to_end()?;
+/// let loud = Reader::open(&log, &LOUD)?.read_to_end()?;
+/// assert_eq!(loud[0].value, Some("TEA".to_owned()));
+/// # Ok::<(), suiro::Error>(())
+/// ```
+pub struct App {
+    plan: Plan,
+    broker: Arc<dyn Broker>,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+}
+
+impl App {
+    /// The program `plan` on `broker`, with default settings: one thread, a commit at least
+    /// every 100 ms, exchanges in memory.
+    pub fn new(plan: Plan, broker: impl Broker + 'static) -> Self {
+        let clock = Arc::new(SystemClock::default());
+        Self { plan, broker: Arc::new(broker), settings: Settings::default(), clock }
+    }
+
+    /// How many threads work on tasks. A task runs on one thread at a time, so that more
+    /// threads than partitions do not help.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.settings.threads = threads.max(1);
+        self
+    }
+
+    /// The longest time between two commits under load. When there is nothing more to do, a
+    /// commit comes at once.
+    #[must_use]
+    pub fn commit_interval(mut self, interval: Duration) -> Self {
+        self.settings.commit_interval = interval;
+        self
+    }
+
+    /// How rows cross from one task to another.
+    #[must_use]
+    pub fn exchange(mut self, kind: ExchangeKind) -> Self {
+        self.settings.exchange = kind;
+        self
+    }
+
+    /// Source topics that do not exist are created, with this number of partitions. Without
+    /// it, a missing source is an error.
+    #[must_use]
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.settings.create_sources = Some(partitions);
+        self
+    }
+
+    /// Starts the program on a thread of its own, and returns when its state is restored.
+    pub fn start(self) -> Result<Running> {
+        let Self { plan, broker, settings, clock } = self;
+        let ended = Ended::default();
+        let at_end = ended.clone();
+        let copy = plan.clone();
+        let worker = Worker::start(plan, &*broker, settings, clock, move || at_end.set())?;
+        Ok(Running { worker, plan: copy, ended })
+    }
+
+    /// Runs until the process gets SIGINT or SIGTERM; then commits, leaves its group and
+    /// returns. An error of the program ends it earlier.
+    pub fn run(self) -> Result<()> {
+        use signal_hook::consts::{SIGINT, SIGTERM};
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+            .map_err(|error| Error::unavailable("cannot wait for signals").caused_by(error))?;
+        let stop = signals.handle();
+        let Self { plan, broker, settings, clock } = self;
+        let mut worker = Worker::start(plan, &*broker, settings, clock, move || stop.close())?;
+        // Ends with the first signal, or without one when the program has ended by itself.
+        signals.forever().next();
+        worker.stop();
+        worker.join()
+    }
+
+    /// Runs until the sources are read to where they end now, closes all windows, and returns
+    /// what was counted.
+    ///
+    /// The ends are taken once, at the first start, and kept: after a crash the run goes on to
+    /// the same ends. A further run writes nothing, unless sources have grown; then it goes on
+    /// to their new ends, and windows that are closed stay closed.
+    pub fn run_to_end(mut self) -> Result<Metrics> {
+        self.settings.bounded = true;
+        let mut running = self.start()?;
+        running.worker.join()?;
+        Ok(running.metrics())
+    }
+}
+
+/// A running program. Dropping it commits and stops it.
+pub struct Running {
+    worker: suiro_engine::Running,
+    plan: Plan,
+    ended: Ended,
+}
+
+impl Running {
+    /// Commits, leaves the group and waits for the end. The error is that of the program, if
+    /// it had ended with one.
+    pub fn shutdown(mut self) -> Result<()> {
+        self.worker.stop();
+        self.worker.join()
+    }
+
+    /// Waits for the end of the program. It ends by itself only with an error.
+    pub fn wait(mut self) -> Result<()> {
+        self.worker.join()
+    }
+
+    /// A future that becomes ready when the program has ended; then ask
+    /// [`wait`](Running::wait) why.
+    pub fn ended(&self) -> Ended {
+        self.ended.clone()
+    }
+
+    /// Whether the program has ended.
+    pub fn is_ended(&self) -> bool {
+        self.worker.is_ended()
+    }
+
+    /// What the program has counted, as of its last commit.
+    pub fn metrics(&self) -> Metrics {
+        self.worker.metrics()
+    }
+
+    /// Looks into the store called `name`, whose keys are `K` and rows are `A`. What is seen is
+    /// committed.
+    pub fn query<K: Key, A: Data>(&self, name: &str) -> Result<Query<'_, K, A>> {
+        Query::new(&self.worker, &self.plan, name)
+    }
+}

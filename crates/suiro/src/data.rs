@@ -1,0 +1,68 @@
+//! What may be a value, and what may be a key.
+
+use serde::{Serialize, de::DeserializeOwned};
+use std::hash::Hash;
+
+/// A value that can leave memory: into a topic, a store or a repartition.
+///
+/// It is implemented for every type that derives `Clone`, `Serialize` and `Deserialize`. Values
+/// that only pass between stateless steps need not be `Data`.
+///
+/// ```
+/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
+/// struct View {
+///     ad: u64,
+/// }
+///
+/// fn keep<T: suiro::Data>(_: T) {}
+/// keep(View { ad: 7 });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept or sent by a topology",
+    label = "this type must be `Data`",
+    note = "add `#[derive(Clone, serde::Serialize, serde::Deserialize)]` to `{Self}`"
+)]
+pub trait Data: Serialize + DeserializeOwned + Clone + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Clone + Send + 'static> Data for T {}
+
+/// A value that can place a record: [`Data`] with equality and a hash.
+///
+/// ```
+/// #[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+/// struct UserId(u64);
+///
+/// fn place<K: suiro::Key>(_: K) {}
+/// place(UserId(7));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key",
+    label = "this type must be `Key`",
+    note = "add `#[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]` \
+            to it; a stream without keys gets them from `key_by`"
+)]
+pub trait Key: Data + Eq + Hash {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Data + Eq + Hash> Key for T {}
+
+/// Proof that both sides of a join are keyed by the same type.
+///
+/// It says no more than `J == K`, but it says it after the types of both sides are known, so
+/// that a wrong key is reported as a wrong key.
+#[diagnostic::on_unimplemented(
+    message = "cannot join records keyed by `{K}` with records keyed by `{Self}`",
+    label = "this side is keyed by `{Self}`",
+    note = "give both sides one key with `key_by` first"
+)]
+pub trait SameKey<K> {}
+
+impl<K> SameKey<K> for K {}
+
+/// The key of a record in a topic without keys.
+///
+/// It is no [`Key`]: a stream of such records has no stateful steps until `key_by` gives it
+/// keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoKey;

@@ -1,0 +1,34 @@
+//! Integers of fixed width.
+
+use super::{Encoded, Format};
+use suiro_core::{Error, Result};
+
+/// Integers of fixed width, big end first, as Kafka's own serializers write them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Integer;
+
+macro_rules! integers {
+    ($($type:ty),*) => {
+        $(impl Format<$type> for Integer {
+            fn name(&self) -> &'static str {
+                "integer"
+            }
+
+            fn encode(&self, value: &$type, out: &mut Vec<u8>) -> Result<Encoded> {
+                out.extend_from_slice(&value.to_be_bytes());
+                Ok(Encoded::Bytes)
+            }
+
+            fn decode(&self, bytes: &[u8]) -> Result<$type> {
+                let array = bytes.try_into().map_err(|_| {
+                    Error::invalid("integer has another width")
+                        .with("bytes", bytes.len())
+                        .with("expected", size_of::<$type>())
+                })?;
+                Ok(<$type>::from_be_bytes(array))
+            }
+        })*
+    };
+}
+
+integers!(i16, i32, i64, u16, u32, u64);

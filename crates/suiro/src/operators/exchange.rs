@@ -1,0 +1,136 @@
+//! Moves rows to the partition that owns their key.
+
+use crate::format::{Format, read_state, write_state};
+use crate::row::{Batch, boxed, queued, typed, typed_mut, waiting};
+use crate::topology::maker;
+use crate::{Data, Key, Record, Stream};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use suiro_core::batch::{BatchWriter, Records};
+use suiro_core::partition::partition_of;
+use suiro_core::{Offset, Result, Timestamp, TopicPartition};
+use suiro_engine::{
+    BoxRows, Context, Decode, Decoded, Edge, ExchangeCodec, ExchangeSpec, Failure, Node,
+    NodeKind, Operator, RowQueue,
+};
+
+/// Moves the rows of `stream`, if they are not where their keys belong.
+pub(crate) fn settle<K: Key, V: Data>(stream: Stream<K, V>, name: &str) -> Stream<K, V> {
+    if stream.moved { add(stream, name) } else { stream }
+}
+
+pub(crate) fn add<K: Key, V: Data>(stream: Stream<K, V>, name: &str) -> Stream<K, V> {
+    let keys = stream.keys;
+    let codec = Arc::new(Codec::<K, V> { keys, values: PhantomData });
+    let mut sketch = stream.draft.sketch();
+    let exchange = sketch.graph.exchanges.len();
+    sketch.graph.exchanges.push(ExchangeSpec { name: name.into(), codec });
+    let make =
+        maker(move |_| Send::<K, V> { exchange, keys, values: PhantomData, key: Vec::new() });
+    let sender = sketch.graph.add(Node {
+        label: format!("send {name}"),
+        kind: NodeKind::Send(exchange, make),
+        inputs: vec![stream.from],
+        outputs: vec![None],
+        stores: Vec::new(),
+        delay: 0,
+    });
+    let node = sketch.graph.add(Node {
+        label: format!("receive {name}"),
+        kind: NodeKind::Receive(exchange),
+        inputs: vec![Edge { node: sender, output: 0 }],
+        outputs: vec![Some(crate::row::copy::<K, V>)],
+        stores: Vec::new(),
+        delay: 0,
+    });
+    drop(sketch);
+    Stream::new(&stream.draft, Edge { node, output: 0 }, keys)
+}
+
+struct Send<K: 'static, V> {
+    exchange: usize,
+    keys: &'static dyn Format<K>,
+    values: PhantomData<fn() -> V>,
+    key: Vec<u8>,
+}
+
+impl<K: Key, V: Data> Operator for Send<K, V> {
+    fn process(
+        &mut self,
+        _port: usize,
+        rows: BoxRows,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let rows = typed::<K, V>(rows);
+        let at = rows.iter().map(|row| row.at).max().unwrap_or(Timestamp::MIN);
+        let partitions = cx.sends.partitions(self.exchange, at);
+        if let [only] = partitions {
+            match only {
+                None => *only = Some(boxed(rows)),
+                Some(waiting) => typed_mut::<K, V>(&mut **waiting).extend(rows),
+            }
+            return Ok(());
+        }
+        let count = partitions.len() as u32;
+        let mut parted: Vec<Batch<K, V>> = (0..count).map(|_| Vec::new()).collect();
+        for row in rows {
+            self.key.clear();
+            self.keys
+                .encode(&row.key, &mut self.key)
+                .map_err(|cause| Failure::stop("repartition", cause))?;
+            parted[partition_of(&self.key, count) as usize].push(row);
+        }
+        for (partition, rows) in partitions.iter_mut().zip(parted) {
+            match partition {
+                _ if rows.is_empty() => {}
+                None => *partition = Some(boxed(rows)),
+                Some(waiting) => typed_mut::<K, V>(&mut **waiting).extend(rows),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Codec<K: 'static, V> {
+    keys: &'static dyn Format<K>,
+    values: PhantomData<fn() -> V>,
+}
+
+impl<K: Key, V: Data> ExchangeCodec for Codec<K, V> {
+    fn encode(&self, rows: &dyn RowQueue, writer: &mut BatchWriter) -> Result<()> {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for row in waiting::<K, V>(rows) {
+            key.clear();
+            value.clear();
+            self.keys.encode(&row.key, &mut key)?;
+            write_state(&row.value, &mut value)?;
+            writer.push(row.at, Some(&key), Some(&value), &row.headers);
+        }
+        Ok(())
+    }
+}
+
+impl<K: Key, V: Data> Decode for Codec<K, V> {
+    fn decode(
+        &self,
+        records: &Records,
+        from: Offset,
+        _origin: &TopicPartition,
+    ) -> Result<Decoded> {
+        let (mut rows, mut offsets) = (Vec::new(), Vec::new());
+        for record in records.iter() {
+            let record = record?;
+            if record.offset < from {
+                continue;
+            }
+            rows.push(Record {
+                key: self.keys.decode(record.key.unwrap_or_default())?,
+                value: read_state::<V>(record.value.unwrap_or_default())?,
+                at: record.at,
+                headers: record.headers.to_headers()?,
+            });
+            offsets.push(record.offset);
+        }
+        Ok(Decoded { rows: queued(rows), offsets, skipped: 0, poison: None })
+    }
+}

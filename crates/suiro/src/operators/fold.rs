@@ -1,0 +1,126 @@
+//! Folds the values of each key into a table, by arrival.
+
+use super::exchange::settle;
+use crate::row::{Batch, boxed, copy, typed};
+use crate::state::{Cells, TableStore};
+use crate::step::Step;
+use crate::table::{Change, Demand, view_of_store};
+use crate::topology::{maker, step_node};
+use crate::{Data, Key, Record, Stream, Table};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use suiro_core::Result;
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, StoreSpec};
+
+pub(crate) type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
+pub(crate) type Add<A, V> = Arc<dyn Fn(&mut A, V) + Send + Sync>;
+
+pub(crate) fn add<K: Key, V: Data, A: Data>(
+    stream: Stream<K, V>,
+    name: &str,
+    init: Init<A>,
+    add: Add<A, V>,
+) -> Table<K, A> {
+    let stream = settle(stream, name);
+    let label = format!("fold {name}");
+    let (keys, draft) = (stream.keys, stream.draft.clone());
+    let step = draft.step(&label);
+    let demand = Demand::default();
+    let store = {
+        let make = Arc::new(move || -> Box<dyn suiro_engine::State> {
+            Box::new(TableStore::<K, A>::new(keys, None))
+        });
+        let mut sketch = draft.sketch();
+        sketch.graph.stores.push(StoreSpec { name: name.into(), make, topic: None });
+        sketch.graph.stores.len() - 1
+    };
+    let make = {
+        let (step, demand) = (step.clone(), demand.clone());
+        maker(move |_| Fold::<K, V, A> {
+            store,
+            init: Arc::clone(&init),
+            add: Arc::clone(&add),
+            step: step.clone(),
+            demand: demand.clone(),
+            keys: PhantomData,
+        })
+    };
+    let mut node = step_node(&label, vec![stream.from], make);
+    node.outputs = vec![Some(copy::<K, Change<A>>)];
+    node.stores.push(store);
+    let node = draft.add(node);
+    let from = Edge { node, output: 0 };
+    Table::new(
+        &draft,
+        from,
+        keys,
+        view_of_store::<K, A>(store),
+        vec![store],
+        demand,
+        Some(store),
+    )
+}
+
+struct Fold<K, V, A> {
+    store: usize,
+    init: Init<A>,
+    add: Add<A, V>,
+    step: Step,
+    demand: Demand,
+    keys: PhantomData<fn() -> K>,
+}
+
+impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
+    fn process(
+        &mut self,
+        _port: usize,
+        rows: BoxRows,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let mut rows = typed::<K, V>(rows).into_iter();
+        let cells = &mut cx.stores.get_mut::<TableStore<K, A>>(self.store).cells;
+        let (speaks, wants_old) = (self.demand.changes(), self.demand.old());
+        let mut out: Batch<K, Change<A>> = Vec::new();
+        if speaks {
+            out.reserve(rows.len());
+        }
+        let careful = cx.careful;
+        // In careful mode: the key at hand, and its row before the record.
+        let mut undo: Option<(K, Option<A>)> = None;
+        let work = |cells: &mut Cells<K, A>, undo: &mut Option<(K, Option<A>)>| {
+            for Record { key, value, at, headers } in &mut rows {
+                if careful {
+                    let row = cells.get(&key).and_then(|slot| slot.value.clone());
+                    *undo = Some((key.clone(), row));
+                }
+                let kept = speaks.then(|| key.clone());
+                let slot = cells.edit(key);
+                let old = if wants_old { slot.value.clone() } else { None };
+                let had = slot.value.is_some();
+                let row = slot.value.get_or_insert_with(|| (self.init)());
+                (self.add)(row, value);
+                slot.at = if had { slot.at.max(at) } else { at };
+                if let Some(key) = kept {
+                    let change = Change { old, new: slot.value.clone() };
+                    out.push(Record { key, value: change, at: slot.at, headers });
+                }
+            }
+            Ok(())
+        };
+        let mut state = (cells, &mut undo);
+        let mut work = work;
+        self.step.stateful(
+            &mut state,
+            cx.counters,
+            careful,
+            |(cells, undo)| work(cells, undo),
+            |(cells, undo)| {
+                if let Some((key, row)) = undo.take() {
+                    cells.edit(key).value = row;
+                }
+            },
+        )?;
+        cx.out.emit(0, boxed(out));
+        Ok(())
+    }
+}

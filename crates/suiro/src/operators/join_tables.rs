@@ -1,0 +1,126 @@
+//! Two tables with the same key: an update on either side changes the joined row (Q1 to Q3).
+
+use super::lookup::{check, same_key};
+use crate::row::{boxed, typed};
+use crate::step::Step;
+use crate::table::{Change, Demand, View, copy_changes};
+use crate::topology::{maker, step_node};
+use crate::{Data, Key, Record, SameKey, Table};
+use std::sync::Arc;
+use suiro_core::Timestamp;
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, Stores};
+
+pub(crate) type Combine<V, T, W> = Arc<dyn Fn(&V, &T) -> W + Send + Sync>;
+
+pub(crate) fn add<K, V, J, T, W>(
+    left: Table<K, V>,
+    right: &Table<J, T>,
+    combine: Combine<V, T, W>,
+) -> Table<K, W>
+where
+    K: Key,
+    V: Data,
+    J: Key + SameKey<K>,
+    T: Data,
+    W: Data,
+{
+    let draft = left.draft.clone();
+    check(&draft, (left.keys.name(), false), &right.draft, right.keys.name());
+    left.demand.want_old();
+    right.demand.want_old();
+    let step = draft.step("table join");
+    let demand = Demand::default();
+    let views = (Arc::clone(&left.view), same_key::<K, J, T>(&right.view));
+    let make = {
+        let (demand, views, combine) = (demand.clone(), views.clone(), Arc::clone(&combine));
+        maker(move |_| JoinTables {
+            views: views.clone(),
+            combine: Arc::clone(&combine),
+            step: step.clone(),
+            demand: demand.clone(),
+        })
+    };
+    let mut reads = left.reads.clone();
+    reads.extend(&right.reads);
+    let mut node = step_node("table join", vec![left.from, right.from], make);
+    node.outputs = vec![Some(copy_changes::<K, W>())];
+    node.stores.clone_from(&reads);
+    let from = Edge { node: draft.add(node), output: 0 };
+    let view: View<K, W> = Arc::new(move |stores, key, show| {
+        let (left, right) = &views;
+        left(stores, key, &mut |row, at| {
+            right(stores, key, &mut |other, other_at| {
+                show(&combine(row, other), at.max(other_at));
+            });
+        });
+    });
+    Table::new(&draft, from, left.keys, view, reads, demand, None)
+}
+
+struct JoinTables<K, V, T, W> {
+    views: (View<K, V>, View<K, T>),
+    combine: Combine<V, T, W>,
+    step: Step,
+    demand: Demand,
+}
+
+impl<K: Key, V: Data, T: Data, W: Data> JoinTables<K, V, T, W> {
+    /// The change of the joined row that a change on one side makes, seen with the row of the
+    /// other side; none if there is no such row (rule Q2).
+    fn join<S: Data, O: Data>(
+        &self,
+        stores: &Stores,
+        view: &View<K, O>,
+        (key, change, at): (&K, &Change<S>, Timestamp),
+        pair: impl Fn(&S, &O) -> W,
+    ) -> Option<(Change<W>, Timestamp)> {
+        let mut joined = None;
+        view(stores, key, &mut |other, other_at| {
+            let old = change.old.as_ref().map(|row| pair(row, other));
+            let new = change.new.as_ref().map(|row| pair(row, other));
+            if old.is_some() || new.is_some() {
+                joined = Some((Change { old, new }, at.max(other_at)));
+            }
+        });
+        joined
+    }
+}
+
+impl<K: Key, V: Data, T: Data, W: Data> Operator for JoinTables<K, V, T, W> {
+    fn process(
+        &mut self,
+        port: usize,
+        rows: BoxRows,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        if !self.demand.changes() {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        let stores = &*cx.stores;
+        let combine = &self.combine;
+        if port == 0 {
+            let mut rows = typed::<K, Change<V>>(rows).into_iter();
+            self.step.stateless(cx.counters, || {
+                for Record { key, value, at, headers } in &mut rows {
+                    let change = (&key, &value, at);
+                    let joined = self.join(stores, &self.views.1, change, |l, r| combine(l, r));
+                    out.extend(joined.map(|(value, at)| Record { key, value, at, headers }));
+                }
+                Ok(())
+            })?;
+        } else {
+            let mut rows = typed::<K, Change<T>>(rows).into_iter();
+            self.step.stateless(cx.counters, || {
+                for Record { key, value, at, headers } in &mut rows {
+                    let change = (&key, &value, at);
+                    let joined = self.join(stores, &self.views.0, change, |r, l| combine(l, r));
+                    out.extend(joined.map(|(value, at)| Record { key, value, at, headers }));
+                }
+                Ok(())
+            })?;
+        }
+        cx.out.emit(0, boxed(out));
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! A stream looks up a table's row of the same key, as of its own turn (rules K1 and K3).
+
+use crate::row::{boxed, typed};
+use crate::step::Step;
+use crate::table::View;
+use crate::topology::{Draft, maker, step_node};
+use crate::{Data, Key, Record, SameKey, Stream, Table};
+use std::any::Any;
+use std::sync::Arc;
+use suiro_core::Error;
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
+
+/// Joins a value with the row that was found; `None` drops the record.
+type Combine<V, T, W> = Arc<dyn Fn(V, Option<&T>) -> Option<W> + Send + Sync>;
+
+pub(crate) fn add<K, V, J, T, W>(
+    stream: Stream<K, V>,
+    table: &Table<J, T>,
+    label: &str,
+    combine: Combine<V, T, W>,
+) -> Stream<K, W>
+where
+    K: Key,
+    V: Data,
+    J: Key + SameKey<K>,
+    T: Data,
+    W: Send + 'static,
+{
+    let draft = &stream.draft;
+    check(draft, (stream.keys.name(), stream.moved), &table.draft, table.keys.name());
+    let view = same_key::<K, J, T>(&table.view);
+    let step = draft.step(label);
+    let make = {
+        let step = step.clone();
+        maker(move |_| Lookup {
+            view: Arc::clone(&view),
+            combine: Arc::clone(&combine),
+            step: step.clone(),
+        })
+    };
+    let mut node = step_node(label, vec![stream.from], make);
+    node.stores.clone_from(&table.reads);
+    let from = Edge { node: draft.add(node), output: 0 };
+    Stream::new(draft, from, stream.keys).with_step(step)
+}
+
+/// Refuses joins whose sides would not meet.
+pub(crate) fn check(draft: &Draft, left: (&str, bool), other: &Draft, right: &str) {
+    if !draft.is_same(other) {
+        return;
+    }
+    let (left, moved) = left;
+    if moved {
+        draft.refuse(Error::invalid(
+            "a join comes after `key_by`, and the records are not yet where their keys belong; \
+             add `.repartition(\"name\")` between them",
+        ));
+    }
+    if left != right {
+        let text = "the keys of the two sides of a join have different formats, so that equal \
+                    keys may be in different partitions; give both topics one key format";
+        draft.refuse(Error::invalid(text).with("left", left).with("right", right));
+    }
+}
+
+/// The view with the key's type as the left side knows it; `SameKey` says that it is the same.
+pub(crate) fn same_key<K: Key, J: Key + SameKey<K>, T: Data>(view: &View<J, T>) -> View<K, T> {
+    let view: Box<dyn Any> = Box::new(Arc::clone(view));
+    *view.downcast::<View<K, T>>().expect("`SameKey` holds for equal types only")
+}
+
+struct Lookup<K, V, T, W> {
+    view: View<K, T>,
+    combine: Combine<V, T, W>,
+    step: Step,
+}
+
+impl<K: Key, V: Data, T: Data, W: Send + 'static> Operator for Lookup<K, V, T, W> {
+    fn process(
+        &mut self,
+        _port: usize,
+        rows: BoxRows,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let rows = typed::<K, V>(rows);
+        let mut out = Vec::with_capacity(rows.len());
+        let mut rows = rows.into_iter();
+        let stores = &*cx.stores;
+        self.step.stateless(cx.counters, || {
+            for Record { key, value, at, headers } in &mut rows {
+                let (mut value, mut joined) = (Some(value), None);
+                (self.view)(stores, &key, &mut |row, _| {
+                    if let Some(value) = value.take() {
+                        joined = (self.combine)(value, Some(row));
+                    }
+                });
+                if let Some(value) = value {
+                    joined = (self.combine)(value, None);
+                }
+                out.extend(joined.map(|value| Record { key, value, at, headers }));
+            }
+            Ok(())
+        })?;
+        cx.out.emit(0, boxed(out));
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! Operators, one per file, all of one shape: `add` draws the node and gives the handle, a
+//! struct holds what the operator needs, and `impl Operator` says what it does with rows.
+
+pub(crate) mod each;
+pub(crate) mod exchange;
+pub(crate) mod fold;
+pub(crate) mod generate;
+pub(crate) mod join_tables;
+pub(crate) mod lookup;
+pub(crate) mod merge;
+pub(crate) mod session_fold;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod split;
+pub(crate) mod table_changes;
+pub(crate) mod table_sink;
+pub(crate) mod table_source;
+pub(crate) mod table_step;
+pub(crate) mod window_fold;

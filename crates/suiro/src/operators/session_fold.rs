@@ -1,0 +1,303 @@
+//! Folds the values of each key in sessions (rules W3, W4, W5 and W6).
+
+use super::exchange::settle;
+use super::fold::{Add, Init};
+use super::window_fold::Emit;
+use crate::row::{Batch, boxed, copy, typed};
+use crate::state::{Session, SessionStore, encode_key};
+use crate::step::Step;
+use crate::topology::{maker, step_node};
+use crate::window::{InWindow, SessionTable};
+use crate::{Data, Key, Record, Stream};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use suiro_core::{Headers, Result, Timestamp};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, State, StoreSpec};
+
+pub(crate) type Merge<A> = Arc<dyn Fn(&mut A, A) + Send + Sync>;
+
+/// Gap and grace in milliseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Spec {
+    pub(crate) gap: i64,
+    pub(crate) grace: i64,
+}
+
+impl Spec {
+    /// How long after its end a session closes.
+    fn linger(self) -> i64 {
+        self.gap.saturating_add(self.grace).saturating_add(1)
+    }
+}
+
+pub(crate) fn add<K: Key, V: Data, A: Data>(
+    stream: Stream<K, V>,
+    name: &str,
+    spec: Spec,
+    init: Init<A>,
+    add: Add<A, V>,
+    merge: Merge<A>,
+) -> SessionTable<K, V, A> {
+    let stream = settle(stream, name);
+    let label = format!("session fold {name}");
+    let (keys, draft) = (stream.keys, stream.draft.clone());
+    let step = draft.step(&label);
+    let store = {
+        let make = Arc::new(move || -> Box<dyn State> {
+            Box::new(SessionStore::<K, A>::new(keys, spec.linger()))
+        });
+        let mut sketch = draft.sketch();
+        sketch.graph.stores.push(StoreSpec { name: name.into(), make, topic: None });
+        sketch.graph.stores.len() - 1
+    };
+    let emit = Emit::new(&draft, spec.linger());
+    let make = {
+        let (step, emit) = (step.clone(), emit.clone());
+        maker(move |_| SessionFold::<K, V, A> {
+            store,
+            spec,
+            init: Arc::clone(&init),
+            add: Arc::clone(&add),
+            merge: Arc::clone(&merge),
+            step: step.clone(),
+            closes: emit.closes(),
+            wants_late: emit.late(),
+            types: PhantomData,
+        })
+    };
+    let mut node = step_node(&label, vec![stream.from], make);
+    node.outputs = vec![Some(copy::<K, InWindow<Option<A>>>), Some(copy::<K, V>)];
+    node.stores.push(store);
+    let node = draft.add(node);
+    let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step);
+    let late = Stream::new(&draft, Edge { node, output: 1 }, keys);
+    SessionTable { results, late, emit }
+}
+
+struct SessionFold<K, V, A> {
+    store: usize,
+    spec: Spec,
+    init: Init<A>,
+    add: Add<A, V>,
+    merge: Merge<A>,
+    step: Step,
+    closes: bool,
+    wants_late: bool,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+/// What a batch has come to so far. It outlives a panic of user code.
+struct Progress<'a, K: 'static, V, A: 'static> {
+    store: &'a mut SessionStore<K, A>,
+    results: Batch<K, InWindow<Option<A>>>,
+    late: Batch<K, V>,
+    late_count: u64,
+    /// In careful mode: the key at hand, its sessions before the record, and the results.
+    undo: Option<(K, Option<Vec<Session<A>>>, usize)>,
+}
+
+impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
+    fn take(
+        &self,
+        row: Record<K, V>,
+        now: Timestamp,
+        careful: bool,
+        to: &mut Progress<'_, K, V, A>,
+    ) {
+        let (at, gap, linger) = (row.at, self.spec.gap, self.spec.linger());
+        let known = to.store.cells.get(&row.key).and_then(|slot| slot.value.as_deref());
+        let known = known.unwrap_or(&[]);
+        // Sessions of a key are in order and further apart than the gap, so those that the
+        // record joins are neighbours: those from `first` to `last`.
+        let joins = |session: &Session<A>| {
+            session.end.plus_millis(gap) >= at
+                && at.plus_millis(gap) >= session.start
+                && session.end.plus_millis(linger) > now
+        };
+        let first = known.iter().position(joins);
+        let count =
+            first.map_or(0, |first| known[first..].iter().take_while(|s| joins(s)).count());
+        let end = match first {
+            Some(first) => known[first + count - 1].end.max(at),
+            None => at,
+        };
+        if end.plus_millis(linger) <= now {
+            to.late_count += 1;
+            if self.wants_late {
+                to.late.push(row);
+            }
+            return;
+        }
+        if careful {
+            let sessions = to.store.cells.get(&row.key).and_then(|slot| slot.value.clone());
+            to.undo = Some((row.key.clone(), sessions, to.results.len()));
+        }
+        let Record { key, value, headers, .. } = row;
+        if first.is_none() {
+            to.store.remember(key.clone(), at);
+        }
+        let kept = (!self.closes).then(|| key.clone());
+        let slot = to.store.cells.edit(key);
+        let sessions = slot.value.get_or_insert_with(Vec::new);
+        let place = match first {
+            Some(first) => {
+                self.join(sessions, (first, count), at, &kept, &headers, &mut to.results);
+                first
+            }
+            None => {
+                let place = sessions.partition_point(|session| session.start < at);
+                let value = (self.init)();
+                let headers = Headers::NONE;
+                sessions.insert(place, Session { start: at, end: at, value, headers });
+                place
+            }
+        };
+        let session = &mut sessions[place];
+        (self.add)(&mut session.value, value);
+        slot.at = session.end;
+        match kept {
+            None => session.headers = headers,
+            Some(key) => {
+                let Session { start, end, value, .. } = session;
+                let value = InWindow { start: *start, end: *end, value: Some(value.clone()) };
+                to.results.push(Record { key, value, at: *end, headers });
+            }
+        }
+    }
+
+    /// Merges `count` sessions from `first` on with each other and with a record at `at`, in
+    /// order of time. Those whose bounds change are said to be gone first (rule W6).
+    fn join(
+        &self,
+        sessions: &mut Vec<Session<A>>,
+        (first, count): (usize, usize),
+        at: Timestamp,
+        speaks_of: &Option<K>,
+        headers: &Headers,
+        results: &mut Batch<K, InWindow<Option<A>>>,
+    ) {
+        let start = sessions[first].start.min(at);
+        let end = sessions[first + count - 1].end.max(at);
+        if let Some(key) = speaks_of {
+            for session in &sessions[first..first + count] {
+                if (session.start, session.end) != (start, end) {
+                    results.push(Record {
+                        key: key.clone(),
+                        value: InWindow { start: session.start, end: session.end, value: None },
+                        at: session.end,
+                        headers: headers.clone(),
+                    });
+                }
+            }
+        }
+        let later: Vec<_> = sessions.drain(first + 1..first + count).collect();
+        let session = &mut sessions[first];
+        for later in later {
+            (self.merge)(&mut session.value, later.value);
+        }
+        (session.start, session.end) = (start, end);
+    }
+
+    /// Sends closed sessions in order of end, start and key bytes (rule W5).
+    fn send(
+        &self,
+        closed: &mut Vec<(K, Session<A>)>,
+        to: &mut Progress<'_, K, V, A>,
+    ) -> Result<()> {
+        if !self.closes || closed.is_empty() {
+            closed.clear();
+            return Ok(());
+        }
+        let mut order = Vec::with_capacity(closed.len());
+        for (key, session) in closed.drain(..) {
+            let mut bytes = Vec::new();
+            encode_key(to.store.keys, &key, &mut bytes)?;
+            order.push(((session.end, session.start, bytes), key, session));
+        }
+        order.sort_by(|left, right| left.0.cmp(&right.0));
+        for (_, key, Session { start, end, value, headers }) in order {
+            let value = InWindow { start, end, value: Some(value) };
+            to.results.push(Record { key, value, at: end, headers });
+        }
+        Ok(())
+    }
+
+    fn progress<'a>(&self, cx: &'a mut Context<'_>) -> Progress<'a, K, V, A> {
+        Progress {
+            store: cx.stores.get_mut(self.store),
+            results: Vec::new(),
+            late: Vec::new(),
+            late_count: 0,
+            undo: None,
+        }
+    }
+}
+
+impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
+    fn process(
+        &mut self,
+        _port: usize,
+        rows: BoxRows,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let mut rows = typed::<K, V>(rows).into_iter();
+        let (gate, careful) = (cx.gate, cx.careful);
+        let mut counters = *cx.counters;
+        let mut to = self.progress(cx);
+        let mut closed = Vec::new();
+        let result = self.step.stateful(
+            &mut to,
+            &mut counters,
+            careful,
+            |to| {
+                for row in &mut rows {
+                    let now = to.store.time.observe(row.at, &gate);
+                    self.take(row, now, careful, to);
+                    to.store.close(now, &mut closed);
+                    self.send(&mut closed, to)?;
+                }
+                Ok(())
+            },
+            |to| {
+                if let Some((key, sessions, results)) = to.undo.take() {
+                    to.store.cells.edit(key).value = sessions;
+                    to.results.truncate(results);
+                }
+            },
+        );
+        let Progress { results, late, late_count, .. } = to;
+        *cx.counters = counters;
+        cx.counters.late += late_count;
+        result?;
+        cx.out.emit(1, boxed(late));
+        cx.out.emit(0, boxed(results));
+        Ok(())
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let gate = cx.gate;
+        let mut to = self.progress(cx);
+        let now = to.store.time.settle(&gate);
+        let mut closed = Vec::new();
+        to.store.close(now, &mut closed);
+        let sent = self.send(&mut closed, &mut to);
+        let results = to.results;
+        sent.map_err(|cause| Failure::stop(&self.step.label, cause))?;
+        cx.out.emit(0, boxed(results));
+        Ok(())
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if !self.closes {
+            return Ok(());
+        }
+        let mut to = self.progress(cx);
+        let mut closed = Vec::new();
+        to.store.close_all(&mut closed);
+        let sent = self.send(&mut closed, &mut to);
+        let results = to.results;
+        sent.map_err(|cause| Failure::stop(&self.step.label, cause))?;
+        cx.out.emit(0, boxed(results));
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! Sources: records become rows, and what is no valid input meets the policy.
+
+use crate::format::Format;
+use crate::policy::Policy;
+use crate::row::queued;
+use crate::step::Step;
+use crate::{Record, Topic};
+use suiro_core::batch::{RecordView, Records};
+use suiro_core::{Error, Offset, Result, TopicPartition};
+use suiro_engine::{Decode, Decoded};
+
+/// Decodes the records of a topic into rows with keys `K` and values `W`.
+pub(crate) struct Decoder<K: 'static, W: 'static> {
+    keys: &'static dyn Format<K>,
+    value: ReadValue<W>,
+    step: Step,
+}
+
+type ReadValue<W> = Box<dyn Fn(Option<&[u8]>) -> Result<Option<W>> + Send + Sync>;
+
+impl<K: 'static, V: 'static> Decoder<K, V> {
+    /// A null value is no event, unless the type has one (rule N1).
+    pub(crate) fn of_stream(topic: &Topic<K, V>, step: Step) -> Self {
+        let values = topic.values;
+        let value = move |bytes: Option<&[u8]>| match bytes {
+            Some(bytes) => values.decode(bytes).map(Some),
+            None => Ok(values.decode_null()),
+        };
+        Self { keys: topic.keys, value: Box::new(value), step }
+    }
+}
+
+impl<K: 'static, V: 'static> Decoder<K, Option<V>> {
+    /// A null value removes a row (rule A1).
+    pub(crate) fn of_table(topic: &Topic<K, V>, step: Step) -> Self {
+        let values = topic.values;
+        let value = move |bytes: Option<&[u8]>| match bytes {
+            Some(bytes) => values.decode(bytes).map(|value| Some(Some(value))),
+            None => Ok(Some(None)),
+        };
+        Self { keys: topic.keys, value: Box::new(value), step }
+    }
+}
+
+/// What is wrong with a record.
+struct Refused {
+    cause: Error,
+    /// What happens if no policy was set.
+    default: Policy,
+}
+
+impl<K: Send + 'static, W: Send + 'static> Decoder<K, W> {
+    fn row(&self, record: &RecordView<'_>) -> Result<Record<K, W>, Refused> {
+        let skip = |text: &str| Refused { cause: Error::invalid(text), default: Policy::Skip };
+        let stop = |cause| Refused { cause, default: Policy::Stop };
+        if !record.at.is_valid() {
+            return Err(skip("record has a negative time"));
+        }
+        let key = match record.key {
+            Some(key) => self.keys.decode(key).map_err(stop)?,
+            None => self.keys.decode_null().ok_or_else(|| skip("record has no key"))?,
+        };
+        let value = (self.value)(record.value).map_err(stop)?;
+        let value = value.ok_or_else(|| skip("record has no value"))?;
+        let headers = record.headers.to_headers().map_err(stop)?;
+        Ok(Record { key, value, at: record.at, headers })
+    }
+}
+
+impl<K: Send + 'static, W: Send + 'static> Decode for Decoder<K, W> {
+    fn decode(
+        &self,
+        records: &Records,
+        from: Offset,
+        origin: &TopicPartition,
+    ) -> Result<Decoded> {
+        let mut rows = Vec::with_capacity(records.count());
+        let mut offsets = Vec::with_capacity(records.count());
+        let (mut skipped, mut poison) = (0, None);
+        for record in records.iter() {
+            let record = record?;
+            if record.offset < from {
+                continue;
+            }
+            match self.row(&record) {
+                Ok(row) => {
+                    rows.push(row);
+                    offsets.push(record.offset);
+                }
+                Err(Refused { cause, default }) => {
+                    let policy = self.step.policy.get().unwrap_or(default);
+                    let error = Error::invalid(
+                        "cannot read record; mend it, or set a policy to skip it",
+                    )
+                    .with("topic", &origin.topic)
+                    .with("partition", origin.partition)
+                    .with("offset", record.offset)
+                    .caused_by(cause);
+                    if policy == Policy::Stop {
+                        poison = Some(error);
+                        break;
+                    }
+                    skipped += 1;
+                    tracing::warn!(error = %error.report(), "record skipped");
+                }
+            }
+        }
+        Ok(Decoded { rows: queued(rows), offsets, skipped, poison })
+    }
+}

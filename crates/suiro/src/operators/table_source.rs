@@ -1,0 +1,86 @@
+//! A topic read as a table: a record replaces the row of its key, a null removes it.
+
+use crate::row::{boxed, copy, typed};
+use crate::state::TableStore;
+use crate::table::{Change, Demand, view_of_store};
+use crate::topology::{Draft, maker, step_node};
+use crate::{Data, Key, Record, Table, Topic};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use suiro_core::Result;
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, State, StoreSpec};
+
+pub(crate) fn add<K: Key, V: Data>(
+    draft: &Draft,
+    source: Edge,
+    topic: &Topic<K, V>,
+) -> Table<K, V> {
+    let (keys, values) = (topic.keys, topic.values);
+    let demand = Demand::default();
+    let store = {
+        let make = Arc::new(move || -> Box<dyn State> {
+            Box::new(TableStore::<K, V>::new(keys, Some(values)))
+        });
+        let name: Arc<str> = topic.name().into();
+        let mut sketch = draft.sketch();
+        let topic = Some(Arc::clone(&name));
+        sketch.graph.stores.push(StoreSpec { name, make, topic });
+        sketch.graph.stores.len() - 1
+    };
+    let make = {
+        let demand = demand.clone();
+        maker(move |_| TableSource::<K, V> {
+            store,
+            demand: demand.clone(),
+            types: PhantomData,
+        })
+    };
+    let label = format!("table {}", topic.name());
+    let mut node = step_node(&label, vec![source], make);
+    node.outputs = vec![Some(copy::<K, Change<V>>)];
+    node.stores.push(store);
+    let from = Edge { node: draft.add(node), output: 0 };
+    Table::new(
+        draft,
+        from,
+        keys,
+        view_of_store::<K, V>(store),
+        vec![store],
+        demand,
+        Some(store),
+    )
+}
+
+struct TableSource<K, V> {
+    store: usize,
+    demand: Demand,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Key, V: Data> Operator for TableSource<K, V> {
+    fn process(
+        &mut self,
+        _port: usize,
+        rows: BoxRows,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let cells = &mut cx.stores.get_mut::<TableStore<K, V>>(self.store).cells;
+        let speaks = self.demand.changes();
+        let mut out = Vec::new();
+        for Record { key, value, at, headers } in typed::<K, Option<V>>(rows) {
+            // Removing a row that is not there is no change (rule A6).
+            if value.is_none() && cells.get(&key).is_none() {
+                continue;
+            }
+            let kept = speaks.then(|| (key.clone(), value.clone()));
+            let slot = cells.edit(key);
+            let old = std::mem::replace(&mut slot.value, value);
+            slot.at = at;
+            if let Some((key, new)) = kept {
+                out.push(Record { key, value: Change { old, new }, at, headers });
+            }
+        }
+        cx.out.emit(0, boxed(out));
+        Ok(())
+    }
+}

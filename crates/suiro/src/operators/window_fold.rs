@@ -1,0 +1,309 @@
+//! Folds the values of each key in windows of fixed size (rules W1, W4, W5 and W8).
+
+use super::exchange::settle;
+use super::fold::{Add, Init};
+use crate::row::{Batch, boxed, copy, typed};
+use crate::state::{Held, WindowStore, encode_key};
+use crate::step::Step;
+use crate::topology::{Draft, maker, step_node};
+use crate::window::{InWindow, WindowTable};
+use crate::{Data, Key, Record, Stream};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use suiro_core::{Result, Timestamp};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, State, StoreSpec};
+
+/// Size and grace in milliseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Spec {
+    pub(crate) size: i64,
+    pub(crate) grace: i64,
+}
+
+impl Spec {
+    fn start(self, at: Timestamp) -> Timestamp {
+        Timestamp::from_millis(at.as_millis() - at.as_millis().rem_euclid(self.size))
+    }
+
+    fn end(self, start: Timestamp) -> Timestamp {
+        start.plus_millis(self.size)
+    }
+
+    fn is_closed(self, start: Timestamp, now: Timestamp) -> bool {
+        self.end(start).plus_millis(self.grace) <= now
+    }
+}
+
+/// When a windowed fold speaks, and whether somebody wants its late records.
+#[derive(Clone)]
+pub(crate) struct Emit {
+    draft: Draft,
+    node: usize,
+    /// How far behind stream time the results of closed windows may be.
+    delay: i64,
+    flags: Arc<(AtomicBool, AtomicBool)>,
+}
+
+impl Emit {
+    /// The node does not exist yet; it is the next one that is added.
+    pub(crate) fn new(draft: &Draft, delay: i64) -> Self {
+        let node = draft.sketch().graph.nodes.len();
+        Self { draft: draft.clone(), node, delay, flags: Arc::default() }
+    }
+
+    pub(crate) fn on_close(&self) {
+        self.flags.0.store(true, Ordering::Relaxed);
+        self.draft.sketch().graph.nodes[self.node].delay = self.delay;
+    }
+
+    pub(crate) fn on_update(&self) {
+        self.flags.0.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn want_late(&self) {
+        self.flags.1.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closes(&self) -> bool {
+        self.flags.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn late(&self) -> bool {
+        self.flags.1.load(Ordering::Relaxed)
+    }
+}
+
+pub(crate) fn add<K: Key, V: Data, A: Data>(
+    stream: Stream<K, V>,
+    name: &str,
+    spec: Spec,
+    init: Init<A>,
+    add: Add<A, V>,
+) -> WindowTable<K, V, A> {
+    let stream = settle(stream, name);
+    let label = format!("tumbling fold {name}");
+    let (keys, draft) = (stream.keys, stream.draft.clone());
+    let step = draft.step(&label);
+    let store = {
+        let make =
+            Arc::new(move || -> Box<dyn State> { Box::new(WindowStore::<K, A>::new(keys)) });
+        let mut sketch = draft.sketch();
+        sketch.graph.stores.push(StoreSpec { name: name.into(), make, topic: None });
+        sketch.graph.stores.len() - 1
+    };
+    let emit = Emit::new(&draft, spec.size.saturating_add(spec.grace));
+    let make = {
+        let (step, emit) = (step.clone(), emit.clone());
+        maker(move |_| WindowFold::<K, V, A> {
+            store,
+            spec,
+            init: Arc::clone(&init),
+            add: Arc::clone(&add),
+            step: step.clone(),
+            closes: emit.closes(),
+            wants_late: emit.late(),
+            next_due: None,
+            types: PhantomData,
+        })
+    };
+    let mut node = step_node(&label, vec![stream.from], make);
+    node.outputs = vec![Some(copy::<K, InWindow<A>>), Some(copy::<K, V>)];
+    node.stores.push(store);
+    let node = draft.add(node);
+    let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step);
+    let late = Stream::new(&draft, Edge { node, output: 1 }, keys);
+    WindowTable { results, late, emit }
+}
+
+struct WindowFold<K, V, A> {
+    store: usize,
+    spec: Spec,
+    init: Init<A>,
+    add: Add<A, V>,
+    step: Step,
+    closes: bool,
+    wants_late: bool,
+    /// When the first open window closes; `None` if it must be looked up.
+    next_due: Option<Timestamp>,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+/// What a batch has come to so far. It outlives a panic of user code.
+struct Progress<'a, K: 'static, V, A: 'static> {
+    store: &'a mut WindowStore<K, A>,
+    results: Batch<K, InWindow<A>>,
+    late: Batch<K, V>,
+    late_count: u64,
+    /// In careful mode: the window and the key at hand, and the row before the record.
+    undo: Option<(Timestamp, K, Option<Held<A>>)>,
+}
+
+impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
+    fn take(
+        &mut self,
+        row: Record<K, V>,
+        now: Timestamp,
+        careful: bool,
+        to: &mut Progress<'_, K, V, A>,
+    ) {
+        let start = self.spec.start(row.at);
+        let mut is_late = self.spec.is_closed(start, now);
+        if !is_late {
+            let pane = to.store.pane(start);
+            let held = pane.get(&row.key).and_then(|slot| slot.value.as_ref());
+            is_late = matches!(held, Some(Held::Closed));
+            if careful {
+                to.undo = Some((start, row.key.clone(), held.cloned()));
+            }
+        }
+        if is_late {
+            to.late_count += 1;
+            if self.wants_late {
+                to.late.push(row);
+            }
+            return;
+        }
+        let due = self.spec.end(start).plus_millis(self.spec.grace);
+        self.next_due = self.next_due.map(|next| next.min(due));
+        let Record { key, value, at, headers } = row;
+        let kept = (!self.closes).then(|| key.clone());
+        let slot = to.store.pane(start).edit(key);
+        let is_new = slot.value.is_none();
+        let held = slot.value.get_or_insert_with(|| Held::Open((self.init)()));
+        let Held::Open(state) = held else { return };
+        (self.add)(state, value);
+        slot.at = if is_new { at } else { slot.at.max(at) };
+        if let Some(key) = kept {
+            let value = InWindow { start, end: self.spec.end(start), value: state.clone() };
+            to.results.push(Record { key, value, at: slot.at, headers });
+        } else {
+            slot.headers = headers;
+        }
+    }
+
+    /// Closes the windows that are due at `now`.
+    fn close(&mut self, now: Timestamp, to: &mut Progress<'_, K, V, A>) -> Result<()> {
+        if self.next_due.is_some_and(|due| due > now) {
+            return Ok(());
+        }
+        let due = to.store.panes.iter().filter(|(_, pane)| pane.iter().next().is_some());
+        let due: Vec<Timestamp> = due.map(|(start, _)| *start).collect();
+        self.next_due = Some(Timestamp::MAX);
+        for start in due {
+            if !self.spec.is_closed(start, now) {
+                self.next_due = Some(self.spec.end(start).plus_millis(self.spec.grace));
+                break;
+            }
+            self.close_pane(start, None, to)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the rows of a window in order of their keys' bytes, and leaves `mark` behind.
+    fn close_pane(
+        &self,
+        start: Timestamp,
+        mark: Option<Held<A>>,
+        to: &mut Progress<'_, K, V, A>,
+    ) -> Result<()> {
+        let keys = to.store.keys;
+        let pane = to.store.pane(start);
+        let mut order = Vec::with_capacity(pane.len());
+        for (key, _) in pane.iter() {
+            let mut bytes = Vec::new();
+            encode_key(keys, key, &mut bytes)?;
+            order.push((bytes, key.clone()));
+        }
+        order.sort_by(|left, right| left.0.cmp(&right.0));
+        for (_, key) in order {
+            let slot = pane.edit(key.clone());
+            let held = std::mem::replace(&mut slot.value, mark.clone());
+            if let (true, Some(Held::Open(value))) = (self.closes, held) {
+                let value = InWindow { start, end: self.spec.end(start), value };
+                let headers = std::mem::take(&mut slot.headers);
+                to.results.push(Record { key, value, at: slot.at, headers });
+            }
+        }
+        Ok(())
+    }
+
+    fn progress<'a>(&self, cx: &'a mut Context<'_>) -> Progress<'a, K, V, A> {
+        Progress {
+            store: cx.stores.get_mut(self.store),
+            results: Vec::new(),
+            late: Vec::new(),
+            late_count: 0,
+            undo: None,
+        }
+    }
+}
+
+impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
+    fn process(
+        &mut self,
+        _port: usize,
+        rows: BoxRows,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let mut rows = typed::<K, V>(rows).into_iter();
+        let (gate, careful, step) = (cx.gate, cx.careful, self.step.clone());
+        let mut counters = *cx.counters;
+        let mut to = self.progress(cx);
+        let result = step.stateful(
+            &mut to,
+            &mut counters,
+            careful,
+            |to| {
+                for row in &mut rows {
+                    let now = to.store.time.observe(row.at, &gate);
+                    self.take(row, now, careful, to);
+                    self.close(now, to)?;
+                }
+                Ok(())
+            },
+            |to| {
+                if let Some((start, key, row)) = to.undo.take() {
+                    to.store.pane(start).edit(key).value = row;
+                }
+            },
+        );
+        let Progress { results, late, late_count, .. } = to;
+        *cx.counters = counters;
+        cx.counters.late += late_count;
+        result?;
+        cx.out.emit(1, boxed(late));
+        cx.out.emit(0, boxed(results));
+        Ok(())
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let gate = cx.gate;
+        let mut to = self.progress(cx);
+        let now = to.store.time.settle(&gate);
+        let closed = self.close(now, &mut to);
+        let results = to.results;
+        closed.map_err(|cause| Failure::stop(&self.step.label, cause))?;
+        cx.out.emit(0, boxed(results));
+        Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.next_due = None;
+    }
+
+    fn end(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if !self.closes {
+            return Ok(());
+        }
+        let mut to = self.progress(cx);
+        let starts: Vec<Timestamp> = to.store.panes.keys().copied().collect();
+        let closed = starts
+            .into_iter()
+            .try_for_each(|start| self.close_pane(start, Some(Held::Closed), &mut to));
+        let results = to.results;
+        closed.map_err(|cause| Failure::stop(&self.step.label, cause))?;
+        cx.out.emit(0, boxed(results));
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! A hash map with a memory: what changed since the last commit, and what was there before.
+
+use crate::Key;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+use suiro_core::{Headers, Timestamp};
+
+/// Rows by key, with one open generation of changes.
+pub(crate) struct Cells<K, A> {
+    map: HashMap<K, Slot<A>, FixedState>,
+    generation: u32,
+    touched: Vec<Touched<K, A>>,
+}
+
+/// A row, or the place of one that was removed in this generation.
+#[derive(Clone)]
+pub(crate) struct Slot<A> {
+    pub(crate) value: Option<A>,
+    /// The time of the row.
+    pub(crate) at: Timestamp,
+    /// The headers of the record that it comes from.
+    pub(crate) headers: Headers,
+    generation: u32,
+    before: u32,
+}
+
+/// A key that changed, and its row at the last commit.
+pub(crate) struct Touched<K, A> {
+    pub(crate) key: K,
+    pub(crate) before: Option<(A, Timestamp, Headers)>,
+}
+
+/// Row seeds are fixed, so that a run can be repeated. Nothing depends on the order of a map.
+const SEED: u64 = 0x5375_6972_6f;
+
+impl<K: Key, A: Clone> Cells<K, A> {
+    pub(crate) fn new() -> Self {
+        let map = HashMap::with_hasher(FixedState::with_seed(SEED));
+        Self { map, generation: 1, touched: Vec::new() }
+    }
+
+    /// The row of `key` as it is now.
+    pub(crate) fn get(&self, key: &K) -> Option<&Slot<A>> {
+        self.map.get(key).filter(|slot| slot.value.is_some())
+    }
+
+    /// The row of `key` as of the last commit.
+    pub(crate) fn committed(&self, key: &K) -> Option<(&A, Timestamp)> {
+        let slot = self.map.get(key)?;
+        if slot.generation == self.generation {
+            let (value, at, _) = self.touched[slot.before as usize].before.as_ref()?;
+            return Some((value, *at));
+        }
+        Some((slot.value.as_ref()?, slot.at))
+    }
+
+    /// All rows as of the last commit, in no order.
+    pub(crate) fn all_committed(&self) -> impl Iterator<Item = (&K, &A, Timestamp)> {
+        self.map.keys().filter_map(|key| {
+            let (value, at) = self.committed(key)?;
+            Some((key, value, at))
+        })
+    }
+
+    /// The slot of `key`, to be changed; an empty one if there is no row.
+    #[inline]
+    pub(crate) fn edit(&mut self, key: K) -> &mut Slot<A> {
+        let before = self.touched.len() as u32;
+        match self.map.entry(key) {
+            Entry::Occupied(entry) => {
+                if entry.get().generation != self.generation {
+                    let slot = entry.get();
+                    let row = slot.value.clone();
+                    let row = row.map(|value| (value, slot.at, slot.headers.clone()));
+                    self.touched.push(Touched { key: entry.key().clone(), before: row });
+                    let slot = entry.into_mut();
+                    (slot.generation, slot.before) = (self.generation, before);
+                    return slot;
+                }
+                entry.into_mut()
+            }
+            Entry::Vacant(entry) => {
+                self.touched.push(Touched { key: entry.key().clone(), before: None });
+                entry.insert(Slot {
+                    value: None,
+                    at: Timestamp::MIN,
+                    headers: Headers::NONE,
+                    generation: self.generation,
+                    before,
+                })
+            }
+        }
+    }
+
+    /// What changed in this generation, in order of the first change.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = (&Touched<K, A>, &Slot<A>)> {
+        self.touched.iter().map(|touched| {
+            let slot = self.map.get(&touched.key);
+            (touched, slot.expect("a touched row keeps its slot until the commit"))
+        })
+    }
+
+    /// The generation is durable.
+    pub(crate) fn commit(&mut self) {
+        for touched in self.touched.drain(..) {
+            if let Entry::Occupied(entry) = self.map.entry(touched.key)
+                && entry.get().value.is_none()
+            {
+                entry.remove();
+            }
+        }
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Puts everything back to the last commit.
+    pub(crate) fn rollback(&mut self) {
+        for touched in self.touched.drain(..) {
+            match touched.before {
+                None => {
+                    self.map.remove(&touched.key);
+                }
+                Some((value, at, headers)) => {
+                    let slot = self.map.get_mut(&touched.key);
+                    let slot = slot.expect("a touched row keeps its slot until the commit");
+                    (slot.value, slot.at, slot.headers) = (Some(value), at, headers);
+                    slot.generation = 0;
+                }
+            }
+        }
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Puts a committed row, as restoring does.
+    pub(crate) fn load(&mut self, key: K, value: A, at: Timestamp, headers: Headers) {
+        let slot = Slot { value: Some(value), at, headers, generation: 0, before: 0 };
+        self.map.insert(key, slot);
+    }
+
+    /// Drops a committed row, as restoring does.
+    pub(crate) fn unload(&mut self, key: &K) {
+        self.map.remove(key);
+    }
+
+    /// All rows as they are now, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &Slot<A>)> {
+        self.map.iter().filter(|(_, slot)| slot.value.is_some())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(crate) fn is_unused(&self) -> bool {
+        self.map.is_empty() && self.touched.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn set(cells: &mut Cells<u8, u32>, key: u8, value: Option<u32>) {
+        let slot = cells.edit(key);
+        (slot.value, slot.at) = (value, Timestamp::from_millis(1));
+    }
+
+    proptest! {
+        /// Cells behave as two maps: the one that is, and the one that was committed.
+        #[test]
+        fn cells_are_two_maps(steps in prop::collection::vec((0..6_u8, 0..8_u8, any::<u32>()), 0..200)) {
+            let mut cells = Cells::<u8, u32>::new();
+            let (mut now, mut committed) = (BTreeMap::new(), BTreeMap::new());
+            for (what, key, value) in steps {
+                match what {
+                    0 => { cells.commit(); committed = now.clone(); }
+                    1 => { cells.rollback(); now = committed.clone(); }
+                    2 => { set(&mut cells, key, None); now.remove(&key); }
+                    _ => { set(&mut cells, key, Some(value)); now.insert(key, value); }
+                }
+                for key in 0..8 {
+                    let got = cells.get(&key).and_then(|slot| slot.value);
+                    prop_assert_eq!(got, now.get(&key).copied());
+                    let got = cells.committed(&key).map(|(value, _)| *value);
+                    prop_assert_eq!(got, committed.get(&key).copied());
+                }
+                prop_assert_eq!(cells.iter().count(), now.len());
+                prop_assert_eq!(cells.all_committed().count(), committed.len());
+            }
+        }
+    }
+}

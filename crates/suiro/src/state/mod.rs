@@ -1,0 +1,21 @@
+//! State: typed rows with before-images, so that a commit can be taken back.
+
+mod cells;
+mod session_store;
+mod stream_time;
+mod table_store;
+mod window_store;
+
+pub(crate) use cells::Cells;
+pub(crate) use session_store::{Session, SessionStore};
+pub(crate) use stream_time::StreamTime;
+pub(crate) use table_store::{TableStore, encode_key};
+pub(crate) use window_store::{Held, WindowStore};
+
+/// What the keys of a changelog begin with: what kind of row it is.
+pub(crate) mod prefix {
+    /// Stream time.
+    pub(crate) const TIME: u8 = 0;
+    /// A row.
+    pub(crate) const ROW: u8 = 1;
+}

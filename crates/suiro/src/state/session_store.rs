@@ -1,0 +1,215 @@
+//! The store of sessions: for each key, the sessions that are open, in order of time.
+
+use super::table_store::encode_key;
+use super::{Cells, StreamTime, prefix};
+use crate::format::{Format, read_state, write_state};
+use crate::{Data, Key};
+use serde::{Deserialize, Serialize};
+use std::any::Any;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use suiro_core::{Error, Header, Headers, Result, Timestamp};
+use suiro_engine::{Changes, Restored, State};
+
+/// An open session.
+#[derive(Clone, Debug)]
+pub(crate) struct Session<A> {
+    pub(crate) start: Timestamp,
+    pub(crate) end: Timestamp,
+    pub(crate) value: A,
+    /// The headers of the last record in it.
+    pub(crate) headers: Headers,
+}
+
+/// A session as it is in the changelog.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(bound = "A: Data")]
+struct Stored<A>(i64, i64, A, Vec<(String, Option<Vec<u8>>)>);
+
+/// The sessions of each key, and when to look at them next.
+pub(crate) struct SessionStore<K: 'static, A: 'static> {
+    pub(crate) cells: Cells<K, Vec<Session<A>>>,
+    pub(crate) time: StreamTime,
+    pub(crate) keys: &'static dyn Format<K>,
+    /// How long after its end a session closes.
+    pub(crate) linger: i64,
+    due: BinaryHeap<Due<K>>,
+}
+
+/// When some session of a key may close. Sessions that grew since are looked at again later.
+struct Due<K> {
+    at: Timestamp,
+    key: K,
+}
+
+impl<K> PartialEq for Due<K> {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl<K> Eq for Due<K> {}
+
+impl<K> PartialOrd for Due<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K> Ord for Due<K> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // The heap gives its largest first, and the earliest is wanted.
+        other.at.cmp(&self.at)
+    }
+}
+
+impl<K: Key, A: Data> SessionStore<K, A> {
+    pub(crate) fn new(keys: &'static dyn Format<K>, linger: i64) -> Self {
+        let (cells, time) = (Cells::new(), StreamTime::NONE);
+        Self { cells, time, keys, linger, due: BinaryHeap::new() }
+    }
+
+    /// Has `key` looked at when a session that ends at `end` may close.
+    pub(crate) fn remember(&mut self, key: K, end: Timestamp) {
+        self.due.push(Due { at: end.plus_millis(self.linger), key });
+    }
+
+    /// Takes out all sessions that are closed at `now`, with their keys.
+    pub(crate) fn close(&mut self, now: Timestamp, closed: &mut Vec<(K, Session<A>)>) {
+        while self.due.peek().is_some_and(|due| due.at <= now) {
+            let Some(Due { key, .. }) = self.due.pop() else { return };
+            let linger = self.linger;
+            let is_closed = |session: &Session<A>| session.end.plus_millis(linger) <= now;
+            let Some(slot) = self.cells.get(&key) else { continue };
+            let sessions = slot.value.as_deref().unwrap_or(&[]);
+            let next = sessions.iter().filter(|session| !is_closed(session));
+            let next = next.map(|session| session.end).min();
+            if sessions.iter().any(is_closed) {
+                let slot = self.cells.edit(key.clone());
+                let sessions = slot.value.take().unwrap_or_default();
+                let (gone, left): (Vec<_>, Vec<_>) = sessions.into_iter().partition(is_closed);
+                closed.extend(gone.into_iter().map(|session| (key.clone(), session)));
+                slot.value = (!left.is_empty()).then_some(left);
+            }
+            if let Some(end) = next {
+                self.remember(key, end);
+            }
+        }
+    }
+
+    /// Takes out all sessions.
+    pub(crate) fn close_all(&mut self, closed: &mut Vec<(K, Session<A>)>) {
+        self.due.clear();
+        let keys: Vec<K> = self.cells.iter().map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            let sessions = self.cells.edit(key.clone()).value.take().unwrap_or_default();
+            closed.extend(sessions.into_iter().map(|session| (key.clone(), session)));
+        }
+    }
+
+    /// Looks at every session anew.
+    fn remember_all(&mut self) {
+        self.due.clear();
+        let linger = self.linger;
+        for (key, slot) in self.cells.iter() {
+            let ends = slot.value.iter().flatten().map(|session| session.end);
+            if let Some(end) = ends.min() {
+                self.due.push(Due { at: end.plus_millis(linger), key: key.clone() });
+            }
+        }
+    }
+}
+
+impl<K: Key, A: Data> State for SessionStore<K, A> {
+    fn save(&mut self, changes: &mut Changes) -> Result<()> {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for (touched, slot) in self.cells.touched() {
+            if touched.before.is_none() && slot.value.is_none() {
+                continue;
+            }
+            key.clear();
+            key.push(prefix::ROW);
+            encode_key(self.keys, &touched.key, &mut key)?;
+            let at = slot.at.max(Timestamp::ZERO);
+            match &slot.value {
+                None => changes.put(at, &key, None, &Headers::NONE)?,
+                Some(sessions) => {
+                    let stored: Vec<_> = sessions.iter().map(store).collect();
+                    value.clear();
+                    write_state(&stored, &mut value)?;
+                    changes.put(at, &key, Some(&value), &Headers::NONE)?;
+                }
+            }
+        }
+        self.time.save(changes)
+    }
+
+    fn committed(&mut self) {
+        self.cells.commit();
+        self.time.commit();
+    }
+
+    fn rollback(&mut self) {
+        self.cells.rollback();
+        self.time.rollback();
+        self.remember_all();
+    }
+
+    fn restore(&mut self, change: Restored<'_>) -> Result<()> {
+        match change.key.split_first() {
+            Some((&prefix::TIME, _)) => self.time.restore(change.value),
+            Some((&prefix::ROW, key)) => {
+                let key = self.keys.decode(key)?;
+                let Some(value) = change.value else {
+                    self.cells.unload(&key);
+                    return Ok(());
+                };
+                let stored: Vec<Stored<A>> = read_state(value)?;
+                let sessions = stored.into_iter().map(load).collect();
+                self.cells.load(key, sessions, change.at, Headers::NONE);
+                Ok(())
+            }
+            _ => Err(Error::corrupt("unknown kind of row in a changelog")),
+        }
+    }
+
+    fn restored(&mut self) {
+        self.remember_all();
+    }
+
+    fn rows(&self) -> usize {
+        self.cells.len()
+    }
+
+    fn stream_time(&self) -> Option<Timestamp> {
+        Some(self.time.now())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+fn store<A: Data>(session: &Session<A>) -> Stored<A> {
+    let headers = session.headers.iter();
+    let headers =
+        headers.map(|h| (h.key.clone(), h.value.as_ref().map(|value| value.to_vec())));
+    let (start, end) = (session.start.as_millis(), session.end.as_millis());
+    Stored(start, end, session.value.clone(), headers.collect())
+}
+
+fn load<A>(Stored(start, end, value, headers): Stored<A>) -> Session<A> {
+    let headers = headers.into_iter();
+    let headers: Vec<_> =
+        headers.map(|(key, value)| Header { key, value: value.map(Into::into) }).collect();
+    Session {
+        start: Timestamp::from_millis(start),
+        end: Timestamp::from_millis(end),
+        value,
+        headers: headers.into(),
+    }
+}

@@ -1,0 +1,85 @@
+//! Stream time of one operator (rules T4 and T6).
+
+use super::prefix;
+use suiro_core::{Error, Headers, Result, Timestamp};
+use suiro_engine::{Changes, Gate};
+
+/// The largest time that reached an operator, held back by the lanes of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamTime {
+    now: Timestamp,
+    /// The largest time seen; `now` follows it as the gate allows.
+    seen: Timestamp,
+    /// The largest time among the rows of the run at hand.
+    run_max: Timestamp,
+    run: u64,
+    committed: (Timestamp, Timestamp),
+}
+
+impl StreamTime {
+    pub(crate) const NONE: Self = Self {
+        now: Timestamp::MIN,
+        seen: Timestamp::MIN,
+        run_max: Timestamp::MIN,
+        run: 0,
+        committed: (Timestamp::MIN, Timestamp::MIN),
+    };
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// A record arrives: gives stream time, this record included.
+    #[inline]
+    pub(crate) fn observe(&mut self, at: Timestamp, gate: &Gate) -> Timestamp {
+        if self.run != gate.run {
+            (self.run, self.run_max) = (gate.run, Timestamp::MIN);
+        }
+        self.run_max = self.run_max.max(at);
+        self.seen = self.seen.max(at);
+        self.settle(gate)
+    }
+
+    /// Follows the gate, which may have risen.
+    #[inline]
+    pub(crate) fn settle(&mut self, gate: &Gate) -> Timestamp {
+        let own = gate.own.map_or(Timestamp::MAX, |lane| lane.max(self.run_max));
+        self.now = self.now.max(self.seen.min(gate.others).min(own));
+        self.now
+    }
+
+    pub(crate) fn commit(&mut self) {
+        self.committed = (self.now, self.seen);
+    }
+
+    pub(crate) fn rollback(&mut self) {
+        let committed = self.committed;
+        (self.now, self.seen) = committed;
+        (self.run, self.run_max) = (0, Timestamp::MIN);
+    }
+
+    /// Writes it to the changelog, if it has moved.
+    pub(crate) fn save(&self, changes: &mut Changes) -> Result<()> {
+        if (self.now, self.seen) == self.committed {
+            return Ok(());
+        }
+        let mut value = [0; 16];
+        value[..8].copy_from_slice(&self.now.as_millis().to_be_bytes());
+        value[8..].copy_from_slice(&self.seen.as_millis().to_be_bytes());
+        let at = self.seen.max(Timestamp::ZERO);
+        changes.put(at, &[prefix::TIME], Some(&value), &Headers::NONE)
+    }
+
+    pub(crate) fn restore(&mut self, value: Option<&[u8]>) -> Result<()> {
+        let bad = || Error::corrupt("stream time in a changelog has another width");
+        let value: &[u8; 16] = value.and_then(|value| value.try_into().ok()).ok_or_else(bad)?;
+        let (now, seen) = value.split_at(8);
+        let read = |bytes: &[u8]| {
+            let bytes = bytes.try_into().expect("sixteen bytes were split in the middle");
+            Timestamp::from_millis(i64::from_be_bytes(bytes))
+        };
+        (self.now, self.seen) = (read(now), read(seen));
+        self.commit();
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! The store of fixed windows: for each window that is open, one row per key.
+
+use super::table_store::encode_key;
+use super::{Cells, StreamTime, prefix};
+use crate::format::{Format, read_state, write_state};
+use crate::{Data, Key};
+use std::any::Any;
+use std::collections::BTreeMap;
+use suiro_core::{Error, Headers, Result, Timestamp};
+use suiro_engine::{Changes, Restored, State};
+
+/// A window of a key.
+#[derive(Clone)]
+pub(crate) enum Held<A> {
+    /// It takes records.
+    Open(A),
+    /// The end of a bounded run has closed it before its time; it stays closed.
+    Closed,
+}
+
+/// Windows by start, then rows by key.
+pub(crate) struct WindowStore<K: 'static, A: 'static> {
+    pub(crate) panes: BTreeMap<Timestamp, Cells<K, Held<A>>>,
+    pub(crate) time: StreamTime,
+    pub(crate) keys: &'static dyn Format<K>,
+}
+
+impl<K: Key, A: Data> WindowStore<K, A> {
+    pub(crate) fn new(keys: &'static dyn Format<K>) -> Self {
+        Self { panes: BTreeMap::new(), time: StreamTime::NONE, keys }
+    }
+
+    /// The rows of the window that starts at `start`.
+    pub(crate) fn pane(&mut self, start: Timestamp) -> &mut Cells<K, Held<A>> {
+        self.panes.entry(start).or_insert_with(Cells::new)
+    }
+
+    fn key(&self, start: Timestamp, key: &K, out: &mut Vec<u8>) -> Result<()> {
+        out.clear();
+        out.push(prefix::ROW);
+        out.extend_from_slice(&start.as_millis().to_be_bytes());
+        encode_key(self.keys, key, out)
+    }
+}
+
+impl<K: Key, A: Data> State for WindowStore<K, A> {
+    fn save(&mut self, changes: &mut Changes) -> Result<()> {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        for (start, cells) in &self.panes {
+            for (touched, slot) in cells.touched() {
+                if touched.before.is_none() && slot.value.is_none() {
+                    continue;
+                }
+                self.key(*start, &touched.key, &mut key)?;
+                value.clear();
+                match &slot.value {
+                    None => {
+                        changes.put(slot.at, &key, None, &Headers::NONE)?;
+                        continue;
+                    }
+                    Some(Held::Open(row)) => write_state(&Some(row.clone()), &mut value)?,
+                    Some(Held::Closed) => write_state(&None::<A>, &mut value)?,
+                }
+                changes.put(slot.at, &key, Some(&value), &slot.headers)?;
+            }
+        }
+        self.time.save(changes)
+    }
+
+    fn committed(&mut self) {
+        self.panes.values_mut().for_each(Cells::commit);
+        self.panes.retain(|_, cells| !cells.is_unused());
+        self.time.commit();
+    }
+
+    fn rollback(&mut self) {
+        self.panes.values_mut().for_each(Cells::rollback);
+        self.panes.retain(|_, cells| !cells.is_unused());
+        self.time.rollback();
+    }
+
+    fn restore(&mut self, change: Restored<'_>) -> Result<()> {
+        let (kind, rest) = change.key.split_first().unwrap_or((&0xff, &[]));
+        match (*kind, rest.split_first_chunk::<8>()) {
+            (prefix::TIME, _) => self.time.restore(change.value),
+            (prefix::ROW, Some((start, key))) => {
+                let start = Timestamp::from_millis(i64::from_be_bytes(*start));
+                let key = self.keys.decode(key)?;
+                let Some(value) = change.value else {
+                    self.pane(start).unload(&key);
+                    return Ok(());
+                };
+                let held = read_state::<Option<A>>(value)?.map_or(Held::Closed, Held::Open);
+                let headers = change.headers.clone();
+                self.pane(start).load(key, held, change.at, headers);
+                Ok(())
+            }
+            _ => Err(Error::corrupt("unknown kind of row in a changelog")),
+        }
+    }
+
+    fn restored(&mut self) {
+        self.panes.retain(|_, cells| !cells.is_unused());
+    }
+
+    fn rows(&self) -> usize {
+        self.panes.values().map(Cells::len).sum()
+    }
+
+    fn stream_time(&self) -> Option<Timestamp> {
+        Some(self.time.now())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}

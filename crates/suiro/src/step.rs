@@ -1,0 +1,73 @@
+//! A step that runs user code: its name, its policy, and what happens when the code fails.
+
+use crate::policy::{Policy, PolicyCell};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use suiro_core::{Error, Result};
+use suiro_engine::{Counters, Failure};
+
+/// The name and the policy of a step.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) label: String,
+    pub(crate) policy: PolicyCell,
+}
+
+impl Step {
+    /// Runs `body` until it comes to its end. Each error or panic is one record, which `body`
+    /// must have taken off its input; `body` is called again for the rest.
+    pub(crate) fn stateless(
+        &self,
+        counters: &mut Counters,
+        mut body: impl FnMut() -> Result<()>,
+    ) -> Result<(), Failure> {
+        while let Err(cause) = caught(&mut body) {
+            self.skip(counters, cause)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Step::stateless`], for code that changes rows. `body` gets itself, to remember in
+    /// careful mode what to put back; `put_back` is called after a failure, and only then.
+    pub(crate) fn stateful<S>(
+        &self,
+        state: &mut S,
+        counters: &mut Counters,
+        careful: bool,
+        mut body: impl FnMut(&mut S) -> Result<()>,
+        mut put_back: impl FnMut(&mut S),
+    ) -> Result<(), Failure> {
+        while let Err(cause) = caught(|| body(state)) {
+            if !careful {
+                let skip = self.policy.get() == Some(Policy::Skip);
+                return Err(Failure { step: self.label.clone(), cause, skip });
+            }
+            put_back(state);
+            self.skip(counters, cause)?;
+        }
+        Ok(())
+    }
+
+    fn skip(&self, counters: &mut Counters, cause: Error) -> Result<(), Failure> {
+        match self.policy.get().unwrap_or(Policy::Stop) {
+            Policy::Stop => Err(Failure::stop(&self.label, cause)),
+            Policy::Skip => {
+                counters.skipped += 1;
+                tracing::warn!(step = %self.label, cause = %cause.report(), "record skipped");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn caught(body: impl FnOnce() -> Result<()>) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        Err(Error::invalid("user code panicked").with("panic", said(&*panic)))
+    })
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}

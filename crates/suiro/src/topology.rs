@@ -1,0 +1,246 @@
+//! The place where a program is written down.
+
+use crate::data::{Data, Key};
+use crate::operators::{self, source::Decoder};
+use crate::policy::{Policy, PolicyCell};
+use crate::row;
+use crate::step::Step;
+use crate::{Stream, Table, Topic};
+use std::sync::atomic::AtomicU8;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use suiro_core::broker::Seek;
+use suiro_core::{Error, Result};
+use suiro_engine::{
+    Edge, Graph, MakeOperator, Node, NodeKind, Operator, Plan, SourceSpec, TaskInfo,
+};
+
+/// A program under construction: streams and tables come from it, and become a [`Plan`].
+///
+/// ```
+/// use suiro::{Topic, Topology};
+///
+/// const LINES: Topic<u64, String> = Topic::json("lines");
+/// const LONG: Topic<u64, String> = Topic::json("long-lines");
+///
+/// let topology = Topology::new("long-lines");
+/// topology.stream(&LINES).filter(|line| line.len() > 80).to(&LONG);
+/// let plan = topology.build()?;
+/// assert!(plan.describe().contains("filter"));
+/// # Ok::<(), suiro::Error>(())
+/// ```
+pub struct Topology {
+    draft: Draft,
+}
+
+/// Where handles write. Shared, so that handles are plain owned values.
+#[derive(Clone)]
+pub(crate) struct Draft {
+    inner: Arc<Mutex<Sketch>>,
+    policy: Arc<AtomicU8>,
+}
+
+#[derive(Default)]
+pub(crate) struct Sketch {
+    pub(crate) graph: Graph,
+    errors: Vec<Error>,
+}
+
+impl Draft {
+    pub(crate) fn sketch(&self) -> MutexGuard<'_, Sketch> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a mistake; `build` reports the first.
+    pub(crate) fn refuse(&self, error: Error) {
+        self.sketch().errors.push(error);
+    }
+
+    /// A step with a policy of its own to be set.
+    pub(crate) fn step(&self, label: impl Into<String>) -> Step {
+        Step { label: label.into(), policy: PolicyCell::new(&self.policy) }
+    }
+
+    /// Adds an operator below `inputs`; the order of `inputs` is the order of ports.
+    pub(crate) fn add(&self, node: Node) -> usize {
+        self.sketch().graph.add(node)
+    }
+
+    /// Whether both handles come from one topology.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same = Arc::ptr_eq(&self.inner, &other.inner);
+        if !same {
+            self.refuse(Error::invalid(
+                "two topologies meet in one step; take both sides from one topology",
+            ));
+        }
+        same
+    }
+}
+
+/// A node that works on rows, with one output of rows `J`, `W`.
+pub(crate) fn step_node(label: &str, inputs: Vec<Edge>, make: MakeOperator) -> Node {
+    Node {
+        label: label.to_owned(),
+        kind: NodeKind::Step(make),
+        inputs,
+        outputs: vec![None],
+        stores: Vec::new(),
+        delay: 0,
+    }
+}
+
+/// Boxes the operators that `make` makes.
+pub(crate) fn maker<O: Operator + 'static>(
+    make: impl Fn(TaskInfo) -> O + Send + Sync + 'static,
+) -> MakeOperator {
+    Arc::new(move |info| Box::new(make(info)))
+}
+
+impl Topology {
+    /// Starts an empty topology. The name is that of the app: it names the group whose
+    /// positions are kept, and prefixes stores and internal topics.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name: Arc<str> = name.into().into();
+        let sketch = Sketch { graph: Graph { name, ..Graph::default() }, errors: Vec::new() };
+        let draft =
+            Draft { inner: Arc::new(Mutex::new(sketch)), policy: Arc::new(AtomicU8::new(0)) };
+        Self { draft }
+    }
+
+    /// Sets what becomes of records that cannot be decoded or whose step fails, for all steps
+    /// that have no policy of their own.
+    pub fn on_error(&self, policy: Policy) {
+        PolicyCell::set_shared(&self.draft.policy, policy);
+    }
+
+    /// Reads `topic` as a stream: every record is an event of its own. A group without a
+    /// position begins at the earliest record.
+    #[doc(alias = "KStream")]
+    pub fn stream<K: Clone + Send + 'static, V: Clone + Send + 'static>(
+        &self,
+        topic: &Topic<K, V>,
+    ) -> Stream<K, V> {
+        self.stream_from(topic, Start::Earliest)
+    }
+
+    /// Reads `topic` as a stream, and says where a group without a position begins.
+    ///
+    /// ```
+    /// use suiro::{Start, Topic, Topology};
+    ///
+    /// const ALERTS: Topic<u64, String> = Topic::json("alerts");
+    /// const SEEN: Topic<u64, String> = Topic::json("seen");
+    ///
+    /// let topology = Topology::new("watch");
+    /// topology.stream_from(&ALERTS, Start::Latest).to(&SEEN);
+    /// ```
+    pub fn stream_from<K: Clone + Send + 'static, V: Clone + Send + 'static>(
+        &self,
+        topic: &Topic<K, V>,
+        start: Start,
+    ) -> Stream<K, V> {
+        let step = self.draft.step(format!("source {}", topic.name()));
+        let decode = Decoder::of_stream(topic, step.clone());
+        let node = self.source(topic.name(), Arc::new(decode), start, row::copy::<K, V>);
+        Stream::new(&self.draft, Edge { node, output: 0 }, topic.keys).with_step(step)
+    }
+
+    /// Reads `topic` as a table: a record replaces the former one of its key, a null removes
+    /// it (rule A1).
+    #[doc(alias = "KTable")]
+    pub fn table<K: Key, V: Data>(&self, topic: &Topic<K, V>) -> Table<K, V> {
+        let step = self.draft.step(format!("source {}", topic.name()));
+        let decode = Decoder::of_table(topic, step.clone());
+        let copy = row::copy::<K, Option<V>>;
+        let node = self.source(topic.name(), Arc::new(decode), Start::Earliest, copy);
+        operators::table_source::add(&self.draft, Edge { node, output: 0 }, topic)
+    }
+
+    fn source(
+        &self,
+        topic: &str,
+        decode: Arc<dyn suiro_engine::Decode>,
+        start: Start,
+        copy: suiro_engine::CloneRows,
+    ) -> usize {
+        let topic: Arc<str> = topic.into();
+        let mut sketch = self.draft.sketch();
+        let twice = sketch.graph.nodes.iter().any(|node| match &node.kind {
+            NodeKind::Source(source) => source.topic == topic,
+            _ => false,
+        });
+        if twice {
+            let text = "topic is read twice in one topology; read it once and clone the handle";
+            sketch.errors.push(Error::invalid(text).with("topic", &topic));
+        }
+        let from = start.seek();
+        sketch.graph.add(Node {
+            label: format!("source {topic}"),
+            kind: NodeKind::Source(SourceSpec { topic, decode, from }),
+            inputs: Vec::new(),
+            outputs: vec![Some(copy)],
+            stores: Vec::new(),
+            delay: 0,
+        })
+    }
+
+    /// Makes a stream out of nothing, for benches and tests: `next` gives record number `n` of
+    /// a partition, and ends the partition with `None`. The same number must always give the
+    /// same record.
+    ///
+    /// ```
+    /// use suiro::{Record, TestDriver, Topic, Topology};
+    ///
+    /// const SQUARES: Topic<u64, u64> = Topic::json("squares");
+    ///
+    /// let topology = Topology::new("squares");
+    /// topology
+    ///     .generate("numbers", 1, |_, n| (n < 3).then(|| Record::new(n, n * n, n as i64)))
+    ///     .to(&SQUARES);
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.run()?;
+    /// let squares: Vec<u64> = driver.read(&SQUARES)?.into_iter().map(|r| r.value).collect();
+    /// assert_eq!(squares, [0, 1, 4]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn generate<K: Key, V: Clone + Send + 'static>(
+        &self,
+        name: &str,
+        partitions: u32,
+        next: impl Fn(u32, u64) -> Option<crate::Record<K, V>> + Send + Sync + 'static,
+    ) -> Stream<K, V> {
+        operators::generate::add(&self.draft, name, partitions, next)
+    }
+
+    /// Ends the draft. The error is the first mistake that was made in it.
+    pub fn build(self) -> Result<Plan> {
+        let mut sketch = self.draft.sketch();
+        let sketch = std::mem::take(&mut *sketch);
+        match sketch.errors.into_iter().next() {
+            Some(error) => Err(error),
+            None => Plan::new(sketch.graph),
+        }
+    }
+}
+
+/// Where a group that has no position yet begins to read a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Start {
+    /// At the oldest record that is still there.
+    #[default]
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+    /// At the first record of this time or later.
+    Time(suiro_core::Timestamp),
+}
+
+impl Start {
+    pub(crate) fn seek(self) -> Seek {
+        match self {
+            Self::Earliest => Seek::Earliest,
+            Self::Latest => Seek::Latest,
+            Self::Time(at) => Seek::Time(at),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Records for several topics, all or none.
+
+use crate::Topic;
+use crate::format::Encoded;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use suiro_core::batch::{BatchWriter, Compression};
+use suiro_core::broker::{Broker, Event, Outcome, Session};
+use suiro_core::partition::partition_of;
+use suiro_core::{Error, Headers, Result, Timestamp, TopicPartition};
+
+/// Records for any topics that become visible and durable together, or not at all.
+///
+/// ```
+/// use suiro::{Log, Producer, Transaction, Topic};
+///
+/// const DEBITS: Topic<String, u64> = Topic::json("debits");
+/// const CREDITS: Topic<String, u64> = Topic::json("credits");
+///
+/// let log = Log::in_memory();
+/// Producer::open(&log, &DEBITS)?.create(2)?;
+/// Producer::open(&log, &CREDITS)?.create(2)?;
+/// let mut transfer = Transaction::open(&log)?;
+/// transfer.write(&DEBITS, &"ann".into(), Some(&5), 0)?;
+/// transfer.write(&CREDITS, &"bob".into(), Some(&5), 0)?;
+/// transfer.commit()?;
+/// # Ok::<(), suiro::Error>(())
+/// ```
+pub struct Transaction {
+    session: Box<dyn Session>,
+    counts: BTreeMap<String, u32>,
+    writers: BTreeMap<TopicPartition, (BatchWriter, Vec<u8>)>,
+    buffers: (Vec<u8>, Vec<u8>),
+    fallback: u32,
+    bytes: usize,
+}
+
+/// A batch is closed when it is larger than this.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// Tells the sessions of one process apart.
+static OPENED: AtomicU64 = AtomicU64::new(0);
+
+/// Opens a session under a name that no other session has.
+pub(crate) fn open_session(broker: &dyn Broker, what: &str) -> Result<Box<dyn Session>> {
+    let number = OPENED.fetch_add(1, Ordering::Relaxed);
+    broker.session(&format!("{what}-{}-{number}", std::process::id()))
+}
+
+/// Waits for the event that `pick` takes; others are dropped.
+pub(crate) fn wait_for<T>(
+    session: &mut dyn Session,
+    mut pick: impl FnMut(Event) -> Option<T>,
+) -> T {
+    let mut events = Vec::new();
+    loop {
+        session.poll(&mut events);
+        if let Some(found) = events.drain(..).find_map(&mut pick) {
+            return found;
+        }
+        session.wait(Duration::from_millis(500));
+    }
+}
+
+/// Asks how many partitions a topic has.
+pub(crate) fn partitions(session: &mut dyn Session, topic: &str) -> Result<Option<u32>> {
+    let asked = session.describe(&[topic.into()]);
+    let answer = wait_for(session, |event| match event {
+        Event::Topics(ticket, answer) if ticket == asked => Some(answer),
+        _ => None,
+    })?;
+    Ok(answer.first().map(|spec| spec.partitions))
+}
+
+impl Transaction {
+    /// Opens one on `broker`. It can be used again after each commit.
+    pub fn open(broker: &dyn Broker) -> Result<Self> {
+        Ok(Self {
+            session: open_session(broker, "transaction")?,
+            counts: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            buffers: Default::default(),
+            fallback: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Adds a record; no value is a removal. The topic must exist.
+    pub fn write<K: 'static, V: 'static>(
+        &mut self,
+        topic: &Topic<K, V>,
+        key: &K,
+        value: Option<&V>,
+        at: impl Into<Timestamp>,
+    ) -> Result<()> {
+        self.write_with(topic, key, value, at.into(), &Headers::NONE)
+    }
+
+    /// Adds a record with headers.
+    pub fn write_with<K: 'static, V: 'static>(
+        &mut self,
+        topic: &Topic<K, V>,
+        key: &K,
+        value: Option<&V>,
+        at: Timestamp,
+        headers: &Headers,
+    ) -> Result<()> {
+        let count = match self.counts.get(topic.name()) {
+            Some(count) => *count,
+            None => {
+                let count = partitions(&mut *self.session, topic.name())?.ok_or_else(|| {
+                    Error::invalid("topic does not exist; create it first")
+                        .with("topic", topic.name())
+                })?;
+                self.counts.insert(topic.name().to_owned(), count);
+                count
+            }
+        };
+        let (key_bytes, value_bytes) = &mut self.buffers;
+        key_bytes.clear();
+        value_bytes.clear();
+        let key = match topic.keys.encode(key, key_bytes)? {
+            Encoded::Bytes => Some(&key_bytes[..]),
+            Encoded::Null => None,
+        };
+        let value = match value {
+            Some(value) => match topic.values.encode(value, value_bytes)? {
+                Encoded::Bytes => Some(&value_bytes[..]),
+                Encoded::Null => None,
+            },
+            None => None,
+        };
+        let partition = match key {
+            Some(key) => partition_of(key, count),
+            None => {
+                self.fallback = self.fallback.wrapping_add(1);
+                self.fallback % count
+            }
+        };
+        let to = TopicPartition::new(topic.name(), partition);
+        let new = || (BatchWriter::new(Compression::None), Vec::new());
+        let (writer, full) = self.writers.entry(to).or_insert_with(new);
+        writer.push(at, key, value, headers);
+        self.bytes += key_bytes.len() + value_bytes.len() + 16;
+        if writer.size() >= BATCH_BYTES {
+            writer.finish_into(full)?;
+        }
+        Ok(())
+    }
+
+    /// About how many bytes wait for the commit.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Commits what was added, and waits until it is durable, as the durability of the log
+    /// says. After an error, what was added is kept only if it may be tried again
+    /// ([`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable)); the log then holds none of
+    /// it, unless the message says that the outcome is unknown.
+    pub fn commit(&mut self) -> Result<()> {
+        let commit = self.session.begin();
+        for (to, (writer, full)) in &mut self.writers {
+            writer.finish_into(full)?;
+            if !full.is_empty() {
+                self.session.append(commit, to, full.clone().into());
+            }
+        }
+        self.session.commit(commit, None, Vec::new());
+        let outcome = wait_for(&mut *self.session, |event| match event {
+            Event::Resolved(of, outcome) if of == commit => Some(outcome),
+            _ => None,
+        });
+        match outcome {
+            Outcome::Committed { .. } => {
+                self.writers.values_mut().for_each(|(_, full)| full.clear());
+                self.bytes = 0;
+                Ok(())
+            }
+            Outcome::Aborted(error) | Outcome::Fenced(error) => Err(error),
+            Outcome::Unknown(error) => {
+                Err(Error::unavailable("outcome of the commit is unknown").caused_by(error))
+            }
+        }
+    }
+
+    pub(crate) fn session(&mut self) -> &mut dyn Session {
+        &mut *self.session
+    }
+}
