@@ -18,7 +18,7 @@ impl Scope {
         }
         let step = match self.probe {
             None => self.settings.batch_rows,
-            Some(Probe { rows: 1, .. }) => return Err(failed.into_error()),
+            Some(Probe { rows: 1, .. }) => return Err((*failed).into_error()),
             Some(probe) => probe.rows,
         };
         self.probe = Some(Probe { rows: (step / 16).max(1), left: rows.max(1) });
@@ -49,8 +49,8 @@ impl Scope {
 }
 
 impl Failed {
-    fn into_error(self: Box<Self>) -> Error {
-        let Self { failure, origin, offsets } = *self;
+    fn into_error(self) -> Error {
+        let Self { failure, origin, offsets } = self;
         let error = Error::invalid(
             "a step failed; mend the program or the record, or set a policy to skip it",
         )
