@@ -42,6 +42,10 @@ pub struct Scope {
     pub(crate) probe: Option<Probe>,
     pub(crate) careful: bool,
     fetches: HashMap<Ticket, (usize, usize)>,
+    /// Something may have come since the caught-up inputs were last looked at.
+    stale: bool,
+    /// The last round took rows.
+    moving: bool,
 }
 
 /// The search for a record that fails: smaller and smaller steps, each with a commit.
@@ -91,6 +95,8 @@ impl Scope {
             probe: None,
             careful: false,
             fetches: HashMap::new(),
+            stale: true,
+            moving: false,
         };
         let assigned = scope.link.wait_assigned();
         scope.take_over(assigned)?;
@@ -130,6 +136,7 @@ impl Scope {
             Worked::Rows(count) => count > 0,
         };
         self.dirty |= busy;
+        self.moving = busy;
         self.request();
         if self.settings.bounded && self.all_ended() {
             return self.finish(crew);
@@ -140,8 +147,16 @@ impl Scope {
         Ok(if busy { Round::Busy } else { Round::Idle })
     }
 
+    /// Has inputs that are caught up looked at again, as [`Scope::wait`] does.
+    pub fn look_again(&mut self) {
+        self.stale |= self.fetches.is_empty();
+    }
+
     /// Blocks until something may have come in, or the next commit is due.
     pub fn wait(&mut self) {
+        // Answers that are under way come first; what is asked again before they are in would
+        // be answered at once, with nothing, for ever.
+        self.look_again();
         let since = self.clock.elapsed().saturating_sub(self.last_commit);
         let longest = Duration::from_millis(500);
         let until = if self.dirty {
@@ -213,6 +228,7 @@ impl Scope {
     /// Asks for more where little waits.
     fn request(&mut self) {
         let low = self.settings.batch_rows;
+        let look = std::mem::take(&mut self.stale) || self.moving;
         let memory = self.settings.exchange == ExchangeKind::Memory;
         let session = &mut self.link.session;
         for (place, task) in self.tasks.iter_mut().enumerate() {
@@ -225,7 +241,9 @@ impl Scope {
                         !memory || input.end.is_none_or(|end| input.fetch_from < end)
                     }
                 };
+                let at_end = input.end.is_some_and(|end| input.fetch_from >= end);
                 if !wanted
+                    || (at_end && !look)
                     || input.fetching.is_some()
                     || !input.raw.is_empty()
                     || input.waiting >= low
@@ -245,11 +263,10 @@ impl Scope {
 
     /// Lets all tasks take turns, level by level.
     fn work(&mut self, crew: &mut dyn Crew) -> Result<Worked> {
-        let budget = self.probe.map_or(self.settings.batch_rows, |probe| probe.rows);
         let before = self.taken();
         let mut poison = None;
         for level in 0..self.levels() {
-            let jobs = self.jobs(Some(level), Work::Step(budget));
+            let jobs = self.jobs(Some(level), Work::Step(self.budget(level)));
             let (mut failed, mut broken) = (None, None);
             for mut job in crew.work(jobs) {
                 match job.done.take() {
@@ -285,6 +302,24 @@ impl Scope {
             }
         }
         Ok(Worked::Rows(rows))
+    }
+
+    /// How many rows a task of this level may take in this round. What comes through an exchange
+    /// in memory is taken at once, so that little waits there; where much waits all the same,
+    /// for another input, the senders pause as long as anything else moves.
+    fn budget(&self, level: usize) -> usize {
+        match self.probe {
+            Some(probe) => probe.rows,
+            None if level > 0 => usize::MAX,
+            None if self.moving && self.is_crowded() => 0,
+            None => self.settings.batch_rows,
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        let limit = self.settings.batch_rows.saturating_mul(16);
+        let mut inputs = self.tasks.iter().flatten().flat_map(|task| &task.inputs);
+        inputs.any(|input| input.is_exchange() && input.waiting > limit)
     }
 
     pub(crate) fn levels(&self) -> usize {

@@ -17,6 +17,9 @@ use crate::stores::Stores;
 use suiro_core::broker::TaskId;
 use suiro_core::{Error, Offset, Timestamp, TopicPartition};
 
+/// The most rows that a generator makes in one go.
+const GENERATED: usize = 8192;
+
 /// A task and all its state.
 pub struct Task {
     pub(crate) id: TaskId,
@@ -128,7 +131,7 @@ impl Task {
 
     /// Takes turns until `budget` rows have been taken or there is a reason to wait.
     pub(crate) fn step(&mut self, budget: usize) -> Tried<Stepped> {
-        self.generate(budget);
+        self.generate(budget.min(GENERATED));
         let mut left = budget;
         while left > 0 {
             let (input, count) = match self.choose() {

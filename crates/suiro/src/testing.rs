@@ -193,6 +193,7 @@ impl TestDriver {
         let mut quiet = 0;
         // What is asked for in one round comes in in the next, and is taken then.
         while quiet < 3 {
+            scope.look_again();
             match scope.round(&mut Alone)? {
                 Round::Busy => quiet = 0,
                 Round::Idle => quiet += 1,
@@ -210,7 +211,9 @@ impl TestDriver {
     /// afterwards.
     pub fn finish(&mut self) -> Result<()> {
         let scope = self.open(true)?;
-        while scope.round(&mut Alone)? != Round::Ended {}
+        while scope.round(&mut Alone)? != Round::Ended {
+            scope.look_again();
+        }
         self.open(false)?;
         Ok(())
     }
