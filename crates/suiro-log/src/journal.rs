@@ -13,6 +13,8 @@ use suiro_core::Result;
 const MAGIC: &[u8] = b"SUIROJ01";
 /// Bytes before the first frame.
 pub(crate) const JOURNAL_HEAD: u64 = 28;
+/// The fewest and the most zeros that are written ahead of the frames.
+const AHEAD: std::ops::RangeInclusive<u64> = 128 << 10..=4 << 20;
 
 /// The directory of the journals.
 pub(crate) fn journal_dir(root: &Path) -> PathBuf {
@@ -41,6 +43,8 @@ pub(crate) struct Journal {
     pub end: u64,
     /// Up to where it is durable.
     pub durable: u64,
+    /// Up to where there are zeros for the frames to come.
+    zeroed: u64,
     file: Arc<dyn DiskFile>,
 }
 
@@ -60,7 +64,8 @@ impl Journal {
             let _ = disk.remove(&path);
             return Err(error(cause));
         }
-        Ok(Self { number, path, end: JOURNAL_HEAD, durable: JOURNAL_HEAD, file })
+        let (end, durable, zeroed) = (JOURNAL_HEAD, JOURNAL_HEAD, JOURNAL_HEAD);
+        Ok(Self { number, path, end, durable, zeroed, file })
     }
 
     /// Adds frames, without making them durable.
@@ -70,9 +75,27 @@ impl Journal {
         Ok(())
     }
 
+    /// Writes zeros where frames will go, so that syncing a small frame need not sync the length
+    /// of the file and where its blocks are: that takes about twice as long, and waits for what
+    /// else is being written.
+    pub fn write_ahead(&mut self, bytes: usize, most: u64) {
+        let next = self.end + bytes as u64;
+        let ahead = self.end.clamp(*AHEAD.start(), *AHEAD.end()).min(most);
+        if next <= self.zeroed || bytes as u64 > ahead / 4 {
+            return;
+        }
+        let to = next + ahead;
+        let zeros = vec![0; (to - self.end) as usize];
+        // Without zeros commits are slower, and as good.
+        if write_all(&*self.file, self.end, &zeros).is_ok() {
+            self.zeroed = to;
+        }
+    }
+
     /// Takes back an append that failed half way, durably: whatever of it reached the disk must
     /// not come back.
-    pub fn take_back(&self) -> io::Result<()> {
+    pub fn take_back(&mut self) -> io::Result<()> {
+        self.zeroed = self.end;
         self.file.truncate(self.end)?;
         self.file.sync_data()
     }

@@ -99,6 +99,9 @@ impl Ledger {
         }
         self.settle(core).map_err(Failure::Nothing)?;
         let (frames, data_at) = self.encode(commits);
+        if core.options.durability == Durability::Fsync {
+            self.journal.write_ahead(frames.len(), core.options.journal_bytes);
+        }
         if let Err(cause) = self.journal.append(&frames) {
             let taken_back = self.journal.take_back();
             let error = failed("write the journal", &self.journal.path, cause);
