@@ -109,7 +109,7 @@ impl Scope {
                 }
                 let failed = failed.or_else(|| self.pass_on(level).err());
                 if let Some(failed) = failed {
-                    return self.recover(failed);
+                    return self.recover(*failed);
                 }
                 if self.taken() == before {
                     break;
@@ -136,7 +136,7 @@ impl Scope {
             return Err(error);
         }
         if let Some(failed) = failed {
-            self.recover(failed)?;
+            self.recover(*failed)?;
             return Ok(None);
         }
         all.sort_by_key(|(place, _)| *place);

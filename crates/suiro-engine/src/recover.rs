@@ -9,7 +9,7 @@ impl Scope {
     /// A step failed: goes back to the last commit, and either repeats the work with care (the
     /// step itself then skips the record) or comes nearer to the failing record, to commit all
     /// before it and stop with an error that names it.
-    pub(crate) fn recover(&mut self, failed: Box<Failed>) -> Result<()> {
+    pub(crate) fn recover(&mut self, failed: Failed) -> Result<()> {
         let rows = self.taken();
         self.rollback()?;
         if failed.failure.skip {
@@ -18,7 +18,7 @@ impl Scope {
         }
         let step = match self.probe {
             None => self.settings.batch_rows,
-            Some(Probe { rows: 1, .. }) => return Err((*failed).into_error()),
+            Some(Probe { rows: 1, .. }) => return Err(failed.into_error()),
             Some(probe) => probe.rows,
         };
         self.probe = Some(Probe { rows: (step / 16).max(1), left: rows.max(1) });

@@ -283,11 +283,11 @@ impl Scope {
                 return Err(error);
             }
             if let Some(failed) = failed {
-                self.recover(failed)?;
+                self.recover(*failed)?;
                 return Ok(Worked::Failed);
             }
             if let Err(failed) = self.pass_on(level) {
-                self.recover(failed)?;
+                self.recover(*failed)?;
                 return Ok(Worked::Failed);
             }
         }

@@ -131,7 +131,9 @@ impl Task {
 
     /// Takes turns until `budget` rows have been taken or there is a reason to wait.
     pub(crate) fn step(&mut self, budget: usize) -> Tried<Stepped> {
-        self.generate(budget.min(GENERATED));
+        if budget > 0 {
+            self.generate(budget.min(GENERATED));
+        }
         let mut left = budget;
         while left > 0 {
             let (input, count) = match self.choose() {
