@@ -1,0 +1,12 @@
+//! Counts the records of each key of a topic, and writes the running counts to another one.
+//!
+//! `cargo run --release --example count -- --help` names its options.
+
+mod options;
+mod program;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    program::main(std::env::args_os())
+}
