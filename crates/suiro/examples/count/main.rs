@@ -8,5 +8,5 @@ mod program;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    program::main(std::env::args_os())
+    program::main(std::env::args_os()).into()
 }

@@ -2,7 +2,6 @@
 
 use super::options::{HELP, Options, parse};
 use std::ffi::OsString;
-use std::process::ExitCode;
 use std::time::Duration;
 use suiro::{
     App, Bytes, Encoded, Error, Format, Log, Plan, Producer, Raw, Reader, Result, Seed, Topic,
@@ -68,24 +67,24 @@ pub fn plan(options: &Options) -> Result<Plan> {
     topology.build()
 }
 
-/// Runs the program as the command line says.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the program as the command line says, and gives the exit code of the process.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let options = match parse(args) {
         Ok(Some(options)) => options,
         Ok(None) => {
             print!("{HELP}");
-            return ExitCode::SUCCESS;
+            return 0;
         }
         Err(error) => {
             eprintln!("count: {error}; --help names the options");
-            return ExitCode::from(2);
+            return 2;
         }
     };
     match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("count: {}", error.report());
-            ExitCode::FAILURE
+            1
         }
     }
 }
