@@ -1,0 +1,37 @@
+//! The benches, one file each, with the loop of each beside it.
+
+mod count;
+mod join;
+mod session;
+mod tumbling;
+mod window_format;
+mod words;
+
+use crate::options::{Options, Setup};
+use std::time::Duration;
+use suiro::{App, Log, Topology};
+
+/// What may go wrong in a bench.
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Runs the bench that the options name.
+pub fn run(options: &Options) -> Outcome<()> {
+    match options.bench.as_str() {
+        "count" => count::run(options),
+        "words" => words::run(options),
+        "tumbling" => tumbling::run(options),
+        "session" => session::run(options),
+        "join" => join::run(options),
+        _ => Err("there is no such bench".into()),
+    }
+}
+
+/// Runs a program over bounded input.
+fn run_to_end(topology: Topology, log: &Log, setup: &Setup) -> Outcome<()> {
+    let app = App::new(topology.build()?, log.clone())
+        .threads(setup.threads as usize)
+        .commit_interval(Duration::from_millis(setup.commit_ms))
+        .partitions(setup.threads);
+    app.run_to_end()?;
+    Ok(())
+}

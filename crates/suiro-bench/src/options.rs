@@ -1,0 +1,148 @@
+//! What the command line says.
+
+use std::time::Duration;
+use suiro::Durability;
+
+/// The command line; what it does not say is the bench's own to choose.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub bench: String,
+    pub records: Option<u64>,
+    pub keys: Option<u64>,
+    pub durability: Option<Durability>,
+    pub commit_ms: Option<u64>,
+    pub threads: Option<u32>,
+    pub emit: Option<Emit>,
+}
+
+/// How often a table speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    EveryChange,
+    PerCommit,
+}
+
+impl Emit {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EveryChange => "every-change",
+            Self::PerCommit => "per-commit",
+        }
+    }
+}
+
+const USAGE: &str = "usage: suiro-bench BENCH [--records N] [--keys N] \
+[--durability none|interval|fsync] [--commit-ms N] [--threads N] [--emit every-change|per-commit]
+benches: count, count-log, words, tumbling, session, join, latency, start";
+
+impl Options {
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self::default();
+        while let Some(word) = words.next() {
+            if !word.starts_with('-') && options.bench.is_empty() {
+                options.bench = word;
+                continue;
+            }
+            let mut value =
+                || words.next().ok_or_else(|| format!("{word} needs a value\n{USAGE}"));
+            match word.as_str() {
+                "--records" => options.records = Some(number(&value()?)?),
+                "--keys" => options.keys = Some(number(&value()?)?),
+                "--commit-ms" => options.commit_ms = Some(number(&value()?)?),
+                "--threads" => options.threads = Some(number(&value()?)? as u32),
+                "--durability" => options.durability = Some(durability(&value()?)?),
+                "--emit" => options.emit = Some(emit(&value()?)?),
+                _ => return Err(format!("unknown option {word}\n{USAGE}")),
+            }
+        }
+        if options.bench.is_empty() { Err(USAGE.to_owned()) } else { Ok(options) }
+    }
+
+    /// What the bench runs with, given its own defaults.
+    pub fn setup(
+        &self,
+        records: u64,
+        keys: u64,
+        durability: Durability,
+        commit_ms: u64,
+    ) -> Setup {
+        let threads = self.threads.unwrap_or(1).max(1);
+        let round = |number: u64| number.next_multiple_of(u64::from(threads)).max(1);
+        Setup {
+            records: round(self.records.unwrap_or(records)),
+            keys: round(self.keys.unwrap_or(keys)),
+            durability: self.durability.unwrap_or(durability),
+            commit_ms: self.commit_ms.unwrap_or(commit_ms),
+            threads,
+        }
+    }
+}
+
+/// What a bench runs with. There are as many partitions as threads, and as many records and
+/// keys in each.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    pub records: u64,
+    pub keys: u64,
+    pub durability: Durability,
+    pub commit_ms: u64,
+    pub threads: u32,
+}
+
+/// How a durability is called on the command line.
+pub fn durability_name(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Fsync => "fsync",
+        Durability::Interval(_) => "interval",
+        Durability::None => "none",
+    }
+}
+
+fn durability(word: &str) -> Result<Durability, String> {
+    match word {
+        "none" => Ok(Durability::None),
+        "interval" => Ok(Durability::Interval(Duration::from_millis(100))),
+        "fsync" => Ok(Durability::Fsync),
+        _ => Err(format!("unknown durability {word}\n{USAGE}")),
+    }
+}
+
+fn emit(word: &str) -> Result<Emit, String> {
+    match word {
+        "every-change" => Ok(Emit::EveryChange),
+        "per-commit" => Ok(Emit::PerCommit),
+        _ => Err(format!("unknown mode {word}\n{USAGE}")),
+    }
+}
+
+fn number(word: &str) -> Result<u64, String> {
+    let digits: String = word.chars().filter(|c| *c != '_').collect();
+    digits.parse().map_err(|_| format!("{word} is no number\n{USAGE}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Emit, Options};
+    use suiro::Durability;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse(line.split(' ').map(String::from))
+    }
+
+    #[test]
+    fn options_are_read_and_defaults_kept() {
+        let line = "count --records 10_000 --threads 3 --durability none --emit per-commit";
+        let options = parse(line).expect("the line is right");
+        assert_eq!((options.bench.as_str(), options.emit), ("count", Some(Emit::PerCommit)));
+        let setup = options.setup(5, 7, Durability::Fsync, 9);
+        assert_eq!((setup.records, setup.keys, setup.commit_ms), (10_002, 9, 9));
+        assert_eq!(setup.durability, Durability::None);
+    }
+
+    #[test]
+    fn wrong_lines_are_refused() {
+        for line in ["--records 1", "count --records x", "count --emit", "count --fast 1"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}
