@@ -1,0 +1,146 @@
+//! Runs the conformance cases: what each operator sends, as data (see `cases/README.md`).
+//!
+//! `SUIRO_CASES=DIR` runs the cases of another directory. `SUIRO_REPORT=FILE` writes one line
+//! of JSON per case: `{"case", "file", "passed", "why"}`.
+
+#[path = "conformance/build.rs"]
+mod build;
+#[path = "conformance/case.rs"]
+mod case;
+#[path = "conformance/compare.rs"]
+mod compare;
+#[path = "conformance/function.rs"]
+mod function;
+#[path = "conformance/output.rs"]
+mod output;
+#[path = "conformance/run.rs"]
+mod run;
+
+use case::{Case, Found, Node};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The name of something that cases use, and how to see that a case uses it.
+type Feature = (&'static str, fn(&Case) -> bool);
+
+/// What is not built yet. A case that uses one of these is counted and not run; a case that
+/// uses anything else that is unknown fails.
+const NOT_BUILT: &[Feature] = &[
+    ("hopping windows", |case| has_window(case, "hopping")),
+    ("sliding windows", |case| has_window(case, "sliding")),
+    ("count windows", |case| has_window(case, "count")),
+    ("emit every", |case| {
+        any(case, |node| node.emit.as_deref().is_some_and(|emit| emit.starts_with("every")))
+    }),
+    ("idle_after", |case| case.topology.idle_after_ms.is_some()),
+    ("timed_by", |case| any(case, |node| node.timed_by.is_some())),
+    ("table with a ttl", |case| any(case, |node| node.ttl_ms.is_some())),
+    ("versioned table", |case| any(case, |node| node.history_ms.is_some())),
+    ("global table", |case| has(case, "global_table")),
+    ("to_table", |case| has(case, "to_table")),
+    ("stream-stream join", |case| has(case, "join")),
+    ("join_as_of", |case| has(case, "join_as_of")),
+    ("join_global", |case| has(case, "join_global")),
+    ("table_group_fold", |case| has(case, "table_group_fold")),
+    ("foreign_key_join", |case| has(case, "foreign_key_join")),
+    ("table join left", |case| has_table_join(case, "left")),
+    ("table join outer", |case| has_table_join(case, "outer")),
+];
+
+/// How many of the project's own cases run today, so that none can get lost.
+const RUN: usize = 170;
+
+fn any(case: &Case, test: impl Fn(&Node) -> bool) -> bool {
+    case.topology.nodes.iter().any(test)
+}
+
+fn has(case: &Case, op: &str) -> bool {
+    any(case, |node| node.op == op)
+}
+
+fn has_window(case: &Case, kind: &str) -> bool {
+    any(case, |node| node.window.as_ref().is_some_and(|window| window.kind == kind))
+}
+
+fn has_table_join(case: &Case, kind: &str) -> bool {
+    any(case, |node| node.op == "table_join" && node.kind.as_deref() == Some(kind))
+}
+
+/// What became of a case.
+enum Verdict {
+    Passed { variants: usize },
+    Failed { why: String },
+    NotBuilt { what: &'static str },
+}
+
+fn judge(found: &Found) -> Verdict {
+    let case = match &found.case {
+        Ok(case) => case,
+        Err(error) => return Verdict::Failed { why: format!("cannot read it: {error}") },
+    };
+    if let Some((what, _)) = NOT_BUILT.iter().find(|(_, is_used)| is_used(case)) {
+        return Verdict::NotBuilt { what };
+    }
+    let variants = run::variants(case);
+    let mut failures = variants.iter().filter_map(|variant| {
+        let error = run::run(case, *variant).err()?;
+        Some(format!("{variant}: {error}"))
+    });
+    let Some(first) = failures.next() else {
+        return Verdict::Passed { variants: variants.len() };
+    };
+    let others = failures.count();
+    let mut why = format!("{}; {}\n{}\n", case.rules.join(", "), case.why, first.trim_end());
+    if others > 0 {
+        why += &format!("    and {others} variants more\n");
+    }
+    Verdict::Failed { why }
+}
+
+fn report_line(found: &Found, verdict: &Verdict) -> String {
+    let (passed, why) = match verdict {
+        Verdict::Passed { .. } => (true, String::new()),
+        Verdict::Failed { why } => (false, why.clone()),
+        Verdict::NotBuilt { what } => (false, format!("not built yet: {what}")),
+    };
+    let line = serde_json::json!({
+        "case": found.name, "file": found.file, "passed": passed, "why": why,
+    });
+    line.to_string() + "\n"
+}
+
+#[test]
+fn cases() {
+    let other = std::env::var_os("SUIRO_CASES").map(PathBuf::from);
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let directory = other.as_ref().unwrap_or(&own);
+    let all = case::load(directory);
+    assert!(!all.is_empty(), "no case was found in {}", directory.display());
+
+    let (mut ran, mut variants, mut report) = (0, 0, String::new());
+    let (mut failed, mut not_built) = (Vec::new(), BTreeMap::<_, usize>::new());
+    for found in &all {
+        let verdict = judge(found);
+        report += &report_line(found, &verdict);
+        match verdict {
+            Verdict::Passed { variants: more } => (ran, variants) = (ran + 1, variants + more),
+            Verdict::Failed { why } => {
+                ran += 1;
+                failed.push(format!("{} ({}): {why}", found.name, found.file));
+            }
+            Verdict::NotBuilt { what } => *not_built.entry(what).or_default() += 1,
+        }
+    }
+    if let Some(path) = std::env::var_os("SUIRO_REPORT") {
+        std::fs::write(path, report).expect("the report can be written");
+    }
+    println!("{ran} of {} cases ran, {variants} passing variants", all.len());
+    for (what, count) in &not_built {
+        println!("{count} cases not run; not built yet: {what}");
+    }
+    assert!(failed.is_empty(), "{} cases failed\n{}", failed.len(), failed.join("\n"));
+    assert!(ran > 0, "no case was run");
+    if other.is_none() {
+        assert_eq!(ran, RUN, "cases came or went; if that is right, change RUN");
+    }
+}

@@ -1,0 +1,315 @@
+//! Writes the topology of a case down as a program of this library.
+
+use super::case::{Case, Node, Window};
+use super::function;
+use super::output::Shown;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use suiro::{
+    InWindow, JsonKey, NoKey, Plan, Sessions, Stream, Table, Text, Topic, Topology, Tumbling,
+    Unkeyed,
+};
+
+// `key_by` gives JSON keys, which are plain text for strings; joins ask for one key format.
+const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
+const UNKEYED: Topic<NoKey, String> = Topic::of("", &Unkeyed, &Text);
+const OUT: Topic<String, String> = Topic::of("", &JsonKey, &Shown);
+const CHANGES: Topic<String, Option<String>> = Topic::of("", &JsonKey, &Shown);
+const WINDOWS: Topic<String, Windowed> = Topic::of("", &JsonKey, &Shown);
+
+type Windowed = InWindow<Option<String>>;
+
+/// What a node gives.
+#[derive(Clone)]
+enum Handle {
+    Unkeyed(Stream<NoKey, String>),
+    Stream(Keyed),
+    /// Changes of a table: removals too.
+    Changes(Stream<String, Option<String>>),
+    Windows(Stream<String, Windowed>),
+    Table(Table<String, String>),
+}
+
+/// A stream, and whether `key_by` gave it keys since it was last partitioned.
+#[derive(Clone)]
+struct Keyed {
+    stream: Stream<String, String>,
+    moved: bool,
+}
+
+/// The plan of a case.
+pub fn plan(case: &Case) -> Result<Plan, String> {
+    let program = Building { case, topology: Topology::new("case"), handles: BTreeMap::new() };
+    program.build()
+}
+
+struct Building<'a> {
+    case: &'a Case,
+    topology: Topology,
+    handles: BTreeMap<String, Handle>,
+}
+
+fn given(what: &Option<String>, node: &Node, name: &str) -> Result<String, String> {
+    what.clone().ok_or_else(|| format!("node `{}` has no `{name}`", node.id))
+}
+
+fn keyed(stream: Stream<String, String>, moved: bool) -> Handle {
+    Handle::Stream(Keyed { stream, moved })
+}
+
+impl Building<'_> {
+    fn build(mut self) -> Result<Plan, String> {
+        let nodes = &self.case.topology.nodes;
+        for node in nodes {
+            if let Some(handle) = self.node(node)? {
+                self.handles.insert(node.id.clone(), handle);
+            }
+        }
+        self.topology.build().map_err(|error| error.report())
+    }
+
+    fn node(&mut self, node: &Node) -> Result<Option<Handle>, String> {
+        let handle = match node.op.as_str() {
+            "stream" => self.source(node)?,
+            "table" => {
+                let topic = TEXT.named(given(&node.topic, node, "topic")?);
+                Handle::Table(self.topology.table(&topic))
+            }
+            "map" => self.map(node)?,
+            "filter" => self.filter(node)?,
+            "flat_map" => {
+                let at = function::splitter(&given(&node.function, node, "fn")?)?;
+                let Keyed { stream, moved } = self.stream(node, 0)?;
+                let split = move |value: String| -> Vec<String> {
+                    value.split(&at).map(str::to_owned).collect()
+                };
+                keyed(stream.flat_map(split), moved)
+            }
+            "key_by" => self.key_by(node)?,
+            "merge" => self.merge(node)?,
+            "branch" => return self.branch(node).map(|()| None),
+            "fold" => self.fold(node)?,
+            "flatten_window" => {
+                let Handle::Windows(windows) = self.from(node, 0)? else {
+                    return Err(format!("node `{}` flattens no window results", node.id));
+                };
+                let flat = |window: Windowed| {
+                    let InWindow { start, end, value } = window;
+                    let value = value.expect("removals do not reach flatten_window");
+                    format!("{value}@{}..{}", start.as_millis(), end.as_millis())
+                };
+                keyed(windows.map(flat), false)
+            }
+            "changes" => Handle::Changes(self.table(node, 0)?.changes()),
+            "present" => self.present(node)?,
+            "join_table" => self.join_table(node)?,
+            "table_filter" => {
+                let test = function::test(&given(&node.pred, node, "pred")?)?;
+                Handle::Table(self.table(node, 0)?.filter(move |value| test(value)))
+            }
+            "table_map" => {
+                let change = function::change(&given(&node.function, node, "fn")?)?;
+                Handle::Table(self.table(node, 0)?.map(move |value| change(value)))
+            }
+            "table_join" => self.table_join(node)?,
+            "to" => return self.to(node).map(|()| None),
+            other => return Err(format!("unknown operator `{other}`")),
+        };
+        Ok(Some(handle))
+    }
+
+    fn from(&self, node: &Node, index: usize) -> Result<Handle, String> {
+        let id = node.from.get(index);
+        let id = id.ok_or_else(|| format!("node `{}` lacks an input", node.id))?;
+        let handle = self.handles.get(id).cloned();
+        handle.ok_or_else(|| format!("node `{}` reads `{id}`, which is not there", node.id))
+    }
+
+    fn stream(&self, node: &Node, index: usize) -> Result<Keyed, String> {
+        match self.from(node, index)? {
+            Handle::Stream(stream) => Ok(stream),
+            _ => Err(format!("node `{}` needs a stream of plain values", node.id)),
+        }
+    }
+
+    fn table(&self, node: &Node, index: usize) -> Result<Table<String, String>, String> {
+        match self.from(node, index)? {
+            Handle::Table(table) => Ok(table),
+            _ => Err(format!("node `{}` needs a table", node.id)),
+        }
+    }
+
+    fn source(&self, node: &Node) -> Result<Handle, String> {
+        let name = given(&node.topic, node, "topic")?;
+        if node.unkeyed {
+            return Ok(Handle::Unkeyed(self.topology.stream(&UNKEYED.named(name))));
+        }
+        Ok(keyed(self.topology.stream(&TEXT.named(name)), false))
+    }
+
+    fn map(&self, node: &Node) -> Result<Handle, String> {
+        let change = function::change(&given(&node.function, node, "fn")?)?;
+        let change = move |value: String| change(&value);
+        Ok(match self.from(node, 0)? {
+            Handle::Unkeyed(stream) => Handle::Unkeyed(stream.map(change)),
+            Handle::Stream(Keyed { stream, moved }) => keyed(stream.map(change), moved),
+            _ => return Err(format!("node `{}` maps no plain values", node.id)),
+        })
+    }
+
+    fn filter(&self, node: &Node) -> Result<Handle, String> {
+        let test = function::test(&given(&node.pred, node, "pred")?)?;
+        let test = move |value: &String| test(value);
+        Ok(match self.from(node, 0)? {
+            Handle::Unkeyed(stream) => Handle::Unkeyed(stream.filter(test)),
+            Handle::Stream(Keyed { stream, moved }) => keyed(stream.filter(test), moved),
+            _ => return Err(format!("node `{}` filters no plain values", node.id)),
+        })
+    }
+
+    fn key_by(&self, node: &Node) -> Result<Handle, String> {
+        let name = given(&node.function, node, "fn")?;
+        let make = function::make_key(&name)?;
+        let with = move |key: &str, value: &str| {
+            make(key, value).expect("key_by cannot give a null key")
+        };
+        let stream = match self.from(node, 0)? {
+            Handle::Unkeyed(stream) => stream.key_by(move |value| with("", value)),
+            Handle::Stream(Keyed { stream, .. }) if name == "key" => stream
+                .map_with_key(move |key, value| (with(key, &value), value))
+                .key_by(|(key, _)| key.clone())
+                .map(|(_, value)| value),
+            Handle::Stream(Keyed { stream, .. }) => stream.key_by(move |value| with("", value)),
+            _ => return Err(format!("node `{}` keys no plain values", node.id)),
+        };
+        Ok(keyed(stream, true))
+    }
+
+    fn merge(&self, node: &Node) -> Result<Handle, String> {
+        let mut all = self.stream(node, 0)?;
+        for index in 1..node.from.len() {
+            let next = self.stream(node, index)?;
+            all.stream = all.stream.merge(next.stream);
+            all.moved |= next.moved;
+        }
+        Ok(Handle::Stream(all))
+    }
+
+    fn branch(&mut self, node: &Node) -> Result<(), String> {
+        let Keyed { stream: mut rest, moved } = self.stream(node, 0)?;
+        for (number, pred) in node.preds.iter().enumerate() {
+            let test = function::test(pred)?;
+            let (taken, others) = rest.split(move |value| test(value));
+            self.handles.insert(format!("{}.{number}", node.id), keyed(taken, moved));
+            rest = others;
+        }
+        self.handles.insert(format!("{}.rest", node.id), keyed(rest, moved));
+        Ok(())
+    }
+
+    fn fold(&mut self, node: &Node) -> Result<Handle, String> {
+        let stream = self.stream(node, 0)?.stream;
+        let first = given(&node.init, node, "init")?;
+        let add = function::add(&given(&node.add, node, "add")?)?;
+        let init = move || first.clone();
+        let add = move |so_far: &mut String, value: String| *so_far = add(so_far, &value);
+        let name = &node.id;
+        let Some(window) = &node.window else {
+            return Ok(Handle::Table(stream.fold(name, init, add)));
+        };
+        let is_read = |id: &str| {
+            self.case.topology.nodes.iter().any(|node| node.from.iter().any(|it| it == id))
+        };
+        let late_id = format!("{name}.late");
+        let (has_late, emit) = (is_read(&late_id), given(&node.emit, node, "emit")?);
+        let Window { kind, size_ms, gap_ms, grace_ms, merge, .. } = window;
+        let grace = Duration::from_millis(*grace_ms);
+        let (results, late) = match (kind.as_str(), emit.as_str()) {
+            ("tumbling", "update" | "close") => {
+                let size = size_ms.ok_or("tumbling windows have a size")?;
+                let windows = Tumbling::of(Duration::from_millis(size)).grace(grace);
+                let table = stream.window(windows).fold(name, init, add);
+                let late = has_late.then(|| table.late());
+                let results =
+                    if emit == "update" { table.on_update() } else { table.on_close() };
+                (results.map(some), late)
+            }
+            ("session", "update" | "close") => {
+                let gap = gap_ms.ok_or("sessions have a gap")?;
+                let merge = function::merge(merge.as_deref().ok_or("sessions merge")?)?;
+                let merge = move |earlier: &mut String, later: String| {
+                    *earlier = merge(earlier, &later)
+                };
+                let windows = Sessions::with_gap(Duration::from_millis(gap)).grace(grace);
+                let table = stream.window(windows).fold(name, init, add, merge);
+                let late = has_late.then(|| table.late());
+                let results = match emit.as_str() {
+                    "update" => table.on_update(),
+                    _ => table.on_close().map(some),
+                };
+                (results, late)
+            }
+            (kind, emit) => return Err(format!("unknown window `{kind}`, emit `{emit}`")),
+        };
+        if let Some(late) = late {
+            self.handles.insert(late_id, keyed(late, false));
+        }
+        Ok(Handle::Windows(results))
+    }
+
+    fn present(&self, node: &Node) -> Result<Handle, String> {
+        Ok(match self.from(node, 0)? {
+            Handle::Changes(changes) => keyed(changes.flat_map(|value| value), false),
+            Handle::Windows(windows) => {
+                Handle::Windows(windows.filter(|window| window.value.is_some()))
+            }
+            _ => return Err(format!("node `{}` has no removals to drop", node.id)),
+        })
+    }
+
+    fn join_table(&self, node: &Node) -> Result<Handle, String> {
+        let Keyed { mut stream, moved } = self.stream(node, 0)?;
+        let table = self.table(node, 1)?;
+        if moved {
+            stream = stream.repartition(&node.id);
+        }
+        let joined = match node.kind.as_deref() {
+            Some("inner") => {
+                stream.join(&table, |left, right| function::pair(Some(&left), Some(right)))
+            }
+            Some("left") => stream.left_join(&table, |left, right| {
+                function::pair(Some(&left), right.map(String::as_str))
+            }),
+            kind => return Err(format!("unknown kind of join {kind:?}")),
+        };
+        Ok(keyed(joined, false))
+    }
+
+    fn table_join(&self, node: &Node) -> Result<Handle, String> {
+        let (left, right) = (self.table(node, 0)?, self.table(node, 1)?);
+        match node.kind.as_deref() {
+            Some("inner") => Ok(Handle::Table(
+                left.join(&right, |left, right| function::pair(Some(left), Some(right))),
+            )),
+            kind => Err(format!("unknown kind of table join {kind:?}")),
+        }
+    }
+
+    fn to(&self, node: &Node) -> Result<(), String> {
+        let name = given(&node.topic, node, "topic")?;
+        match self.from(node, 0)? {
+            Handle::Stream(Keyed { stream, .. }) => stream.to(&OUT.named(name)),
+            Handle::Changes(changes) => changes.to(&CHANGES.named(name)),
+            Handle::Windows(windows) => windows.to(&WINDOWS.named(name)),
+            Handle::Unkeyed(_) | Handle::Table(_) => {
+                return Err(format!("node `{}` writes neither stream nor changes", node.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn some(window: InWindow<String>) -> Windowed {
+    let InWindow { start, end, value } = window;
+    InWindow { start, end, value: Some(value) }
+}
