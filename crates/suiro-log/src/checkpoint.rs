@@ -116,8 +116,8 @@ impl Checkpoint {
         from.is_empty().then_some(checkpoint)
     }
 
-    /// Makes `view` show what the checkpoint says.
-    pub fn restore(&self, view: &View) {
+    /// Makes `view` show the topics and records that the checkpoint names.
+    pub fn restore_records(&self, view: &View) {
         let mut state = view.write();
         for (spec, partitions) in &self.topics {
             state.catalog.add(&view.root, spec.clone());
@@ -126,6 +126,11 @@ impl Checkpoint {
                 partition.restore(meta.start, meta.end, meta.segments.clone());
             }
         }
+    }
+
+    /// Makes `view` show the positions and generations that the checkpoint names.
+    pub fn restore_groups(&self, view: &View) {
+        let mut state = view.write();
         for (group, positions) in &self.positions {
             let of_group = state.positions.entry(Arc::clone(group)).or_default();
             of_group

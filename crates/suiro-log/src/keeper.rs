@@ -1,9 +1,14 @@
 //! The keeper: it moves the journal forward and deletes what may go.
 
+use crate::compaction::compact;
 use crate::core::Core;
 use crate::disk::failed;
 use crate::journal::{journal_dir, journal_path, journals};
+use crate::partition::Partition;
+use crate::retention::retain;
 use std::path::PathBuf;
+use std::sync::Arc;
+use suiro_core::broker::Cleanup;
 use suiro_core::{Error, Result};
 
 /// What one keeper at a time needs.
@@ -20,7 +25,10 @@ impl Keeper {
         if let Err(error) = capture.sync(&core.view) {
             // Nobody knows what of the segments the disk has.
             let copy = Error::new(error.kind(), error.report());
-            core.ask(move |_, ledger| Ok(drop(ledger.poisoned_by(copy))))?;
+            core.ask(move |_, ledger| {
+                ledger.poison(&copy);
+                Ok(())
+            })?;
             return Err(error);
         }
         capture.checkpoint.store(&*core.view.disk, &core.view.root)?;
@@ -46,7 +54,21 @@ impl Keeper {
     }
 
     /// Deletes what retention and compaction may take.
-    pub fn maintain(&mut self, _core: &Core) -> Result<()> {
-        Ok(())
+    pub fn maintain(&mut self, core: &Core) -> Result<()> {
+        let partitions: Vec<Arc<Partition>> =
+            core.view.read().catalog.partitions().cloned().collect();
+        let mut gone = Vec::new();
+        let mut result = Ok(());
+        for partition in &partitions {
+            result = result.and(retain(core, partition).map(|paths| gone.extend(paths)));
+            if partition.cleanup == Cleanup::Compact {
+                result = result.and(compact(core, partition).map(|paths| gone.extend(paths)));
+            }
+        }
+        if !gone.is_empty() {
+            self.retired.extend(gone);
+            self.checkpoint(core)?;
+        }
+        result
     }
 }

@@ -107,7 +107,10 @@ impl Ledger {
             let error = failed("write the journal", &self.journal.path, cause);
             return Err(match taken_back {
                 Ok(()) => Failure::Nothing(error),
-                Err(_) => Failure::Unknown(self.poisoned_by(error)),
+                Err(_) => {
+                    self.poison(&error);
+                    Failure::Unknown(error)
+                }
             });
         }
         if sync && core.options.durability == Durability::Fsync {
@@ -183,7 +186,8 @@ impl Ledger {
         let synced = self.journal.sync();
         synced.map_err(|cause| {
             let error = failed("make the journal durable", &self.journal.path, cause);
-            self.poisoned_by(error)
+            self.poison(&error);
+            error
         })
     }
 
@@ -233,9 +237,8 @@ impl Ledger {
     }
 
     /// Refuses everything from now on, because of `error`.
-    pub fn poisoned_by(&mut self, error: Error) -> Error {
+    pub fn poison(&mut self, error: &Error) {
         self.poison = Some(error.report());
-        error
     }
 }
 

@@ -18,7 +18,8 @@
 //! | `frame`, `journal`, `mark` | one commit as bytes; the file of all commits; how far it goes |
 //! | `view`, `catalog`, `partition`, `segment`, `index` | what is committed, and where it lies |
 //! | `checkpoint`, `recovery` | from the files to the last committed state |
-//! | `keeper` | what moves the journal forward and deletes |
+//! | `keeper`, `retention`, `compaction`, `filter` | what moves the journal forward and deletes |
+//! | `reader`, `follow` | reading a log that another process has open; [`LogReader`] |
 //! | `group`, `assign` | members, generations, who runs which task |
 //! | `writer` | the only threads |
 //! | `disk` | [`Disk`]: real, in memory, faulty |
@@ -28,8 +29,11 @@ mod assign;
 mod catalog;
 mod checkpoint;
 mod commit;
+mod compaction;
 mod core;
 mod disk;
+mod filter;
+mod follow;
 mod frame;
 mod group;
 mod index;
@@ -41,7 +45,9 @@ mod mailbox;
 mod mark;
 mod options;
 mod partition;
+mod reader;
 mod recovery;
+mod retention;
 mod segment;
 mod session;
 mod sessions;
@@ -53,3 +59,4 @@ mod writer;
 pub use disk::{Disk, DiskFile, FaultyDisk, Locking, MemoryDisk, Mode, RealDisk};
 pub use log::Log;
 pub use options::{Durability, LogOptions};
+pub use reader::LogReader;

@@ -5,6 +5,7 @@ use crate::core::Core;
 use crate::disk::{Locking, failed};
 use crate::journal::journal_dir;
 use crate::options::LogOptions;
+use crate::reader::LogReader;
 use crate::recovery::recover;
 use crate::session::LogSession;
 use crate::writer::Threads;
@@ -60,6 +61,11 @@ impl Log {
     /// The ways in which a log can be opened.
     pub fn options() -> LogOptions {
         LogOptions::new()
+    }
+
+    /// Opens the log in `dir` to read it, also while another process has it open.
+    pub fn open_reader(dir: impl AsRef<Path>) -> Result<LogReader> {
+        Self::options().open_reader(dir)
     }
 
     /// A log without files, for tests: everything happens on the caller's thread.

@@ -2,6 +2,7 @@
 
 use crate::disk::{Disk, MemoryDisk, RealDisk};
 use crate::log::Log;
+use crate::reader::LogReader;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,5 +147,10 @@ impl LogOptions {
     /// Opens the log in `dir`, and creates it if there is none.
     pub fn open(self, dir: impl AsRef<Path>) -> Result<Log> {
         Log::open_with(dir.as_ref(), self)
+    }
+
+    /// Opens the log in `dir` to read it, also while another process has it open.
+    pub fn open_reader(self, dir: impl AsRef<Path>) -> Result<LogReader> {
+        LogReader::open(dir.as_ref(), &self)
     }
 }

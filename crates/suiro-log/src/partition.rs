@@ -420,6 +420,18 @@ impl PartitionState {
         }
     }
 
+    /// Lets go of the memory of what is in the segments before the active one.
+    pub fn forget_sealed(&mut self) {
+        let active = self.active().meta.base;
+        while self
+            .recent
+            .front()
+            .is_some_and(|recent| recent.base < active && recent.next <= self.written)
+        {
+            self.recent.pop_front();
+        }
+    }
+
     fn is_full(
         &mut self,
         more: u64,

@@ -40,7 +40,8 @@ pub(crate) fn recover(root: &Path, options: LogOptions) -> Result<Core> {
         }
     };
     let view = View::new(Arc::clone(&disk), root.to_path_buf());
-    checkpoint.restore(&view);
+    checkpoint.restore_records(&view);
+    checkpoint.restore_groups(&view);
     cut_segments(&view)?;
 
     let replayed = Replay { disk: &*disk, root, number: checkpoint.number };

@@ -242,35 +242,45 @@ impl Segment {
         disk: &dyn Disk,
         dir: &Path,
         from: u64,
-        mut visit: impl FnMut(u64, &[u8]) -> Result<()>,
+        visit: impl FnMut(u64, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let (end, path) = (self.meta.bytes, self.path(dir));
-        if from >= end {
+        if from >= self.meta.bytes {
             return Ok(());
         }
         let file = self.file(disk, dir)?;
-        let (mut position, mut want) = (from, CHUNK);
-        while position < end {
-            let bytes = read_at(&*file, &path, position, want, end)?;
-            let mut at = 0;
-            loop {
-                match peek(&bytes[at..]) {
-                    Front::Whole(batch) => {
-                        visit(position + at as u64, &bytes[at..at + batch.length])?;
-                        at += batch.length;
-                    }
-                    Front::Part(needs) if position + (at + needs) as u64 <= end => {
-                        want = needs.max(CHUNK);
-                        break;
-                    }
-                    Front::Part(_) if at == bytes.len() => break,
-                    _ => return Err(damaged(&path, position + at as u64)),
-                }
-            }
-            position += at as u64;
-        }
-        Ok(())
+        walk(&*file, &self.path(dir), from, self.meta.bytes, visit)
     }
+}
+
+/// Visits the batches between two positions of a file.
+pub(crate) fn walk(
+    file: &dyn DiskFile,
+    path: &Path,
+    mut position: u64,
+    end: u64,
+    mut visit: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut want = CHUNK;
+    while position < end {
+        let bytes = read_at(file, path, position, want, end)?;
+        let mut at = 0;
+        loop {
+            match peek(&bytes[at..]) {
+                Front::Whole(batch) => {
+                    visit(position + at as u64, &bytes[at..at + batch.length])?;
+                    at += batch.length;
+                }
+                Front::Part(needs) if position + (at + needs) as u64 <= end => {
+                    want = needs.max(CHUNK);
+                    break;
+                }
+                Front::Part(_) if at == bytes.len() => break,
+                _ => return Err(damaged(path, position + at as u64)),
+            }
+        }
+        position += at as u64;
+    }
+    Ok(())
 }
 
 /// Reads `want` bytes at `position`, but not past `end`, where the file must reach.

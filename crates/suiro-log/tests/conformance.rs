@@ -1,4 +1,5 @@
 //! The log keeps the contract of every broker, in each way of opening it.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use suiro_core::conformance::broker::{CHECKS, Subject, run};

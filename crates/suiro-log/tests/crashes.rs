@@ -1,5 +1,6 @@
 //! Whatever crashes: what was acknowledged is there, whole and in order, and nothing is there
 //! in part.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,18 +1,40 @@
 //! One party that talks to a log and waits for each answer.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use suiro_core::batch::{BatchWriter, Compression, batches};
 use suiro_core::broker::{
     Broker, Cleanup, CommitId, Event, Fence, Fetch, Fetched, Generation, Outcome, Position,
     Role, Seek, Session, TaskId, TopicSpec,
 };
-use suiro_core::{Headers, Offset, Result, Timestamp, TopicPartition};
+use suiro_core::{Clock, Headers, Offset, Result, Timestamp, TopicPartition};
 
 pub struct Party {
     pub session: Box<dyn Session>,
     events: Vec<Event>,
+}
+
+/// A clock that stands still until it is told to go on.
+#[derive(Clone, Default)]
+pub struct HandClock(Arc<AtomicI64>);
+
+impl HandClock {
+    pub fn advance(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst).unsigned_abs())
+    }
 }
 
 /// A record: offset, key, value.

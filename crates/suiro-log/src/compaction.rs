@@ -1,0 +1,209 @@
+//! Compaction: of the records of a key the last one stays, with its offset. A tombstone goes
+//! some time after its append.
+//!
+//! The segments before the active one are rewritten into new files. The next checkpoint names
+//! these instead of the old ones, which are removed after it: so a crash leaves either.
+
+use crate::core::Core;
+use crate::disk::failed;
+use crate::filter::{Left, filter};
+use crate::partition::Partition;
+use crate::segment::{Indexed, Segment, SegmentMeta};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use suiro_core::batch::{Batch, BatchHeader, batches};
+use suiro_core::{Offset, Result, Timestamp};
+
+/// How many bytes of keys one pass keeps in mind.
+const KEY_BYTES: usize = 64 << 20;
+
+/// The last offset of each key.
+type Newest = HashMap<Vec<u8>, Offset>;
+
+/// Rewrites the segments of a partition if that is worth it, and gives the files that are no
+/// longer in use.
+pub(crate) fn compact(core: &Core, partition: &Partition) -> Result<Vec<PathBuf>> {
+    let expired = core.options.clock.now() - core.options.tombstone_retention;
+    let sealed = sealed(partition);
+    if !is_worth_it(&sealed, expired) {
+        return Ok(Vec::new());
+    }
+    let mut pass = Pass { core, partition, newest: Newest::new(), expired, done: Vec::new() };
+    let count = pass.read_keys(&sealed)?;
+    let old = &sealed[..count];
+    let version = 1 + sealed.iter().map(|meta| meta.version).max().unwrap_or(0);
+    for meta in old {
+        pass.rewrite(meta, version)?;
+    }
+    let done = pass.finish()?;
+    let mut state = partition.state();
+    let gone = state.segments.splice(..count, done).map(|old| old.path(&partition.dir));
+    let gone = gone.collect();
+    // Readers must not find in memory what is gone from the segments.
+    state.forget_sealed();
+    Ok(gone)
+}
+
+/// The segments before the active one. Nobody but the keeper changes them.
+fn sealed(partition: &Partition) -> Vec<SegmentMeta> {
+    let state = partition.state();
+    let segments = &state.segments[..state.segments.len() - 1];
+    segments.iter().map(|segment| segment.meta.clone()).collect()
+}
+
+fn is_worth_it(sealed: &[SegmentMeta], expired: Timestamp) -> bool {
+    let bytes = |compacted: bool| -> u64 {
+        let those = sealed.iter().filter(|meta| meta.compacted == compacted);
+        those.map(|meta| meta.bytes).sum()
+    };
+    let dirty = bytes(false);
+    let tombstone = sealed.iter().filter_map(|meta| meta.tombstone).min();
+    dirty > 0 && dirty * 2 >= bytes(true) || tombstone.is_some_and(|at| at < expired)
+}
+
+struct Pass<'a> {
+    core: &'a Core,
+    partition: &'a Partition,
+    newest: Newest,
+    /// Tombstones appended before this go.
+    expired: Timestamp,
+    done: Vec<Output>,
+}
+
+/// A segment that is being written.
+struct Output {
+    segment: Segment,
+    buffer: Vec<u8>,
+}
+
+impl Pass<'_> {
+    /// Learns the newest offset of the keys in the segments that were not yet compacted, as far
+    /// as memory allows; says how many segments to rewrite.
+    fn read_keys(&mut self, sealed: &[SegmentMeta]) -> Result<usize> {
+        let mut bytes = 0;
+        for (at, meta) in sealed.iter().enumerate() {
+            if meta.compacted {
+                continue;
+            }
+            if bytes > KEY_BYTES {
+                return Ok(at);
+            }
+            self.visit(meta, |pass, batch, _| {
+                for record in batch.records()?.iter() {
+                    let record = record?;
+                    let Some(key) = record.key else { continue };
+                    match pass.newest.get_mut(key) {
+                        Some(newest) => *newest = record.offset,
+                        None => {
+                            bytes += key.len();
+                            pass.newest.insert(key.to_vec(), record.offset);
+                        }
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        Ok(sealed.len())
+    }
+
+    /// Calls `visit` with each batch of a segment and the time by which it was appended.
+    fn visit(
+        &mut self,
+        meta: &SegmentMeta,
+        mut visit: impl FnMut(&mut Self, &Batch, Timestamp) -> Result<()>,
+    ) -> Result<()> {
+        let (disk, partition) = (&*self.core.view.disk, self.partition);
+        let mut segment = Segment::stored(meta.clone());
+        let index = segment.index(disk, &partition.dir)?.clone();
+        segment.batches(disk, &partition.dir, 0, |position, bytes| {
+            let appended = index.appended(position).unwrap_or(meta.appended);
+            for batch in batches(Bytes::copy_from_slice(bytes)) {
+                let batch = batch.map_err(|error| {
+                    let path = Segment::stored(meta.clone()).path(&partition.dir);
+                    crate::segment::damaged(&path, position).caused_by(error)
+                })?;
+                visit(self, &batch, appended)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn rewrite(&mut self, meta: &SegmentMeta, version: u64) -> Result<()> {
+        self.visit(meta, |pass, batch, appended| {
+            let (newest, expired) = (&pass.newest, appended < pass.expired);
+            let mut has_tombstone = false;
+            let left = filter(batch, |record| {
+                let Some(key) = record.key else { return true };
+                let is_newest = newest.get(key).is_none_or(|offset| *offset == record.offset);
+                let is_tombstone = record.value.is_none();
+                let keep = is_newest && !(is_tombstone && expired);
+                has_tombstone |= keep && is_tombstone;
+                keep
+            })?;
+            let bytes = match &left {
+                Left::All => batch.bytes(),
+                Left::Some(bytes) => &bytes[..],
+                Left::Nothing => return Ok(()),
+            };
+            pass.push(bytes, appended, has_tombstone, version)
+        })
+    }
+
+    /// Adds a batch to the new segments.
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        appended: Timestamp,
+        has_tombstone: bool,
+        version: u64,
+    ) -> Result<()> {
+        let Some(header) = BatchHeader::parse(bytes)? else { return Ok(()) };
+        let limit = self.core.options.segment_bytes;
+        let fits = |output: &Output| output.segment.meta.bytes + bytes.len() as u64 <= limit;
+        if !self.done.last().is_some_and(fits) {
+            self.write_last()?;
+            let mut segment = Segment::new(header.base_offset);
+            segment.meta.version = version;
+            segment.meta.compacted = true;
+            self.done.push(Output { segment, buffer: Vec::new() });
+        }
+        let output = self.done.last_mut().expect("an output was just made");
+        output.segment.push(Indexed {
+            base: header.base_offset,
+            next: header.next_offset(),
+            bytes: bytes.len(),
+            max_at: header.max_at,
+            appended,
+        });
+        if has_tombstone {
+            let oldest = output.segment.meta.tombstone;
+            output.segment.meta.tombstone =
+                Some(oldest.map_or(appended, |at| at.min(appended)));
+        }
+        output.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Writes the last new segment, durably.
+    fn write_last(&mut self) -> Result<()> {
+        let Some(output) = self.done.last_mut() else { return Ok(()) };
+        let (disk, dir) = (&*self.core.view.disk, &self.partition.dir);
+        let path = output.segment.path(dir);
+        let error = |error| failed("write a compacted segment", &path, error);
+        let file = disk.open(&path, crate::disk::Mode::Create).map_err(error)?;
+        file.truncate(0).map_err(error)?;
+        crate::disk::write_all(&*file, 0, &output.buffer).map_err(error)?;
+        file.sync_data().map_err(error)?;
+        output.buffer = Vec::new();
+        output.segment.synced = output.segment.meta.bytes;
+        output.segment.save_index(disk, dir)
+    }
+
+    fn finish(mut self) -> Result<Vec<Segment>> {
+        self.write_last()?;
+        let (disk, dir) = (&*self.core.view.disk, &self.partition.dir);
+        disk.sync_dir(dir).map_err(|error| failed("make the names durable", dir, error))?;
+        Ok(self.done.into_iter().map(|output| output.segment).collect())
+    }
+}
