@@ -79,7 +79,7 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         self.visit(move |stores, found: &mut Vec<InWindow<A>>| {
             let windows = stores.find::<WindowStore<K, A>>(store)?;
             for (start, pane) in &windows.panes {
-                if let Some((Held::Open(value), at)) = pane.committed(&key) {
+                if let Some((Held::Open(value, _), at)) = pane.committed(&key) {
                     let value = value.clone();
                     found.push(InWindow { start: *start, end: at, value });
                 }

@@ -4,11 +4,12 @@ use super::exchange::settle;
 use super::fold::{Add, Init};
 use super::window_fold::Emit;
 use crate::row::{Batch, boxed, copy, typed};
-use crate::state::{Session, SessionStore, encode_key};
+use crate::state::{Session, SessionList, SessionStore, encode_key};
 use crate::step::Step;
 use crate::topology::{maker, step_node};
 use crate::window::{InWindow, SessionTable};
 use crate::{Data, Key, Record, Stream};
+use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use suiro_core::{Headers, Result, Timestamp};
@@ -93,7 +94,7 @@ struct Progress<'a, K: 'static, V, A: 'static> {
     late: Batch<K, V>,
     late_count: u64,
     /// In careful mode: the key at hand, its sessions before the record, and the results.
-    undo: Option<(K, Option<Vec<Session<A>>>, usize)>,
+    undo: Option<(K, Option<SessionList<A>>, usize)>,
 }
 
 impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
@@ -105,8 +106,8 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
         to: &mut Progress<'_, K, V, A>,
     ) {
         let (at, gap, linger) = (row.at, self.spec.gap, self.spec.linger());
-        let known = to.store.cells.get(&row.key).and_then(|slot| slot.value.as_deref());
-        let known = known.unwrap_or(&[]);
+        let slot = to.store.cells.edit(row.key.clone());
+        let known = slot.value.as_deref().unwrap_or(&[]);
         // Sessions of a key are in order and further apart than the gap, so those that the
         // record joins are neighbours: those from `first` to `last`.
         let joins = |session: &Session<A>| {
@@ -129,25 +130,20 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
             return;
         }
         if careful {
-            let sessions = to.store.cells.get(&row.key).and_then(|slot| slot.value.clone());
-            to.undo = Some((row.key.clone(), sessions, to.results.len()));
+            to.undo = Some((row.key.clone(), slot.value.clone(), to.results.len()));
         }
         let Record { key, value, headers, .. } = row;
-        if first.is_none() {
-            to.store.remember(key.clone(), at);
-        }
-        let kept = (!self.closes).then(|| key.clone());
-        let slot = to.store.cells.edit(key);
-        let sessions = slot.value.get_or_insert_with(Vec::new);
+        let sessions = slot.value.get_or_insert_with(SmallVec::new);
+        let is_new = first.is_none();
         let place = match first {
             Some(first) => {
-                self.join(sessions, (first, count), at, &kept, &headers, &mut to.results);
+                let speaks_of = (!self.closes).then_some(&key);
+                self.join(sessions, (first, count), at, speaks_of, &headers, &mut to.results);
                 first
             }
             None => {
                 let place = sessions.partition_point(|session| session.start < at);
-                let value = (self.init)();
-                let headers = Headers::NONE;
+                let (value, headers) = ((self.init)(), Headers::NONE);
                 sessions.insert(place, Session { start: at, end: at, value, headers });
                 place
             }
@@ -155,13 +151,18 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
         let session = &mut sessions[place];
         (self.add)(&mut session.value, value);
         slot.at = session.end;
-        match kept {
-            None => session.headers = headers,
-            Some(key) => {
-                let Session { start, end, value, .. } = session;
-                let value = InWindow { start: *start, end: *end, value: Some(value.clone()) };
-                to.results.push(Record { key, value, at: *end, headers });
+        if self.closes {
+            session.headers = headers;
+            if is_new {
+                to.store.remember(key, at);
             }
+            return;
+        }
+        let Session { start, end, value, .. } = session;
+        let value = InWindow { start: *start, end: *end, value: Some(value.clone()) };
+        to.results.push(Record { key: key.clone(), value, at: *end, headers });
+        if is_new {
+            to.store.remember(key, at);
         }
     }
 
@@ -169,10 +170,10 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
     /// order of time. Those whose bounds change are said to be gone first (rule W6).
     fn join(
         &self,
-        sessions: &mut Vec<Session<A>>,
+        sessions: &mut SessionList<A>,
         (first, count): (usize, usize),
         at: Timestamp,
-        speaks_of: &Option<K>,
+        speaks_of: Option<&K>,
         headers: &Headers,
         results: &mut Batch<K, InWindow<Option<A>>>,
     ) {

@@ -11,7 +11,7 @@ use crate::{Data, Key, Record, Stream};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use suiro_core::{Result, Timestamp};
+use suiro_core::{Headers, Result, Timestamp};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, State, StoreSpec};
 
 /// Size and grace in milliseconds.
@@ -148,37 +148,37 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         to: &mut Progress<'_, K, V, A>,
     ) {
         let start = self.spec.start(row.at);
-        let mut is_late = self.spec.is_closed(start, now);
-        if !is_late {
-            let pane = to.store.pane(start);
-            let held = pane.get(&row.key).and_then(|slot| slot.value.as_ref());
-            is_late = matches!(held, Some(Held::Closed));
-            if careful {
-                to.undo = Some((start, row.key.clone(), held.cloned()));
-            }
-        }
-        if is_late {
-            to.late_count += 1;
-            if self.wants_late {
-                to.late.push(row);
-            }
-            return;
+        if self.spec.is_closed(start, now) {
+            return self.turn_away(row, to);
         }
         let due = self.spec.end(start).plus_millis(self.spec.grace);
         self.next_due = self.next_due.map(|next| next.min(due));
+        let slot = to.store.pane(start).edit(row.key.clone());
+        if let Some(Held::Closed) = slot.value {
+            return self.turn_away(row, to);
+        }
+        if careful {
+            to.undo = Some((start, row.key.clone(), slot.value.clone()));
+        }
         let Record { key, value, at, headers } = row;
-        let kept = (!self.closes).then(|| key.clone());
-        let slot = to.store.pane(start).edit(key);
         let is_new = slot.value.is_none();
-        let held = slot.value.get_or_insert_with(|| Held::Open((self.init)()));
-        let Held::Open(state) = held else { return };
+        let new = || Held::Open((self.init)(), Headers::NONE);
+        let Held::Open(state, last) = slot.value.get_or_insert_with(new) else { return };
         (self.add)(state, value);
         slot.at = if is_new { at } else { slot.at.max(at) };
-        if let Some(key) = kept {
+        if self.closes {
+            *last = headers;
+        } else {
             let value = InWindow { start, end: self.spec.end(start), value: state.clone() };
             to.results.push(Record { key, value, at: slot.at, headers });
-        } else {
-            slot.headers = headers;
+        }
+    }
+
+    /// The record updates no window: it is late.
+    fn turn_away(&self, row: Record<K, V>, to: &mut Progress<'_, K, V, A>) {
+        to.late_count += 1;
+        if self.wants_late {
+            to.late.push(row);
         }
     }
 
@@ -219,9 +219,8 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         for (_, key) in order {
             let slot = pane.edit(key.clone());
             let held = std::mem::replace(&mut slot.value, mark.clone());
-            if let (true, Some(Held::Open(value))) = (self.closes, held) {
+            if let (true, Some(Held::Open(value, headers))) = (self.closes, held) {
                 let value = InWindow { start, end: self.spec.end(start), value };
-                let headers = std::mem::take(&mut slot.headers);
                 to.results.push(Record { key, value, at: slot.at, headers });
             }
         }

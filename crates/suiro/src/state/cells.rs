@@ -4,12 +4,13 @@ use crate::Key;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use suiro_core::{Headers, Timestamp};
+use suiro_core::Timestamp;
 
 /// Rows by key, with one open generation of changes.
 pub(crate) struct Cells<K, A> {
     map: HashMap<K, Slot<A>, FixedState>,
-    generation: u32,
+    /// Slots with a larger number were touched since the last commit; see [`Slot::touch`].
+    base: u32,
     touched: Vec<Touched<K, A>>,
 }
 
@@ -19,25 +20,24 @@ pub(crate) struct Slot<A> {
     pub(crate) value: Option<A>,
     /// The time of the row.
     pub(crate) at: Timestamp,
-    /// The headers of the record that it comes from.
-    pub(crate) headers: Headers,
-    generation: u32,
-    before: u32,
+    /// If it is larger than the base: the place of the before-image, counted from there, from 1.
+    touch: u32,
 }
 
 /// A key that changed, and its row at the last commit.
 pub(crate) struct Touched<K, A> {
     pub(crate) key: K,
-    pub(crate) before: Option<(A, Timestamp, Headers)>,
+    pub(crate) before: Option<(A, Timestamp)>,
 }
 
-/// Row seeds are fixed, so that a run can be repeated. Nothing depends on the order of a map.
+/// The seed of the hash is fixed, so that a run can be repeated. Nothing depends on the order of
+/// a map.
 const SEED: u64 = 0x5375_6972_6f;
 
 impl<K: Key, A: Clone> Cells<K, A> {
     pub(crate) fn new() -> Self {
         let map = HashMap::with_hasher(FixedState::with_seed(SEED));
-        Self { map, generation: 1, touched: Vec::new() }
+        Self { map, base: 0, touched: Vec::new() }
     }
 
     /// The row of `key` as it is now.
@@ -48,8 +48,9 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// The row of `key` as of the last commit.
     pub(crate) fn committed(&self, key: &K) -> Option<(&A, Timestamp)> {
         let slot = self.map.get(key)?;
-        if slot.generation == self.generation {
-            let (value, at, _) = self.touched[slot.before as usize].before.as_ref()?;
+        if slot.touch > self.base {
+            let place = (slot.touch - self.base - 1) as usize;
+            let (value, at) = self.touched[place].before.as_ref()?;
             return Some((value, *at));
         }
         Some((slot.value.as_ref()?, slot.at))
@@ -66,29 +67,22 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// The slot of `key`, to be changed; an empty one if there is no row.
     #[inline]
     pub(crate) fn edit(&mut self, key: K) -> &mut Slot<A> {
-        let before = self.touched.len() as u32;
+        let touch = self.base + 1 + self.touched.len() as u32;
         match self.map.entry(key) {
             Entry::Occupied(entry) => {
-                if entry.get().generation != self.generation {
+                if entry.get().touch <= self.base {
                     let slot = entry.get();
-                    let row = slot.value.clone();
-                    let row = row.map(|value| (value, slot.at, slot.headers.clone()));
-                    self.touched.push(Touched { key: entry.key().clone(), before: row });
+                    let before = slot.value.clone().map(|value| (value, slot.at));
+                    self.touched.push(Touched { key: entry.key().clone(), before });
                     let slot = entry.into_mut();
-                    (slot.generation, slot.before) = (self.generation, before);
+                    slot.touch = touch;
                     return slot;
                 }
                 entry.into_mut()
             }
             Entry::Vacant(entry) => {
                 self.touched.push(Touched { key: entry.key().clone(), before: None });
-                entry.insert(Slot {
-                    value: None,
-                    at: Timestamp::MIN,
-                    headers: Headers::NONE,
-                    generation: self.generation,
-                    before,
-                })
+                entry.insert(Slot { value: None, at: Timestamp::MIN, touch })
             }
         }
     }
@@ -103,6 +97,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// The generation is durable.
     pub(crate) fn commit(&mut self) {
+        let count = self.touched.len();
         for touched in self.touched.drain(..) {
             if let Entry::Occupied(entry) = self.map.entry(touched.key)
                 && entry.get().value.is_none()
@@ -110,31 +105,40 @@ impl<K: Key, A: Clone> Cells<K, A> {
                 entry.remove();
             }
         }
-        self.generation = self.generation.wrapping_add(1);
+        self.begin(count);
     }
 
     /// Puts everything back to the last commit.
     pub(crate) fn rollback(&mut self) {
+        let count = self.touched.len();
         for touched in self.touched.drain(..) {
             match touched.before {
                 None => {
                     self.map.remove(&touched.key);
                 }
-                Some((value, at, headers)) => {
+                Some((value, at)) => {
                     let slot = self.map.get_mut(&touched.key);
                     let slot = slot.expect("a touched row keeps its slot until the commit");
-                    (slot.value, slot.at, slot.headers) = (Some(value), at, headers);
-                    slot.generation = 0;
+                    (slot.value, slot.at) = (Some(value), at);
                 }
             }
         }
-        self.generation = self.generation.wrapping_add(1);
+        self.begin(count);
+    }
+
+    /// Begins a generation, after one in which `count` rows were touched.
+    fn begin(&mut self, count: usize) {
+        self.base += count as u32;
+        // Long before the numbers run out they start anew.
+        if self.base > u32::MAX / 2 {
+            self.map.values_mut().for_each(|slot| slot.touch = 0);
+            self.base = 0;
+        }
     }
 
     /// Puts a committed row, as restoring does.
-    pub(crate) fn load(&mut self, key: K, value: A, at: Timestamp, headers: Headers) {
-        let slot = Slot { value: Some(value), at, headers, generation: 0, before: 0 };
-        self.map.insert(key, slot);
+    pub(crate) fn load(&mut self, key: K, value: A, at: Timestamp) {
+        self.map.insert(key, Slot { value: Some(value), at, touch: 0 });
     }
 
     /// Drops a committed row, as restoring does.

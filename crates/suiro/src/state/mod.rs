@@ -1,13 +1,15 @@
 //! State: typed rows with before-images, so that a commit can be taken back.
 
+mod agenda;
 mod cells;
 mod session_store;
 mod stream_time;
 mod table_store;
 mod window_store;
 
+pub(crate) use agenda::Agenda;
 pub(crate) use cells::Cells;
-pub(crate) use session_store::{Session, SessionStore};
+pub(crate) use session_store::{Session, SessionList, SessionStore};
 pub(crate) use stream_time::StreamTime;
 pub(crate) use table_store::{TableStore, encode_key};
 pub(crate) use window_store::{Held, WindowStore};

@@ -1,13 +1,12 @@
 //! The store of sessions: for each key, the sessions that are open, in order of time.
 
 use super::table_store::encode_key;
-use super::{Cells, StreamTime, prefix};
+use super::{Agenda, Cells, StreamTime, prefix};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::any::Any;
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use suiro_core::{Error, Header, Headers, Result, Timestamp};
 use suiro_engine::{Changes, Restored, State};
 
@@ -21,6 +20,9 @@ pub(crate) struct Session<A> {
     pub(crate) headers: Headers,
 }
 
+/// The sessions of a key, in order; most keys have one.
+pub(crate) type SessionList<A> = SmallVec<[Session<A>; 1]>;
+
 /// A session as it is in the changelog.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(bound = "A: Data")]
@@ -28,57 +30,29 @@ struct Stored<A>(i64, i64, A, Vec<(String, Option<Vec<u8>>)>);
 
 /// The sessions of each key, and when to look at them next.
 pub(crate) struct SessionStore<K: 'static, A: 'static> {
-    pub(crate) cells: Cells<K, Vec<Session<A>>>,
+    pub(crate) cells: Cells<K, SessionList<A>>,
     pub(crate) time: StreamTime,
     pub(crate) keys: &'static dyn Format<K>,
     /// How long after its end a session closes.
     pub(crate) linger: i64,
-    due: BinaryHeap<Due<K>>,
-}
-
-/// When some session of a key may close. Sessions that grew since are looked at again later.
-struct Due<K> {
-    at: Timestamp,
-    key: K,
-}
-
-impl<K> PartialEq for Due<K> {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl<K> Eq for Due<K> {}
-
-impl<K> PartialOrd for Due<K> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<K> Ord for Due<K> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // The heap gives its largest first, and the earliest is wanted.
-        other.at.cmp(&self.at)
-    }
+    due: Agenda<K>,
 }
 
 impl<K: Key, A: Data> SessionStore<K, A> {
     pub(crate) fn new(keys: &'static dyn Format<K>, linger: i64) -> Self {
         let (cells, time) = (Cells::new(), StreamTime::NONE);
-        Self { cells, time, keys, linger, due: BinaryHeap::new() }
+        Self { cells, time, keys, linger, due: Agenda::new(linger) }
     }
 
     /// Has `key` looked at when a session that ends at `end` may close.
     pub(crate) fn remember(&mut self, key: K, end: Timestamp) {
-        self.due.push(Due { at: end.plus_millis(self.linger), key });
+        self.due.push(end.plus_millis(self.linger), key);
     }
 
     /// Takes out all sessions that are closed at `now`, with their keys.
     pub(crate) fn close(&mut self, now: Timestamp, closed: &mut Vec<(K, Session<A>)>) {
-        while self.due.peek().is_some_and(|due| due.at <= now) {
-            let Some(Due { key, .. }) = self.due.pop() else { return };
-            let linger = self.linger;
+        let linger = self.linger;
+        while let Some(key) = self.due.pop(now) {
             let is_closed = |session: &Session<A>| session.end.plus_millis(linger) <= now;
             let Some(slot) = self.cells.get(&key) else { continue };
             let sessions = slot.value.as_deref().unwrap_or(&[]);
@@ -87,7 +61,8 @@ impl<K: Key, A: Data> SessionStore<K, A> {
             if sessions.iter().any(is_closed) {
                 let slot = self.cells.edit(key.clone());
                 let sessions = slot.value.take().unwrap_or_default();
-                let (gone, left): (Vec<_>, Vec<_>) = sessions.into_iter().partition(is_closed);
+                let (gone, left): (SessionList<A>, SessionList<A>) =
+                    sessions.into_iter().partition(is_closed);
                 closed.extend(gone.into_iter().map(|session| (key.clone(), session)));
                 slot.value = (!left.is_empty()).then_some(left);
             }
@@ -114,7 +89,7 @@ impl<K: Key, A: Data> SessionStore<K, A> {
         for (key, slot) in self.cells.iter() {
             let ends = slot.value.iter().flatten().map(|session| session.end);
             if let Some(end) = ends.min() {
-                self.due.push(Due { at: end.plus_millis(linger), key: key.clone() });
+                self.due.push(end.plus_millis(linger), key.clone());
             }
         }
     }
@@ -166,7 +141,7 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
                 };
                 let stored: Vec<Stored<A>> = read_state(value)?;
                 let sessions = stored.into_iter().map(load).collect();
-                self.cells.load(key, sessions, change.at, Headers::NONE);
+                self.cells.load(key, sessions, change.at);
                 Ok(())
             }
             _ => Err(Error::corrupt("unknown kind of row in a changelog")),

@@ -62,7 +62,7 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
             match change.value {
                 None => self.cells.unload(&key),
                 Some(value) => {
-                    self.cells.load(key, format.decode(value)?, change.at, Headers::NONE);
+                    self.cells.load(key, format.decode(value)?, change.at);
                 }
             }
             return Ok(());
@@ -74,7 +74,7 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         match change.value {
             None => self.cells.unload(&key),
             Some(value) => {
-                self.cells.load(key, read_state(value)?, change.at, Headers::NONE);
+                self.cells.load(key, read_state(value)?, change.at);
             }
         }
         Ok(())

@@ -12,8 +12,8 @@ use suiro_engine::{Changes, Restored, State};
 /// A window of a key.
 #[derive(Clone)]
 pub(crate) enum Held<A> {
-    /// It takes records.
-    Open(A),
+    /// It takes records; with the headers of the last one.
+    Open(A, Headers),
     /// The end of a bounded run has closed it before its time; it stays closed.
     Closed,
 }
@@ -54,14 +54,16 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
                 self.key(*start, &touched.key, &mut key)?;
                 value.clear();
                 match &slot.value {
-                    None => {
-                        changes.put(slot.at, &key, None, &Headers::NONE)?;
-                        continue;
+                    None => changes.put(slot.at, &key, None, &Headers::NONE)?,
+                    Some(Held::Open(row, headers)) => {
+                        write_state(&Some(row.clone()), &mut value)?;
+                        changes.put(slot.at, &key, Some(&value), headers)?;
                     }
-                    Some(Held::Open(row)) => write_state(&Some(row.clone()), &mut value)?,
-                    Some(Held::Closed) => write_state(&None::<A>, &mut value)?,
+                    Some(Held::Closed) => {
+                        write_state(&None::<A>, &mut value)?;
+                        changes.put(slot.at, &key, Some(&value), &Headers::NONE)?;
+                    }
                 }
-                changes.put(slot.at, &key, Some(&value), &slot.headers)?;
             }
         }
         self.time.save(changes)
@@ -90,9 +92,11 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
                     self.pane(start).unload(&key);
                     return Ok(());
                 };
-                let held = read_state::<Option<A>>(value)?.map_or(Held::Closed, Held::Open);
-                let headers = change.headers.clone();
-                self.pane(start).load(key, held, change.at, headers);
+                let held = match read_state::<Option<A>>(value)? {
+                    Some(row) => Held::Open(row, change.headers.clone()),
+                    None => Held::Closed,
+                };
+                self.pane(start).load(key, held, change.at);
                 Ok(())
             }
             _ => Err(Error::corrupt("unknown kind of row in a changelog")),
