@@ -146,3 +146,65 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Job;
+    use crate::disk::FaultyDisk;
+    use crate::log::Log;
+    use suiro_core::batch::{BatchWriter, Compression};
+    use suiro_core::broker::{Cleanup, TopicSpec};
+    use suiro_core::{Headers, Seed, Timestamp};
+
+    fn batch() -> Bytes {
+        let mut writer = BatchWriter::new(Compression::None);
+        writer.push(Timestamp::ZERO, None, Some(&[7; 50]), &Headers::NONE);
+        writer.finish().unwrap()
+    }
+
+    /// Commits that are written together are aborted together if the disk fills up between
+    /// them, and none of them comes back after a crash.
+    #[test]
+    fn an_aborted_group_never_comes_back() {
+        for seed in 0..400 {
+            let disk = FaultyDisk::new(Seed::new(seed));
+            let options =
+                Log::options().disk(Arc::new(disk.clone())).inline(true).journal_bytes(1);
+            let log = options.clone().open("log").unwrap();
+            let core = log.core();
+            let spec = TopicSpec { name: "t".into(), partitions: 1, cleanup: Cleanup::Keep };
+            core.create(&mut core.ledger(), vec![spec]).unwrap();
+            let mailbox = Arc::<Mailbox>::default();
+            let (session, _) = core.sessions().open("s", Arc::clone(&mailbox));
+            let request = |id| {
+                Job::Commit(Request {
+                    session,
+                    name: "s".into(),
+                    mailbox: Arc::clone(&mailbox),
+                    id: CommitId(id),
+                    appends: vec![(TopicPartition::new("t", 0), batch())],
+                    fence: None,
+                    positions: Vec::new(),
+                })
+            };
+            disk.limit(Some(disk.used() + seed * 3));
+            core.execute(&mut core.ledger(), vec![request(1), request(2), request(3)]);
+            let mut events = Vec::new();
+            mailbox.drain(&mut events);
+            let committed = events
+                .iter()
+                .filter(|event| matches!(event, Event::Resolved(_, Outcome::Committed { .. })));
+            let committed = committed.count() as i64;
+            assert!(committed == 0 || committed == 3);
+            disk.power_off_after(0);
+            drop(log);
+            disk.crash();
+            disk.limit(None);
+            let log = options.open("log").unwrap();
+            let partition = TopicPartition::new("t", 0);
+            let end = log.core().view.read().catalog.partition(&partition).unwrap().range().1;
+            assert_eq!(end, committed, "seed {seed}");
+        }
+    }
+}

@@ -97,6 +97,11 @@ impl Log {
         Ok(Self(Arc::new(Handle { core, threads, _lock: lock })))
     }
 
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Core {
+        &self.0.core
+    }
+
     /// Deletes what retention and compaction may take. The log does so by itself now and then,
     /// unless it is inline.
     pub fn maintain(&self) -> Result<()> {

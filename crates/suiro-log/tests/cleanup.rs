@@ -43,6 +43,8 @@ struct World {
     options: LogOptions,
     cleanup: Cleanup,
     open: Option<(Log, Party)>,
+    /// Another process that reads the log all the time.
+    reader: Option<Party>,
     /// Everything that was ever written, with the time of its append and of its event.
     written: Vec<(Row, i64, i64)>,
     /// Up to where it was trimmed.
@@ -60,8 +62,16 @@ impl World {
             .journal_bytes(3000)
             .recent_bytes(300)
             .tombstone_retention(Duration::from_millis(KEPT as u64));
-        let (open, written) = (None, Vec::new());
-        let mut world = Self { disk, clock, options, cleanup, open, written, trimmed: 0 };
+        let mut world = Self {
+            disk,
+            clock,
+            options,
+            cleanup,
+            open: None,
+            reader: None,
+            written: Vec::new(),
+            trimmed: 0,
+        };
         world.open();
         world.party().create("t", 1, cleanup).unwrap();
         world
@@ -71,6 +81,8 @@ impl World {
         let log = self.options.clone().open("log").unwrap();
         let party = Party::new(&log, "party");
         self.open = Some((log, party));
+        let reader = self.options.clone().open_reader("log").unwrap();
+        self.reader = Some(Party::new(&reader, "reader"));
     }
 
     fn party(&mut self) -> &mut Party {
@@ -154,6 +166,26 @@ impl World {
             Cleanup::Keep => {}
         }
         self.check_times(&rows, start);
+        self.check_reader(&rows);
+    }
+
+    /// A reader may still see what was deleted, but lacks nothing that is there.
+    fn check_reader(&mut self, rows: &[Row]) {
+        for max_bytes in [1, 1 << 20] {
+            let found =
+                self.reader.as_mut().unwrap().read_by(&place("t", 0), max_bytes).unwrap();
+            for row in &found {
+                assert_eq!(*row, self.written[row.0 as usize].0);
+            }
+            assert!(found.is_sorted_by_key(|row| row.0));
+            let last = found.last().map(|row| row.0);
+            assert_eq!(last.max(rows.last().map(|row| row.0)), last);
+            if self.cleanup == Cleanup::Compact {
+                self.check_compacted(&found);
+            } else {
+                assert!(found.ends_with(rows), "{found:?} {rows:?}");
+            }
+        }
     }
 
     /// The last row of each key is the last that was written.
