@@ -6,6 +6,7 @@ mod digest;
 mod input;
 mod measure;
 mod options;
+mod percentiles;
 mod place;
 mod report;
 

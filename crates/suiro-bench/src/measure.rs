@@ -4,12 +4,21 @@ use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// What some work cost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     pub wall: Duration,
     /// CPU time of all threads.
     pub cpu: Duration,
     pub peak_rss_mb: f64,
+}
+
+impl Cost {
+    /// Adds what further work of the same subject cost.
+    pub fn add(&mut self, more: Self) {
+        self.wall += more.wall;
+        self.cpu += more.cpu;
+        self.peak_rss_mb = self.peak_rss_mb.max(more.peak_rss_mb);
+    }
 }
 
 /// Does `work`, and says what it cost.

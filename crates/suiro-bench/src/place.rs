@@ -10,14 +10,22 @@ use tempfile::TempDir;
 /// A directory that goes with the value, and the log in it.
 pub struct Place {
     pub log: Log,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Place {
     pub fn new(durability: Durability) -> crate::benches::Outcome<Self> {
         let dir = tempfile::Builder::new().prefix("suiro-bench-").tempdir()?;
         let log = Log::options().durability(durability).open(dir.path())?;
-        Ok(Self { log, _dir: dir })
+        Ok(Self { log, dir })
+    }
+
+    /// Opens the log anew, with another durability.
+    pub fn reopen(self, durability: Durability) -> Result<Self> {
+        let Self { log, dir } = self;
+        log.close()?;
+        let log = Log::options().durability(durability).open(dir.path())?;
+        Ok(Self { log, dir })
     }
 
     /// Shows all that is in a topic.

@@ -1,8 +1,11 @@
 //! The benches, one file each, with the loop of each beside it.
 
 mod count;
+mod count_log;
 mod join;
+mod latency;
 mod session;
+mod start;
 mod tumbling;
 mod window_format;
 mod words;
@@ -18,10 +21,14 @@ pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 pub fn run(options: &Options) -> Outcome<()> {
     match options.bench.as_str() {
         "count" => count::run(options),
+        "count-log" => count_log::run(options),
         "words" => words::run(options),
         "tumbling" => tumbling::run(options),
         "session" => session::run(options),
         "join" => join::run(options),
+        "latency" => latency::run(options),
+        "start" => start::run(options),
+        start::IDLE => start::idle(),
         _ => Err("there is no such bench".into()),
     }
 }
