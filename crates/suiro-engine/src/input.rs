@@ -80,6 +80,9 @@ pub(crate) struct Input {
     pub(crate) max_at: Timestamp,
     /// The lanes of an exchange, by number of the sending task.
     pub(crate) lanes: Vec<Mark>,
+    /// The lane whose rows are on their way through the operators, and their largest time: the
+    /// lane has come so far only when they are through.
+    rising: Option<(u32, Timestamp)>,
     pub(crate) skipped: u64,
 }
 
@@ -113,6 +116,7 @@ impl Input {
             fetching: None,
             max_at: Timestamp::MIN,
             lanes: vec![Mark::UNKNOWN; lanes],
+            rising: None,
             skipped: 0,
         }
     }
@@ -125,6 +129,7 @@ impl Input {
         (self.position, self.fetch_from, self.decoded) = (position, position, position);
         (self.end, self.fetching) = (None, None);
         self.lanes.fill(Mark::UNKNOWN);
+        self.rising = None;
     }
 
     pub(crate) fn push(&mut self, chunk: Chunk) {
@@ -220,10 +225,7 @@ impl Input {
         chunk.taken += count;
         self.waiting -= count;
         self.max_at = self.max_at.max(max_at);
-        if let Some((lane, _)) = chunk.lane {
-            let lane = &mut self.lanes[lane as usize];
-            lane.at = lane.at.max(max_at);
-        }
+        self.rising = chunk.lane.map(|(lane, _)| (lane, max_at));
         if queue.is_empty() {
             chunk.rows = None;
         }
@@ -233,9 +235,14 @@ impl Input {
         rows
     }
 
-    /// Drops chunks that are used up and lets their marks count. Gives whether a lane moved.
+    /// Called when the rows that were taken are through: drops chunks that are used up and lets
+    /// their marks count. Gives whether a mark moved a lane.
     pub(crate) fn settle(&mut self) -> bool {
         let mut moved = false;
+        if let Some((lane, at)) = self.rising.take() {
+            let lane = &mut self.lanes[lane as usize];
+            lane.at = lane.at.max(at);
+        }
         while let Some(chunk) = self.chunks.front() {
             if chunk.len() > 0 || chunk.poison.is_some() {
                 break;
