@@ -16,9 +16,9 @@ fn main() -> Result<()> {
         None => std::env::temp_dir().join(format!("suiro-probe-{}", std::process::id())),
     };
     for (name, durability) in [
-        ("none", Durability::None),
-        ("interval", Durability::Interval(Duration::from_millis(100))),
         ("fsync", Durability::Fsync),
+        ("interval", Durability::Interval(Duration::from_millis(100))),
+        ("none", Durability::None),
     ] {
         let dir = dir.join(name);
         let log = Log::options().durability(durability).open(&dir)?;
@@ -113,7 +113,7 @@ fn committed(events: &mut Vec<Event>) -> usize {
 
 /// 10,000 records a second in a commit every millisecond, with a reader that waits.
 fn latency(log: &Log, name: &str) -> Result<()> {
-    const ROUNDS: u32 = 10_000;
+    const ROUNDS: u32 = 5_000;
     let mut writer = log.session("writer")?;
     create(&mut *writer, "l", 1);
     let batch = batch(10)?;

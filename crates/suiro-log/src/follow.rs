@@ -6,7 +6,7 @@ use crate::disk::{DiskFile, Mode, failed};
 use crate::frame::{Append, Frame, HEAD};
 use crate::journal::{JOURNAL_HEAD, journal_path, read_head};
 use crate::mark::Mark;
-use crate::partition::{Recent, Source};
+use crate::recent::{Recent, Source};
 use crate::segment::{damaged, read_at, walk};
 use crate::view::View;
 use std::io;

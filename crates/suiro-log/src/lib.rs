@@ -17,6 +17,7 @@
 //! | `core`, `commit`, `ledger` | the way of a commit: checked, recorded, made visible |
 //! | `frame`, `journal`, `mark` | one commit as bytes; the file of all commits; how far it goes |
 //! | `view`, `catalog`, `partition`, `segment`, `index` | what is committed, and where it lies |
+//! | `recent`, `pread` | reading it from memory and from the segments |
 //! | `checkpoint`, `recovery` | from the files to the last committed state |
 //! | `keeper`, `retention`, `compaction`, `filter` | what moves the journal forward and deletes |
 //! | `reader`, `follow` | reading a log that another process has open; [`LogReader`] |
@@ -45,7 +46,9 @@ mod mailbox;
 mod mark;
 mod options;
 mod partition;
+mod pread;
 mod reader;
+mod recent;
 mod recovery;
 mod retention;
 mod segment;

@@ -2,17 +2,16 @@
 
 use crate::disk::{Disk, DiskFile, failed, write_all};
 use crate::frame::Place;
-use crate::segment::{Indexed, Segment, SegmentMeta, damaged, read_at};
-use crate::walk::{Cut, Front, cut, peek};
+use crate::pread::{read_batch, read_batches};
+use crate::recent::{Recent, Source};
+use crate::segment::{Indexed, Segment, SegmentMeta, damaged};
+use crate::walk::{Cut, Front, peek};
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use suiro_core::broker::{Cleanup, Fetched};
 use suiro_core::{Offset, Result, Timestamp, TopicPartition};
-
-/// A read of a segment takes this much more than asked, since the index is sparse.
-const SLACK: usize = 32 * 1024;
 
 /// One partition of one topic.
 pub(crate) struct Partition {
@@ -35,55 +34,6 @@ pub(crate) struct PartitionState {
     pub written: Offset,
     /// The last appends, without a gap up to `end`.
     recent: VecDeque<Recent>,
-}
-
-/// One append of one commit.
-#[derive(Clone)]
-pub(crate) struct Recent {
-    pub base: Offset,
-    pub next: Offset,
-    pub at: Timestamp,
-    pub source: Source,
-}
-
-/// Where the bytes of an append are.
-#[derive(Clone)]
-pub(crate) enum Source {
-    /// In memory.
-    Memory(Bytes),
-    /// In a journal.
-    Journal { file: Arc<dyn DiskFile>, path: Arc<Path>, position: u64, bytes: u64 },
-}
-
-impl Source {
-    fn len(&self) -> usize {
-        match self {
-            Self::Memory(bytes) => bytes.len(),
-            Self::Journal { bytes, .. } => usize::try_from(*bytes).unwrap_or(usize::MAX),
-        }
-    }
-
-    fn load(&self) -> Result<Bytes> {
-        match self {
-            Self::Memory(bytes) => Ok(bytes.clone()),
-            Self::Journal { file, path, position, .. } => {
-                let end = position + self.len() as u64;
-                read_at(&**file, path, *position, self.len(), end)
-            }
-        }
-    }
-
-    /// The batches of the append from `offset` on.
-    fn cut(&self, offset: Offset, max_bytes: usize) -> Result<Cut> {
-        Ok(cut(&self.load()?, offset, max_bytes, matches!(self, Self::Memory(_))))
-    }
-
-    fn damaged(&self, partition: &Partition, at: usize) -> suiro_core::Error {
-        match self {
-            Self::Memory(_) => damaged(&partition.dir, at as u64),
-            Self::Journal { path, position, .. } => damaged(path, position + at as u64),
-        }
-    }
 }
 
 /// Where a fetch finds its batches.
@@ -352,7 +302,7 @@ impl Partition {
                     parts.push(batches);
                 }
                 Cut::More { .. } => {}
-                Cut::Damaged { at } => return Err(source.damaged(self, at)),
+                Cut::Damaged { at } => return Err(source.damaged(&self.dir, at)),
             }
         }
         let batches = match parts.len() {
@@ -446,55 +396,5 @@ impl PartitionState {
             _ => false,
         };
         active.bytes > 0 && (old || active.bytes + more > segment_bytes)
-    }
-}
-
-/// One whole batch at `position`; nothing at the end.
-fn read_batch(
-    file: &dyn DiskFile,
-    path: &Path,
-    position: u64,
-    end: u64,
-) -> Result<Option<Bytes>> {
-    let mut want = SLACK;
-    loop {
-        let bytes = read_at(file, path, position, want, end)?;
-        match peek(&bytes) {
-            _ if bytes.is_empty() => return Ok(None),
-            Front::Whole(batch) => return Ok(Some(bytes.slice(..batch.length))),
-            Front::Part(needs) if needs > bytes.len() && position + needs as u64 <= end => {
-                want = needs;
-            }
-            _ => return Err(damaged(path, position)),
-        }
-    }
-}
-
-/// The batches of a segment from `offset` on, and where to go on; `None` if there are none.
-fn read_batches(
-    file: &dyn DiskFile,
-    path: &Path,
-    mut position: u64,
-    end: u64,
-    offset: Offset,
-    max_bytes: usize,
-) -> Result<Option<(Bytes, Offset)>> {
-    let mut want = max_bytes.saturating_add(SLACK);
-    loop {
-        let bytes = read_at(file, path, position, want, end)?;
-        match cut(&bytes, offset, max_bytes, false) {
-            Cut::Found { batches, next } => return Ok(Some((batches, next))),
-            Cut::Damaged { at } => return Err(damaged(path, position + at as u64)),
-            Cut::More { at, needs } => {
-                position += at as u64;
-                if position >= end {
-                    return Ok(None);
-                }
-                if position + needs as u64 > end {
-                    return Err(damaged(path, position));
-                }
-                want = want.max(needs);
-            }
-        }
     }
 }

@@ -3,7 +3,8 @@
 use crate::catalog::Catalog;
 use crate::disk::Disk;
 use crate::frame::{Append, Entry, Place, Progress};
-use crate::partition::{Partition, Recent, Source};
+use crate::partition::Partition;
+use crate::recent::{Recent, Source};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

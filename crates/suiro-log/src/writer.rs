@@ -6,6 +6,8 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+use suiro_core::Error;
+use suiro_core::broker::{Event, Outcome};
 
 /// What waits for the two threads.
 #[derive(Default)]
@@ -33,12 +35,22 @@ impl Queue {
     pub fn push(&self, job: Job) {
         let mut inner = self.inner();
         if inner.writer_stops {
-            // Nobody is left to do it; whoever waits for an answer sees that it was dropped.
+            drop(inner);
+            refuse(job);
             return;
         }
         inner.jobs.push_back(job);
         drop(inner);
         self.writer.notify_one();
+    }
+
+    /// Refuses all jobs from now on.
+    fn close(&self) {
+        let mut inner = self.inner();
+        inner.writer_stops = true;
+        let jobs = std::mem::take(&mut inner.jobs);
+        drop(inner);
+        jobs.into_iter().for_each(refuse);
     }
 
     /// Takes all jobs; waits for one, but no longer than `timeout`. `None` at the end.
@@ -71,6 +83,23 @@ impl Queue {
         let waited = self.keeper.wait_timeout_while(self.inner(), timeout, idle);
         let mut inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         (!inner.keeper_stops).then(|| std::mem::take(&mut inner.checkpoint))
+    }
+}
+
+/// Answers a job that nobody will do. Work is dropped: whoever asked for it sees that.
+fn refuse(job: Job) {
+    if let Job::Commit(request) = job {
+        let error = Error::unavailable("log is closed: open it again");
+        request.mailbox.post(Event::Resolved(request.id, Outcome::Aborted(error)));
+    }
+}
+
+/// Closes the queue of a writer that ends, even if it panics.
+struct CloseAtEnd<'a>(&'a Queue);
+
+impl Drop for CloseAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }
 
@@ -119,6 +148,7 @@ fn join(thread: &mut Option<JoinHandle<()>>) {
 }
 
 fn write(core: &Core) {
+    let _close = CloseAtEnd(&core.queue);
     let mut timeout = None;
     while let Some(jobs) = core.queue.take(timeout) {
         let mut ledger = core.ledger();

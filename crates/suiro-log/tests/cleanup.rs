@@ -254,7 +254,7 @@ fn run(seed: u64, cleanup: Cleanup, steps: &[Step]) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 150,
+        cases: 80,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

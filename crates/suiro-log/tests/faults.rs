@@ -224,3 +224,47 @@ fn a_place_that_cannot_hold_a_log_is_named() {
     let error = Log::open_reader(dir.path()).err().unwrap();
     assert_names(&error, ErrorKind::Invalid, &["no log here"]);
 }
+
+#[test]
+fn a_log_that_must_not_be_written_says_so() {
+    let disk = disk();
+    let (log, party, values) = filled(options(&disk));
+    drop((party, log));
+    for (kind, words) in [
+        (std::io::ErrorKind::ReadOnlyFilesystem, "file system is read-only"),
+        (std::io::ErrorKind::PermissionDenied, "give this user the right"),
+    ] {
+        disk.deny(Some(kind));
+        let error = options(&disk).open(ROOT).err().unwrap();
+        assert_names(&error, ErrorKind::Invalid, &["cannot lock the log", words, "LOCK"]);
+        let reader = options(&disk).open_reader(ROOT).unwrap();
+        assert_eq!(Party::new(&reader, "reader").values(&place("t", 0)), values);
+    }
+    disk.deny(None);
+    let log = options(&disk).open(ROOT).unwrap();
+    assert_eq!(Party::new(&log, "party").values(&place("t", 0)), values);
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_for_lack_of_space_opens_later() {
+    let disk = disk();
+    let (log, party, values) = filled(options(&disk));
+    disk.power_off_after(0);
+    drop((party, log));
+    disk.kill();
+    let mut refused = 0;
+    for extra in (0..2000).step_by(7) {
+        disk.limit(Some(disk.used() + extra));
+        match options(&disk).open(ROOT) {
+            Ok(log) => assert_eq!(Party::new(&log, "party").values(&place("t", 0)), values),
+            Err(error) => {
+                refused += 1;
+                assert_names(&error, ErrorKind::Unavailable, &["disk is full"]);
+            }
+        }
+    }
+    assert!(refused > 0);
+    disk.limit(None);
+    let log = options(&disk).open(ROOT).unwrap();
+    assert_eq!(Party::new(&log, "party").values(&place("t", 0)), values);
+}

@@ -1,9 +1,9 @@
 //! A disk for tests: it crashes and keeps only what it promised to keep, and less of the rest
 //! than anybody hopes.
 
+use super::drive::{Change, Content, Drive, NameChange, Node, apply_name};
 use super::memory::{get, names_in, put};
 use super::{Disk, DiskFile, Locking, Mode};
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,68 +38,10 @@ use suiro_core::Seed;
 #[derive(Clone)]
 pub struct FaultyDisk(Arc<Mutex<Drive>>);
 
-struct Drive {
-    seed: Seed,
-    /// How often it crashed.
-    crashes: u64,
-    off: bool,
-    off_after: Option<u64>,
-    operations: u64,
-    limit: Option<u64>,
-    failing_syncs: u64,
-    short_writes: bool,
-    failing_reads: bool,
-    files: Vec<Content>,
-    names: BTreeMap<PathBuf, Node>,
-    durable_names: BTreeMap<PathBuf, Node>,
-    /// What was done to the names of a directory since its last sync.
-    renamed: BTreeMap<PathBuf, Vec<NameChange>>,
-    locks: BTreeMap<PathBuf, String>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Node {
-    Dir,
-    File(usize),
-}
-
-enum NameChange {
-    Put(PathBuf, Node),
-    Remove(PathBuf),
-    Rename(PathBuf, PathBuf, Node),
-}
-
-#[derive(Default)]
-struct Content {
-    now: Vec<u8>,
-    durable: Vec<u8>,
-    changes: Vec<Change>,
-}
-
-enum Change {
-    Write(u64, Vec<u8>),
-    Truncate(u64),
-}
-
 impl FaultyDisk {
     /// An empty disk; `seed` decides what a crash keeps.
     pub fn new(seed: Seed) -> Self {
-        Self(Arc::new(Mutex::new(Drive {
-            seed,
-            crashes: 0,
-            off: false,
-            off_after: None,
-            operations: 0,
-            limit: None,
-            failing_syncs: 0,
-            short_writes: false,
-            failing_reads: false,
-            files: Vec::new(),
-            names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
-            renamed: BTreeMap::new(),
-            locks: BTreeMap::new(),
-        })))
+        Self(Arc::new(Mutex::new(Drive::new(seed))))
     }
 
     fn drive(&self) -> MutexGuard<'_, Drive> {
@@ -158,6 +100,12 @@ impl FaultyDisk {
         self.drive().failing_reads = fail;
     }
 
+    /// Lets everything that changes something fail in this way, as a file system that is
+    /// read-only does; `None` ends that.
+    pub fn deny(&self, kind: Option<io::ErrorKind>) {
+        self.drive().denied = kind;
+    }
+
     /// Changes the byte at `position` of a file, durably.
     pub fn damage(&self, path: &Path, position: u64) -> io::Result<()> {
         let mut drive = self.drive();
@@ -170,115 +118,6 @@ impl FaultyDisk {
             }
         }
         Ok(())
-    }
-}
-
-impl Drive {
-    fn used(&self) -> u64 {
-        let named = self.names.values().filter_map(|node| match node {
-            Node::File(file) => Some(self.files[*file].now.len() as u64),
-            Node::Dir => None,
-        });
-        named.sum()
-    }
-
-    fn file(&self, path: &Path) -> io::Result<usize> {
-        match self.names.get(path) {
-            Some(Node::File(file)) => Ok(*file),
-            Some(Node::Dir) => Err(io::ErrorKind::IsADirectory.into()),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn check_power(&self) -> io::Result<()> {
-        if self.off { Err(io::Error::other("power is off")) } else { Ok(()) }
-    }
-
-    /// Counts an operation that changes something; whether the power goes off during it.
-    fn operate(&mut self) -> io::Result<bool> {
-        self.check_power()?;
-        self.operations += 1;
-        if let Some(left) = &mut self.off_after {
-            if *left == 0 {
-                self.off = true;
-                return Ok(true);
-            }
-            *left -= 1;
-        }
-        Ok(false)
-    }
-
-    fn change_name(&mut self, dir: &Path, change: NameChange) -> io::Result<()> {
-        if self.operate()? && self.seed.one_in(2) {
-            return self.check_power();
-        }
-        apply_name(&mut self.names, &change);
-        self.renamed.entry(dir.to_path_buf()).or_default().push(change);
-        self.check_power()
-    }
-
-    fn crash(&mut self) {
-        let Self { seed, files, durable_names, .. } = self;
-        for changes in std::mem::take(&mut self.renamed).into_values() {
-            let kept = seed.below(changes.len() as u64 + 1) as usize;
-            for change in &changes[..kept] {
-                apply_name(durable_names, change);
-            }
-        }
-        // What is in a directory that was lost is lost.
-        let dirs: BTreeSet<PathBuf> = durable_names.keys().cloned().collect();
-        durable_names.retain(|path, _| {
-            path.ancestors().skip(1).all(|dir| dir == Path::new("") || dirs.contains(dir))
-        });
-        for file in files {
-            file.crash(seed);
-        }
-        self.names = self.durable_names.clone();
-        self.locks.clear();
-        self.crashes += 1;
-        self.off = false;
-        self.off_after = None;
-    }
-}
-
-fn apply_name(names: &mut BTreeMap<PathBuf, Node>, change: &NameChange) {
-    match change {
-        NameChange::Put(path, node) => drop(names.insert(path.clone(), *node)),
-        NameChange::Remove(path) => drop(names.remove(path)),
-        NameChange::Rename(from, to, node) => {
-            names.remove(from);
-            names.insert(to.clone(), *node);
-        }
-    }
-}
-
-impl Content {
-    fn crash(&mut self, seed: &mut Seed) {
-        let changes = std::mem::take(&mut self.changes);
-        let how = seed.below(4);
-        let kept = match how {
-            0 => 0,
-            1 => changes.len(),
-            _ => seed.below(changes.len() as u64 + 1) as usize,
-        };
-        for (at, change) in changes.iter().enumerate() {
-            let keep = if how == 3 { seed.one_in(2) } else { at <= kept };
-            let tear = how == 3 && seed.one_in(4) || how == 2 && at == kept;
-            match change {
-                _ if !keep || (how < 2 && at >= kept) => {}
-                Change::Write(position, bytes) => {
-                    let left = if tear {
-                        seed.below(bytes.len() as u64 + 1) as usize
-                    } else {
-                        bytes.len()
-                    };
-                    put(&mut self.durable, *position, &bytes[..left])
-                        .expect("what was written once can be written again");
-                }
-                Change::Truncate(size) => self.durable.resize(*size as usize, 0),
-            }
-        }
-        self.now = self.durable.clone();
     }
 }
 
@@ -355,7 +194,7 @@ impl Disk for FaultyDisk {
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
         let mut drive = self.drive();
-        drive.check_power()?;
+        drive.operate()?;
         if let Some(holder) = drive.locks.get(path) {
             return Ok(Locking::HeldBy(holder.clone()));
         }
@@ -467,6 +306,7 @@ impl DiskFile for FaultyFile {
 mod tests {
     use super::*;
     use crate::disk::{read_file, write_all};
+    use std::collections::BTreeSet;
 
     #[test]
     fn a_crash_keeps_what_was_synced_and_a_part_of_the_rest() {

@@ -1,5 +1,6 @@
 //! The disk: the only door through which the log reads and writes files.
 
+mod drive;
 mod faulty;
 mod memory;
 mod real;
@@ -50,6 +51,16 @@ pub trait Disk: Send + Sync {
 }
 
 /// An open file.
+///
+/// ```
+/// use suiro_log::{Disk, MemoryDisk, Mode};
+///
+/// let file = MemoryDisk::new().open("a".as_ref(), Mode::Create).unwrap();
+/// file.write_at(2, b"x").unwrap();
+/// let mut read = [9; 4];
+/// assert_eq!(file.read_at(0, &mut read).unwrap(), 3);
+/// assert_eq!(&read, b"\0\0x\x09");
+/// ```
 pub trait DiskFile: Send + Sync {
     /// Writes some of `bytes` at `position`, and says how many.
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<usize>;
@@ -68,6 +79,14 @@ pub trait DiskFile: Send + Sync {
 }
 
 /// How to open a file.
+///
+/// ```
+/// use suiro_log::{Disk, MemoryDisk, Mode};
+///
+/// let disk = MemoryDisk::new();
+/// assert!(disk.open("a".as_ref(), Mode::Write).is_err());
+/// assert!(disk.open("a".as_ref(), Mode::Create).is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// To read one that exists.
@@ -79,6 +98,15 @@ pub enum Mode {
 }
 
 /// The answer to [`Disk::lock`].
+///
+/// ```
+/// use suiro_log::{Disk, Locking, MemoryDisk};
+///
+/// let disk = MemoryDisk::new();
+/// let _ours = disk.lock("LOCK".as_ref(), "ann").unwrap();
+/// let Locking::HeldBy(holder) = disk.lock("LOCK".as_ref(), "bob").unwrap() else { panic!() };
+/// assert_eq!(holder, "ann");
+/// ```
 pub enum Locking {
     /// It is ours as long as this value lives.
     Held(Box<dyn Send + Sync>),
