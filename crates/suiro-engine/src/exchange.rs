@@ -83,6 +83,12 @@ impl Sends {
         &mut sending.partitions
     }
 
+    /// How many rows wait to be sent.
+    pub(crate) fn rows(&self) -> usize {
+        let partitions = self.exchanges.iter().flatten().flat_map(|to| &to.partitions);
+        partitions.flatten().map(|rows| rows.len()).sum()
+    }
+
     /// Collects what was sent, with a mark behind it. `at` is the stream time of the task.
     pub(crate) fn collect(
         &mut self,

@@ -30,7 +30,7 @@ impl Default for Settings {
         Self {
             commit_interval: Duration::from_millis(100),
             exchange: ExchangeKind::default(),
-            batch_rows: 8192,
+            batch_rows: 2048,
             fetch_bytes: 1 << 20,
             threads: 1,
             bounded: false,

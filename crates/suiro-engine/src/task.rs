@@ -17,8 +17,15 @@ use crate::stores::Stores;
 use suiro_core::broker::TaskId;
 use suiro_core::{Error, Offset, Timestamp, TopicPartition};
 
-/// The most rows that a generator makes in one go.
-const GENERATED: usize = 8192;
+/// The most rows that go through the operators as one batch: few enough to stay in the caches of
+/// a core, with what they own, from the first operator to the last. Where an operator makes many
+/// rows of one, batches become smaller, down to the least.
+const BATCH: usize = 512;
+const BATCH_LEAST: usize = 32;
+
+/// So many rows on their way to other tasks end a step, so that they are taken while they are in
+/// the caches.
+const SENT: usize = 4096;
 
 /// A task and all its state.
 pub struct Task {
@@ -42,6 +49,10 @@ pub struct Task {
     operators: Vec<Option<Box<dyn Operator>>>,
     generators: Vec<Option<Box<dyn Generate>>>,
     run: u64,
+    /// How many rows go through the operators as one batch now, and the most that one of them
+    /// has made of a batch since that was settled.
+    batch: usize,
+    widest: usize,
     spare: Vec<Vec<(usize, BoxRows)>>,
 }
 
@@ -125,6 +136,8 @@ impl Task {
             operators,
             generators,
             run: 0,
+            batch: BATCH,
+            widest: 0,
             spare: Vec::new(),
         }
     }
@@ -132,16 +145,25 @@ impl Task {
     /// Takes turns until `budget` rows have been taken or there is a reason to wait.
     pub(crate) fn step(&mut self, budget: usize) -> Tried<Stepped> {
         if budget > 0 {
-            self.generate(budget.min(GENERATED));
+            self.generate(budget.min(BATCH * 4));
         }
         let mut left = budget;
         while left > 0 {
             let (input, count) = match self.choose() {
-                Turn::Take { input, count } => (input, count.min(left)),
+                Turn::Take { input, count } => (input, count.min(left).min(self.batch)),
                 Turn::Stay(why) => return Ok(why),
             };
             left -= count;
             self.take(input, count)?;
+            if self.widest > BATCH * 2 {
+                self.batch = (self.batch / 2).max(BATCH_LEAST);
+            } else if self.widest < BATCH {
+                self.batch = (self.batch * 2).min(BATCH);
+            }
+            self.widest = 0;
+            if self.sends.rows() >= SENT {
+                break;
+            }
         }
         Ok(Stepped::More)
     }
@@ -278,6 +300,7 @@ impl Task {
         };
         let mut result = call(&mut **operator, &mut cx);
         for (output, rows) in out.0.drain(..) {
+            self.widest = self.widest.max(rows.len());
             if result.is_ok() {
                 result = self.dispatch(node, output, rows, turn);
             }

@@ -237,6 +237,33 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
         keyed.with_moved(true)
     }
 
+    /// Gives each record a new key and a new value in one step. It is [`key_by`](Stream::key_by)
+    /// for a key that is taken out of the value instead of copied.
+    ///
+    /// ```
+    /// use suiro::{Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const COUNTS: Topic<String, u64> = Topic::json("counts");
+    ///
+    /// let topology = Topology::new("words");
+    /// topology.stream(&WORDS).rekey(|word| (word, ())).count("counts").to(&COUNTS);
+    /// ```
+    #[doc(alias = "map_pair")]
+    pub fn rekey<J: Key, W: Send + 'static>(
+        self,
+        pair: impl Fn(V) -> (J, W) + Send + Sync + 'static,
+    ) -> Stream<J, W> {
+        let keyed = each::add_keyed(self, "rekey", &JsonKey, move |rows, out| {
+            for row in rows {
+                let (key, value) = pair(row.value);
+                out.push(crate::Record { key, value, at: row.at, headers: row.headers });
+            }
+            Ok(())
+        });
+        keyed.with_moved(true)
+    }
+
     /// One stream out of two of the same types. Records go in the order of their turns
     /// (rule T2).
     #[doc(alias = "union")]

@@ -3,22 +3,23 @@
 use super::{Encoded, Format};
 use suiro_core::{Error, Result};
 
-/// Plain UTF-8, for strings.
+/// Plain UTF-8, for `String` and every other type that is made of a `&str` and gives one:
+/// `Box<str>`, `Arc<str>`, or a small-string type that keeps short words without a heap.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Text;
 
-impl Format<String> for Text {
+impl<T: AsRef<str> + for<'a> From<&'a str>> Format<T> for Text {
     fn name(&self) -> &'static str {
         "text"
     }
 
-    fn encode(&self, value: &String, out: &mut Vec<u8>) -> Result<Encoded> {
-        out.extend_from_slice(value.as_bytes());
+    fn encode(&self, value: &T, out: &mut Vec<u8>) -> Result<Encoded> {
+        out.extend_from_slice(value.as_ref().as_bytes());
         Ok(Encoded::Bytes)
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<String> {
+    fn decode(&self, bytes: &[u8]) -> Result<T> {
         let text = std::str::from_utf8(bytes);
-        text.map(str::to_owned).map_err(|error| Error::invalid("not utf-8").caused_by(error))
+        text.map(T::from).map_err(|error| Error::invalid("not utf-8").caused_by(error))
     }
 }
