@@ -4,6 +4,7 @@ use crate::exchange::{Mark, read_mark};
 use crate::rows::{BoxRows, RowQueue};
 use crate::source::Decode;
 use std::collections::VecDeque;
+use std::time::Duration;
 use suiro_core::batch::batches;
 use suiro_core::broker::{Fetched, Ticket};
 use suiro_core::{Error, Offset, Result, Timestamp, TopicPartition};
@@ -84,6 +85,8 @@ pub(crate) struct Input {
     /// lane has come so far only when they are through.
     rising: Option<(u32, Timestamp)>,
     pub(crate) skipped: u64,
+    /// When it was first seen empty and caught up.
+    idle_since: Option<Duration>,
 }
 
 /// What feeds an input.
@@ -118,6 +121,7 @@ impl Input {
             lanes: vec![Mark::UNKNOWN; lanes],
             rising: None,
             skipped: 0,
+            idle_since: None,
         }
     }
 
@@ -134,6 +138,9 @@ impl Input {
 
     pub(crate) fn push(&mut self, chunk: Chunk) {
         self.waiting += chunk.len();
+        if chunk.len() > 0 {
+            self.idle_since = None;
+        }
         self.chunks.push_back(chunk);
         self.settle();
     }
@@ -273,6 +280,18 @@ impl Input {
                     && self.lanes.iter().all(|lane| lane.caught_up)
             }
         }
+    }
+
+    /// Whether a task with rows elsewhere waits for this input, which is empty (rule T3).
+    pub(crate) fn is_awaited(&mut self, now: Duration, max_idle: Duration) -> bool {
+        if !self.is_caught_up() {
+            self.idle_since = None;
+            return true;
+        }
+        if max_idle.is_zero() || self.is_ended() {
+            return false;
+        }
+        now.saturating_sub(*self.idle_since.get_or_insert(now)) < max_idle
     }
 
     /// Whether a bounded run is at its end here.

@@ -11,6 +11,9 @@ use suiro_core::batch::batches;
 use suiro_core::broker::{Fetch, Generation, Position, Role, Seek, TaskId};
 use suiro_core::{Error, Offset, Result, TopicPartition};
 
+/// After so many records restoring says how far it is.
+const TELL: u64 = 1 << 20;
+
 impl Scope {
     /// Drops all tasks, joins the group again and takes over what is assigned.
     pub(crate) fn rejoin(&mut self) -> Result<()> {
@@ -57,7 +60,7 @@ impl Scope {
 
     fn open_task(&mut self, id: TaskId) -> Result<()> {
         let mut task = Box::new(Task::new(&self.plan, id, &self.layout));
-        task.careful = self.careful;
+        (task.careful, task.max_idle) = (self.careful, self.settings.max_idle);
         let origins: Vec<_> = task.inputs.iter().map(|input| input.origin.clone()).collect();
         for position in self.link.positions(self.plan.name(), &origins)? {
             self.committed.insert(position.partition.clone(), position);
@@ -115,7 +118,7 @@ impl Scope {
             self.link.offset(&partition, Seek::Latest)?
         };
         let mut next = self.link.offset(&partition, Seek::Earliest)?;
-        let mut count = 0;
+        let (mut count, mut told) = (0, 0);
         while next < end {
             let fetch = Fetch {
                 partition: partition.clone(),
@@ -149,6 +152,10 @@ impl Scope {
                 break;
             }
             next = fetched.next;
+            if count >= told + TELL {
+                told = count;
+                tracing::info!(partition = %partition, records = count, at = next, end, "restoring");
+            }
         }
         task.stores.state(store).restored();
         self.totals.restored += count;

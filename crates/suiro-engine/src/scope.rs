@@ -158,7 +158,10 @@ impl Scope {
         // be answered at once, with nothing, for ever.
         self.look_again();
         let since = self.clock.elapsed().saturating_sub(self.last_commit);
-        let longest = Duration::from_millis(500);
+        let mut longest = Duration::from_millis(500);
+        if !self.settings.max_idle.is_zero() {
+            longest = longest.min(self.settings.max_idle);
+        }
         let until = if self.dirty {
             self.settings.commit_interval.saturating_sub(since)
         } else {
@@ -328,13 +331,14 @@ impl Scope {
 
     /// Takes tasks out for the crew; of one level, or all.
     pub(crate) fn jobs(&mut self, level: Option<usize>, work: Work) -> Vec<Job> {
-        let mut jobs = Vec::new();
+        let (mut jobs, now) = (Vec::new(), self.clock.elapsed());
         for index in 0..self.tasks.len() {
             let is_due = self.tasks[index].as_ref().is_some_and(|task| {
                 let of = self.plan.subs[task.id.subtopology as usize].level;
                 level.is_none_or(|level| level == of)
             });
-            if is_due && let Some(task) = self.tasks[index].take() {
+            if is_due && let Some(mut task) = self.tasks[index].take() {
+                task.now = now;
                 jobs.push(Job { index, task, work, done: None });
             }
         }

@@ -8,6 +8,9 @@ use std::time::Duration;
 pub struct Settings {
     /// The longest time between two commits under load.
     pub commit_interval: Duration,
+    /// How much longer a task waits for an input that is caught up and empty, while others have
+    /// rows (rule T3).
+    pub max_idle: Duration,
     /// How rows cross between tasks.
     pub exchange: ExchangeKind,
     /// How many rows a task takes at most before the others have their turn.
@@ -29,6 +32,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             commit_interval: Duration::from_millis(100),
+            max_idle: Duration::ZERO,
             exchange: ExchangeKind::default(),
             batch_rows: 2048,
             fetch_bytes: 1 << 20,

@@ -14,6 +14,7 @@ use crate::plan::Plan;
 use crate::rows::BoxRows;
 use crate::source::{Decode, Generate};
 use crate::stores::Stores;
+use std::time::Duration;
 use suiro_core::broker::TaskId;
 use suiro_core::{Error, Offset, Timestamp, TopicPartition};
 
@@ -46,6 +47,9 @@ pub struct Task {
     pub(crate) careful: bool,
     /// The end of a bounded run was reached and spoken of.
     pub(crate) ended: bool,
+    /// What the clock of the scope said when this round began; it counts for `max_idle` only.
+    pub(crate) now: Duration,
+    pub(crate) max_idle: Duration,
     operators: Vec<Option<Box<dyn Operator>>>,
     generators: Vec<Option<Box<dyn Generate>>>,
     run: u64,
@@ -133,6 +137,8 @@ impl Task {
             unlogged: Vec::new(),
             careful: false,
             ended: false,
+            now: Duration::ZERO,
+            max_idle: Duration::ZERO,
             operators,
             generators,
             run: 0,
@@ -199,7 +205,7 @@ impl Task {
         let mut best: Option<(Timestamp, usize)> = None;
         let mut second: Option<(Timestamp, usize)> = None;
         let mut waits = None;
-        for (index, input) in self.inputs.iter().enumerate() {
+        for (index, input) in self.inputs.iter_mut().enumerate() {
             if let Some(at) = input.head() {
                 match best {
                     Some(head) if head <= (at, index) => {
@@ -214,7 +220,7 @@ impl Task {
                 }
             } else if input.is_poisoned() {
                 return Turn::Stay(Stepped::Poisoned(index));
-            } else if !input.is_caught_up() && waits.is_none() {
+            } else if waits.is_none() && input.is_awaited(self.now, self.max_idle) {
                 waits = Some(index);
             }
         }

@@ -60,6 +60,15 @@ impl App {
         self
     }
 
+    /// How much longer a task waits for an input that is caught up and empty, while its other
+    /// inputs have records (rule T3). It makes up for producers whose records come late; what
+    /// it orders is no longer a function of the inputs alone. Default: not at all.
+    #[must_use]
+    pub fn max_idle(mut self, patience: Duration) -> Self {
+        self.settings.max_idle = patience;
+        self
+    }
+
     /// How rows cross from one task to another.
     #[must_use]
     pub fn exchange(mut self, kind: ExchangeKind) -> Self {

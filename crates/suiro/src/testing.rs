@@ -53,6 +53,8 @@ pub struct TestOptions {
     pub exchange: ExchangeKind,
     /// How many rows a task takes at most in one go.
     pub batch_rows: usize,
+    /// How much longer a task waits for an input that is caught up and empty.
+    pub max_idle: Duration,
     /// Whether each send is followed by a run. If not, call [`TestDriver::run`].
     pub run_at_send: bool,
 }
@@ -63,6 +65,7 @@ impl Default for TestOptions {
             partitions: 1,
             exchange: ExchangeKind::Topic,
             batch_rows: 8192,
+            max_idle: Duration::ZERO,
             run_at_send: true,
         }
     }
@@ -98,6 +101,7 @@ impl TestDriver {
         let settings = Settings {
             exchange: options.exchange,
             batch_rows: options.batch_rows,
+            max_idle: options.max_idle,
             create_sources: Some(options.partitions),
             reload: true,
             ..Settings::default()

@@ -32,7 +32,7 @@ pub(crate) struct Touched<K, A> {
 
 /// The seed of the hash is fixed, so that a run can be repeated. Nothing depends on the order of
 /// a map.
-const SEED: u64 = 0x5375_6972_6f;
+const SEED: u64 = 0x0053_7569_726f;
 
 impl<K: Key, A: Clone> Cells<K, A> {
     pub(crate) fn new() -> Self {
