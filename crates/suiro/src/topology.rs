@@ -1,9 +1,10 @@
 //! The place where a program is written down.
 
 use crate::data::{Data, Key};
-use crate::operators::{self, source::Decoder};
+use crate::operators;
 use crate::policy::{Policy, PolicyCell};
 use crate::row;
+use crate::source::Decoder;
 use crate::step::Step;
 use crate::{Stream, Table, Topic};
 use std::sync::atomic::AtomicU8;
@@ -209,7 +210,7 @@ impl Topology {
         partitions: u32,
         next: impl Fn(u32, u64) -> Option<crate::Record<K, V>> + Send + Sync + 'static,
     ) -> Stream<K, V> {
-        operators::generate::add(&self.draft, name, partitions, next)
+        crate::generate::add(&self.draft, name, partitions, next)
     }
 
     /// Ends the draft. The error is the first mistake that was made in it.

@@ -4,13 +4,11 @@
 pub(crate) mod each;
 pub(crate) mod exchange;
 pub(crate) mod fold;
-pub(crate) mod generate;
 pub(crate) mod join_tables;
 pub(crate) mod lookup;
 pub(crate) mod merge;
 pub(crate) mod session_fold;
 pub(crate) mod sink;
-pub(crate) mod source;
 pub(crate) mod split;
 pub(crate) mod table_changes;
 pub(crate) mod table_sink;

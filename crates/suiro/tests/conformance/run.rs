@@ -75,6 +75,7 @@ fn run_variant(case: &Case, variant: Variant) -> Result<(), String> {
         exchange: variant.exchange,
         batch_rows: variant.batch_rows,
         run_at_send: !at_once,
+        ..TestOptions::default()
     };
     let words = |error: suiro::Error| error.report();
     let mut running =
