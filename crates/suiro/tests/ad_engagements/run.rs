@@ -93,7 +93,13 @@ pub fn any_mode() -> impl Strategy<Value = Mode> {
 /// Does `ops` to a plan.
 fn drive(plan: Plan, ops: &[Op], mode: Mode) -> Result<TestDriver> {
     let Mode { partitions, exchange, batch_rows, live } = mode;
-    let options = TestOptions { partitions, exchange, batch_rows, run_at_send: live };
+    let options = TestOptions {
+        partitions,
+        exchange,
+        batch_rows,
+        run_at_send: live,
+        ..TestOptions::default()
+    };
     let mut driver = TestDriver::with_options(plan, options)?;
     for op in ops {
         match op.clone() {
