@@ -51,6 +51,9 @@ pub struct Node {
     pub outputs: Vec<Option<CloneRows>>,
     /// The stores that it reads or writes.
     pub stores: Vec<usize>,
+    /// Of these, the stores of others in which it looks up what it joins, with the port of the
+    /// rows that it looks up for.
+    pub looks: Vec<(usize, usize)>,
     /// How far behind stream time the rows may be that it emits, in milliseconds.
     pub delay: i64,
 }

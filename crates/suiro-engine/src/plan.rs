@@ -40,6 +40,8 @@ pub(crate) struct Links {
     pub(crate) readers: Vec<Vec<(usize, usize)>>,
     /// Paths from here meet again: rows must be handed on one at a time (rule D2).
     pub(crate) cut: bool,
+    /// A store that it writes is looked at below: it takes one row at a time (rule D2).
+    pub(crate) single: bool,
     /// The receivers above, as places among the inputs of the sub-topology.
     pub(crate) gates: Vec<usize>,
 }
@@ -51,6 +53,7 @@ impl Plan {
         let (subs, of_node) = cut(&graph)?;
         let mut links = link(&graph, &of_node);
         mark_meetings(&graph, &mut links);
+        mark_singles(&graph, &mut links);
         mark_gates(&graph, &subs, &mut links);
         let mut subs = subs;
         measure_delays(&graph, &of_node, &mut subs);
@@ -230,6 +233,24 @@ fn mark_meetings(graph: &Graph, links: &mut [Links]) {
         }
         all.extend(met);
         below[id] = all;
+    }
+}
+
+/// Finds the nodes whose own rows are looked at by what follows from their changes: the row of
+/// a later turn must not be there yet.
+fn mark_singles(graph: &Graph, links: &mut [Links]) {
+    let mut below: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); graph.nodes.len()];
+    for (id, node) in graph.nodes.iter().enumerate().rev() {
+        let mut looked_at = BTreeSet::new();
+        for (reader, port) in links[id].readers.iter().flatten() {
+            looked_at.extend(&below[*reader]);
+            let looks = graph.nodes[*reader].looks.iter();
+            looked_at.extend(looks.filter(|(at, _)| at == port).map(|(_, store)| store));
+        }
+        let own = |store: &usize| !node.looks.iter().any(|(_, looked)| looked == store);
+        links[id].single =
+            node.stores.iter().any(|store| own(store) && looked_at.contains(store));
+        below[id] = looked_at;
     }
 }
 

@@ -275,7 +275,8 @@ impl Task {
         turn: Turning,
     ) -> Result<(), Failure> {
         let several = self.plan.graph.nodes[node].outputs.len() > 1;
-        if several && self.plan.links[node].cut && rows.len() > 1 {
+        let links = &self.plan.links[node];
+        if (links.single || several && links.cut) && rows.len() > 1 {
             let mut queue = rows.into_queue();
             while !queue.is_empty() {
                 self.push(node, port, queue.take(1), turn)?;

@@ -29,6 +29,7 @@ pub(crate) fn add<K: Key, V: Clone + Send + 'static>(
         inputs: Vec::new(),
         outputs: vec![Some(copy::<K, V>)],
         stores: Vec::new(),
+        looks: Vec::new(),
         delay: 0,
     });
     Stream::new(draft, Edge { node, output: 0 }, &JsonKey)

@@ -86,6 +86,7 @@ pub(crate) fn step_node(label: &str, inputs: Vec<Edge>, make: MakeOperator) -> N
         inputs,
         outputs: vec![None],
         stores: Vec::new(),
+        looks: Vec::new(),
         delay: 0,
     }
 }
@@ -181,6 +182,7 @@ impl Topology {
             inputs: Vec::new(),
             outputs: vec![Some(copy)],
             stores: Vec::new(),
+            looks: Vec::new(),
             delay: 0,
         })
     }

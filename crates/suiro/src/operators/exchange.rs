@@ -33,6 +33,7 @@ pub(crate) fn add<K: Key, V: Data>(stream: Stream<K, V>, name: &str) -> Stream<K
         inputs: vec![stream.from],
         outputs: vec![None],
         stores: Vec::new(),
+        looks: Vec::new(),
         delay: 0,
     });
     let node = sketch.graph.add(Node {
@@ -41,6 +42,7 @@ pub(crate) fn add<K: Key, V: Data>(stream: Stream<K, V>, name: &str) -> Stream<K
         inputs: vec![Edge { node: sender, output: 0 }],
         outputs: vec![Some(crate::row::copy::<K, V>)],
         stores: Vec::new(),
+        looks: Vec::new(),
         delay: 0,
     });
     drop(sketch);

@@ -45,6 +45,8 @@ where
     let mut node = step_node("table join", vec![left.from, right.from], make);
     node.outputs = vec![Some(copy_changes::<K, W>())];
     node.stores.clone_from(&reads);
+    node.looks.extend(right.reads.iter().map(|store| (0, *store)));
+    node.looks.extend(left.reads.iter().map(|store| (1, *store)));
     let from = Edge { node: draft.add(node), output: 0 };
     let view: View<K, W> = Arc::new(move |stores, key, show| {
         let (left, right) = &views;

@@ -40,6 +40,7 @@ where
     };
     let mut node = step_node(label, vec![stream.from], make);
     node.stores.clone_from(&table.reads);
+    node.looks.extend(table.reads.iter().map(|store| (0, *store)));
     let from = Edge { node: draft.add(node), output: 0 };
     Stream::new(draft, from, stream.keys).with_step(step)
 }

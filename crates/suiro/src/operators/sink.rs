@@ -31,6 +31,7 @@ pub(crate) fn add<K: Send + 'static, V: Send + 'static>(
         inputs: vec![stream.from],
         outputs: Vec::new(),
         stores: Vec::new(),
+        looks: Vec::new(),
         delay: 0,
     });
 }

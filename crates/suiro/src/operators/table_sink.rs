@@ -37,6 +37,7 @@ pub(crate) fn add<K: Key, V: Data>(table: Table<K, V>, topic: &Topic<K, V>) {
         inputs: vec![table.from],
         outputs: Vec::new(),
         stores: store.into_iter().collect(),
+        looks: Vec::new(),
         delay: 0,
     });
 }
