@@ -133,7 +133,8 @@ impl Input {
         (self.position, self.fetch_from, self.decoded) = (position, position, position);
         (self.end, self.fetching) = (None, None);
         self.lanes.fill(Mark::UNKNOWN);
-        self.rising = None;
+        // A lane must not claim the time of rows that it is going to send again.
+        (self.max_at, self.rising) = (Timestamp::MIN, None);
     }
 
     pub(crate) fn push(&mut self, chunk: Chunk) {

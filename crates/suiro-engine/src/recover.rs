@@ -43,6 +43,7 @@ impl Scope {
         }
         self.dirty = false;
         self.forget_fetches();
+        self.read_leftovers()?;
         self.mark_ends();
         Ok(())
     }

@@ -54,7 +54,34 @@ impl Scope {
                 self.open_task(id)?;
             }
         }
+        self.read_leftovers()?;
         self.take_ends()?;
+        Ok(())
+    }
+
+    /// Reads what a commit left in the topics of exchanges in memory. It comes before all that
+    /// the senders will send again, and so must its marks.
+    pub(crate) fn read_leftovers(&mut self) -> Result<()> {
+        if self.settings.exchange != ExchangeKind::Memory {
+            return Ok(());
+        }
+        for task in self.tasks.iter_mut().flatten() {
+            for input in task.inputs.iter_mut().filter(|input| input.is_exchange()) {
+                while input.end.is_none_or(|end| input.fetch_from < end) {
+                    let from = input.fetch_from;
+                    let ticket = self.link.session.fetch(Fetch {
+                        partition: input.origin.clone(),
+                        offset: from,
+                        max_bytes: self.settings.fetch_bytes,
+                    });
+                    input.accept(self.link.fetched(ticket)?);
+                    if input.fetch_from <= from {
+                        break;
+                    }
+                }
+            }
+            task.absorb()?;
+        }
         Ok(())
     }
 
