@@ -1,0 +1,170 @@
+//! A random program as a plan of the library.
+
+use super::program::{From, Op, Program, Windows, act};
+use std::time::Duration;
+use suiro::{
+    InWindow, JsonKey, Plan, Result, Sessions, Stream, Table, Text, Topic, Topology, Tumbling,
+};
+
+const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
+
+#[derive(Clone)]
+struct Keyed {
+    stream: Stream<String, String>,
+    moved: bool,
+}
+
+enum Handle {
+    Stream { results: Keyed, late: Option<Keyed> },
+    Table(Table<String, String>),
+    Nothing,
+}
+
+/// Builds the plan of `program`.
+pub fn plan(program: &Program) -> Result<Plan> {
+    let topology = Topology::new("program");
+    let mut handles = Vec::new();
+    for (number, op) in program.ops.iter().enumerate() {
+        handles.push(build(&topology, program, &handles, number, *op));
+    }
+    drop(handles);
+    topology.build()
+}
+
+fn stream(handles: &[Handle], from: From) -> Keyed {
+    match &handles[from.op] {
+        Handle::Stream { results, .. } if !from.late => results.clone(),
+        Handle::Stream { late, .. } => late.clone().expect("late records were asked for"),
+        _ => panic!("operator {} gives no stream", from.op),
+    }
+}
+
+fn table(handles: &[Handle], op: usize) -> Table<String, String> {
+    match &handles[op] {
+        Handle::Table(table) => table.clone(),
+        _ => panic!("operator {op} gives no table"),
+    }
+}
+
+fn keyed(stream: Stream<String, String>, moved: bool) -> Handle {
+    Handle::Stream { results: Keyed { stream, moved }, late: None }
+}
+
+fn build(
+    topology: &Topology,
+    program: &Program,
+    handles: &[Handle],
+    number: usize,
+    op: Op,
+) -> Handle {
+    let commutative = program.commutative;
+    match op {
+        Op::Stream(topic) => keyed(topology.stream(&TEXT.named(topic)), false),
+        Op::Table(topic) => Handle::Table(topology.table(&TEXT.named(topic))),
+        Op::Filter(from) => {
+            let Keyed { stream, moved } = stream(handles, from);
+            keyed(stream.filter(move |value| act::keeps(value, number)), moved)
+        }
+        Op::Map(from) => {
+            let Keyed { stream, moved } = stream(handles, from);
+            keyed(stream.map(move |value| act::maps(&value, number)), moved)
+        }
+        Op::FlatMap(from) => {
+            let Keyed { stream, moved } = stream(handles, from);
+            keyed(stream.flat_map(move |value| act::splits(&value, number)), moved)
+        }
+        Op::KeyBy(from) => {
+            let stream = stream(handles, from).stream;
+            keyed(stream.key_by(move |value| act::key(value, number)), true)
+        }
+        Op::Merge(left, right) => {
+            let (left, right) = (stream(handles, left), stream(handles, right));
+            keyed(left.stream.merge(right.stream), left.moved || right.moved)
+        }
+        Op::Fold(from) => {
+            let add = move |so_far: &mut String, value: String| {
+                *so_far = act::adds(so_far, &value, commutative);
+            };
+            let stream = stream(handles, from).stream;
+            Handle::Table(stream.fold(&format!("fold-{number}"), String::new, add))
+        }
+        Op::Window(from, windows) => window(program, handles, number, from, windows),
+        Op::Join { stream: from, table: with, left } => {
+            let Keyed { mut stream, moved } = stream(handles, from);
+            if moved {
+                stream = stream.repartition(&format!("join-{number}"));
+            }
+            let table = table(handles, with);
+            let joined = if left {
+                stream
+                    .left_join(&table, |value, row| act::joins(&value, row.map(String::as_str)))
+            } else {
+                stream.join(&table, |value, row| act::joins(&value, Some(row)))
+            };
+            keyed(joined, false)
+        }
+        Op::TableFilter(of) => {
+            Handle::Table(table(handles, of).filter(move |row| act::keeps(row, number)))
+        }
+        Op::TableMap(of) => {
+            Handle::Table(table(handles, of).map(move |row| act::maps(row, number)))
+        }
+        Op::TableJoin(left, right) => {
+            let (left, right) = (table(handles, left), table(handles, right));
+            Handle::Table(left.join(&right, |left, right| act::joins(left, Some(right))))
+        }
+        Op::Changes(of) => {
+            let changes = table(handles, of).changes();
+            keyed(changes.map(|row| act::changed(row.as_deref())), false)
+        }
+        Op::To(from, topic) => {
+            stream(handles, from).stream.to(&TEXT.named(topic));
+            Handle::Nothing
+        }
+    }
+}
+
+fn window(
+    program: &Program,
+    handles: &[Handle],
+    number: usize,
+    from: From,
+    windows: Windows,
+) -> Handle {
+    let commutative = program.commutative;
+    let stream = stream(handles, from).stream;
+    let name = format!("windows-{number}");
+    let add = move |so_far: &mut String, value: String| {
+        *so_far = act::adds(so_far, &value, commutative);
+    };
+    let late = From { op: number, late: true };
+    let wants_late = program.ops.iter().any(|op| op.inputs().contains(&late));
+    let Windows { size, grace, sessions, on_close } = windows;
+    let (size, grace) =
+        (Duration::from_millis(size as u64), Duration::from_millis(grace as u64));
+    let keyed = |stream| Keyed { stream, moved: false };
+    if sessions {
+        let merge = move |earlier: &mut String, later: String| {
+            *earlier = act::merges(earlier, &later, commutative);
+        };
+        let windows = Sessions::with_gap(size).grace(grace);
+        let table = stream.window(windows).fold(&name, String::new, add, merge);
+        let late = wants_late.then(|| keyed(table.late()));
+        let results = if on_close {
+            table.on_close().map(|window| shown(window, Some))
+        } else {
+            table.on_update().map(|window| shown(window, |value| value))
+        };
+        return Handle::Stream { results: keyed(results), late };
+    }
+    let windows = Tumbling::of(size).grace(grace);
+    let table = stream.window(windows).fold(&name, String::new, add);
+    let late = wants_late.then(|| keyed(table.late()));
+    let results = if on_close { table.on_close() } else { table.on_update() };
+    Handle::Stream { results: keyed(results.map(|window| shown(window, Some))), late }
+}
+
+fn shown<A>(window: InWindow<A>, value: impl Fn(A) -> Option<String>) -> String {
+    let InWindow { start, end, value: state } = window;
+    act::windowed(value(state).as_deref(), start.as_millis(), end.as_millis())
+}
