@@ -65,7 +65,7 @@ impl Scope {
         let fence = Fence { group, generation: Some(self.generation) };
         self.link.session.commit(commit, Some(fence), positions.clone());
         self.last_commit = self.clock.elapsed();
-        self.dirty = false;
+        (self.dirty, self.missed) = (false, true);
         match self.link.resolved(commit) {
             Outcome::Committed { offsets } => {
                 self.settle(positions, &leftovers, &offsets)?;

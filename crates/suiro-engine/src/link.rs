@@ -57,6 +57,14 @@ impl Link {
         self.events.clear();
     }
 
+    /// Blocks until something may have come in, but no longer than `timeout`. What came in while
+    /// something else was waited for is there already, and ends no wait any more.
+    pub(crate) fn wait(&mut self, timeout: Duration) {
+        if self.events.is_empty() && self.assigned.is_none() {
+            self.session.wait(timeout);
+        }
+    }
+
     /// Waits for the event that `pick` takes.
     fn wait_for<T>(
         &mut self,

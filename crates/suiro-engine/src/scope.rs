@@ -46,6 +46,8 @@ pub struct Scope {
     stale: bool,
     /// The last round took rows.
     moving: bool,
+    /// A commit was waited for, which may have used up the ring that said that there is more.
+    pub(crate) missed: bool,
 }
 
 /// The search for a record that fails: smaller and smaller steps, each with a commit.
@@ -97,6 +99,7 @@ impl Scope {
             fetches: HashMap::new(),
             stale: true,
             moving: false,
+            missed: false,
         };
         let assigned = scope.link.wait_assigned();
         scope.take_over(assigned)?;
@@ -154,6 +157,10 @@ impl Scope {
 
     /// Blocks until something may have come in, or the next commit is due.
     pub fn wait(&mut self) {
+        if self.missed && self.fetches.is_empty() {
+            (self.missed, self.stale) = (false, true);
+            return;
+        }
         // Answers that are under way come first; what is asked again before they are in would
         // be answered at once, with nothing, for ever.
         self.look_again();
@@ -168,7 +175,7 @@ impl Scope {
             longest
         };
         if !until.is_zero() {
-            self.link.session.wait(until.min(longest));
+            self.link.wait(until.min(longest));
         }
     }
 
