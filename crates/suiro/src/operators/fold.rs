@@ -79,6 +79,7 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
     ) -> Result<(), Failure> {
         let mut rows = typed::<K, V>(rows).into_iter();
         let cells = &mut cx.stores.get_mut::<TableStore<K, A>>(self.store).cells;
+        cells.warm(rows.as_slice().iter().map(|row| &row.key));
         let (speaks, wants_old) = (self.demand.changes(), self.demand.old());
         let mut out: Batch<K, Change<A>> = Vec::new();
         if speaks {

@@ -246,6 +246,7 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
         let mut counters = *cx.counters;
         let mut to = self.progress(cx);
         let mut closed = Vec::new();
+        to.store.cells.warm(rows.as_slice().iter().map(|row| &row.key));
         let result = self.step.stateful(
             &mut to,
             &mut counters,

@@ -67,7 +67,9 @@ impl<K: Key, V: Data> Operator for TableSource<K, V> {
         let cells = &mut cx.stores.get_mut::<TableStore<K, V>>(self.store).cells;
         let speaks = self.demand.changes();
         let mut out = Vec::new();
-        for Record { key, value, at, headers } in typed::<K, Option<V>>(rows) {
+        let rows = typed::<K, Option<V>>(rows);
+        cells.warm(rows.iter().map(|row| &row.key));
+        for Record { key, value, at, headers } in rows {
             // Removing a row that is not there is no change (rule A6).
             if value.is_none() && cells.get(&key).is_none() {
                 continue;

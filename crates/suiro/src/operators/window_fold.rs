@@ -249,6 +249,13 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         let (gate, careful, step) = (cx.gate, cx.careful, self.step.clone());
         let mut counters = *cx.counters;
         let mut to = self.progress(cx);
+        for rows in
+            rows.as_slice().chunk_by(|a, b| self.spec.start(a.at) == self.spec.start(b.at))
+        {
+            if let Some(pane) = to.store.panes.get(&self.spec.start(rows[0].at)) {
+                pane.warm(rows.iter().map(|row| &row.key));
+            }
+        }
         let result = step.stateful(
             &mut to,
             &mut counters,
