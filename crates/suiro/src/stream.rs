@@ -7,7 +7,7 @@ use crate::step::Step;
 use crate::topology::Draft;
 use crate::{Data, Key, Topic, row};
 use std::marker::PhantomData;
-use suiro_core::{Error, Result};
+use suiro_core::{Error, Result, Timestamp};
 use suiro_engine::Edge;
 
 /// A handle to a stream of records with keys `K` and values `V`.
@@ -126,6 +126,44 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
         each::add(self, "map", move |rows, out| {
             for row in rows {
                 let value = change(&row.key, row.value);
+                out.push(crate::Record {
+                    key: row.key,
+                    value,
+                    at: row.at,
+                    headers: row.headers,
+                });
+            }
+            Ok(())
+        })
+    }
+
+    /// Turns each value into another, with a look at the time of the record.
+    ///
+    /// ```
+    /// use suiro::{TestDriver, Topic, Topology};
+    ///
+    /// const READINGS: Topic<String, i64> = Topic::json("readings");
+    /// const NEWEST: Topic<String, (i64, i64)> = Topic::json("newest-readings");
+    ///
+    /// let topology = Topology::new("newest");
+    /// topology
+    ///     .stream(&READINGS)
+    ///     .map_with_time(|at, reading| (at.as_millis(), reading))
+    ///     .reduce("newest", |left, right| left.max(right))
+    ///     .to(&NEWEST);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&READINGS, "roof".into(), 21, 1_000)?;
+    /// assert_eq!(driver.read(&NEWEST)?[0].value, (1_000, 21));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn map_with_time<W: Send + 'static>(
+        self,
+        change: impl Fn(Timestamp, V) -> W + Send + Sync + 'static,
+    ) -> Stream<K, W> {
+        each::add(self, "map", move |rows, out| {
+            for row in rows {
+                let value = change(row.at, row.value);
                 out.push(crate::Record {
                     key: row.key,
                     value,
