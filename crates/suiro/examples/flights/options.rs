@@ -1,6 +1,7 @@
 //! The command line.
 
 use lexopt::prelude::{Long, Short, ValueExt};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use suiro::{Error, ExchangeKind, Policy, Result};
@@ -52,8 +53,8 @@ impl Options {
     }
 
     /// Reads the command line; nothing if help was asked for.
-    pub fn parse() -> Result<Option<Self>> {
-        read(lexopt::Parser::from_env()).map_err(|error| {
+    pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>> {
+        read(lexopt::Parser::from_iter(args)).map_err(|error| {
             Error::invalid("cannot read the command line; see --help").caused_by(error)
         })
     }

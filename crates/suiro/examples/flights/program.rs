@@ -1,0 +1,66 @@
+//! The program from its command line to its report.
+
+use crate::options::{HELP, Options};
+use crate::outputs::Outputs;
+use crate::progress::{Progress, Seen};
+use crate::report::{self, Cost};
+use crate::{export, load, topology};
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+use suiro::{App, Error, Log, Result};
+
+/// Runs the program with these arguments, its name first, and gives its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
+    match run(args) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("flights: {}", error.report());
+            1
+        }
+    }
+}
+
+fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
+    let Some(options) = Options::parse(args)? else { return print(HELP) };
+    let temporary = tempfile::tempdir().map_err(|error| {
+        Error::unavailable("cannot make a temporary directory; give --dir").caused_by(error)
+    })?;
+    let dir = options.dir.as_deref().unwrap_or(temporary.path());
+    let log = Log::options().holder("flights").open(dir)?;
+
+    let started = Instant::now();
+    let loaded = load::fill(&log, &options)?;
+    let loading = started.elapsed();
+
+    let seen = Arc::new(Seen::default());
+    let progress = Progress::show(&seen, loaded.as_ref().map(|loaded| loaded.span));
+    let plan = topology::plan(options.on_error, move |flight| seen.add(flight))?;
+    let started = Instant::now();
+    let metrics = App::new(plan, log.clone())
+        .threads(options.threads)
+        .exchange(options.exchange)
+        .commit_interval(options.commit_interval)
+        .run_to_end()?;
+    let running = started.elapsed();
+    drop(progress);
+
+    let outputs = Outputs::read(&log)?;
+    if let Some(out) = &options.out {
+        export::write(&outputs, out)?;
+    }
+    let skipped = loaded.as_ref().map_or(0, |loaded| loaded.skipped);
+    let cost = Cost { loading, running, metrics, skipped, resumed: loaded.is_none() };
+    let text = report::write(&outputs, &cost)
+        .map_err(|error| Error::invalid("cannot write the report").caused_by(error))?;
+    print(&text)?;
+    log.close()
+}
+
+/// Prints `text`; a reader that has gone is an error, not a panic.
+fn print(text: &str) -> Result<()> {
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Error::unavailable("cannot print").caused_by(error))
+}

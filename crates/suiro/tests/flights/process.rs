@@ -1,0 +1,101 @@
+//! The program as a child process: this test, started again with arguments in its environment.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Where a child finds its arguments, one per line.
+const CHILD: &str = "SUIRO_FLIGHTS_ARGS";
+
+/// The arguments of this process, if it is a child; the name of the program first.
+pub fn args_of_child() -> Option<Vec<OsString>> {
+    let args = std::env::var(CHILD).ok()?;
+    Some(std::iter::once("flights").chain(args.lines()).map(OsString::from).collect())
+}
+
+/// A child that runs.
+pub struct Process(Child);
+
+/// A child that has ended.
+pub struct Finished {
+    pub code: Option<i32>,
+    pub said: String,
+    pub printed: String,
+}
+
+impl Process {
+    /// Starts the program.
+    pub fn start(args: &[String]) -> Self {
+        let test = std::env::current_exe().expect("a test knows where it is");
+        let mut command = Command::new(test);
+        command.args(["child", "--exact", "--nocapture"]).env(CHILD, args.join("\n"));
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self(child.expect("a process can be started"))
+    }
+
+    /// Waits until `there` says so; no, if the process ended before.
+    pub fn wait_until(&mut self, mut there: impl FnMut() -> bool) -> bool {
+        while !there() {
+            if self.0.try_wait().expect("a child can be waited for").is_some() {
+                return false;
+            }
+            // Gives the processor to the child; how long does not matter.
+            std::thread::park_timeout(Duration::from_micros(200));
+        }
+        true
+    }
+
+    /// Kills it with SIGKILL; no, if it has ended by itself.
+    pub fn kill(mut self) -> bool {
+        self.0.kill().expect("a child can be killed");
+        self.0.wait().expect("a child can be waited for").code().is_none()
+    }
+
+    /// Waits for its end. The child prints less than a pipe holds before it ends.
+    pub fn finish(mut self) -> Finished {
+        let (mut said, mut printed) = (String::new(), String::new());
+        let errors = self.0.stderr.as_mut().expect("the errors of a child are piped");
+        errors.read_to_string(&mut said).expect("errors are text");
+        let output = self.0.stdout.as_mut().expect("the output of a child is piped");
+        output.read_to_string(&mut printed).expect("output is text");
+        let code = self.0.wait().expect("a child can be waited for").code();
+        Finished { code, said, printed }
+    }
+}
+
+/// Runs the program to its end.
+pub fn run(args: &[&str]) -> Finished {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    Process::start(&args).finish()
+}
+
+impl Finished {
+    /// It ended with exit code 0.
+    pub fn assert_success(&self) {
+        assert_eq!(self.code, Some(0), "{}", self.said);
+    }
+
+    /// It ended with exit code 1, and said all of `expected`.
+    pub fn assert_failure(&self, expected: &[&str]) {
+        assert_eq!(self.code, Some(1), "{}", self.said);
+        for expected in expected {
+            assert!(self.said.contains(expected), "`{expected}` is not in: {}", self.said);
+        }
+    }
+}
+
+/// The path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("paths of tests are text")
+}
+
+/// The bytes in all files of a directory.
+pub fn bytes(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else {
+        return fs::metadata(path).map_or(0, |file| file.len());
+    };
+    entries.flatten().map(|entry| bytes(&entry.path())).sum()
+}
