@@ -137,7 +137,8 @@ impl Input {
         (self.max_at, self.rising) = (Timestamp::MIN, None);
     }
 
-    pub(crate) fn push(&mut self, chunk: Chunk) {
+    pub(crate) fn push(&mut self, mut chunk: Chunk) {
+        chunk.rows = chunk.rows.filter(|rows| !rows.is_empty());
         self.waiting += chunk.len();
         if chunk.len() > 0 {
             self.idle_since = None;
