@@ -48,7 +48,7 @@ impl Sheet {
             },
         };
         let mut reader = csv::Reader::from_reader(file);
-        let headers = reader.headers().map_err(|error| unreadable(&path, error))?.clone();
+        let headers = reader.headers().map_err(|error| unreadable(&path, 1, error))?.clone();
         Ok(Self { path, headers, reader })
     }
 
@@ -76,11 +76,7 @@ impl Sheet {
     ) -> Result<Rows<T>> {
         let (mut rows, mut skipped) = (Vec::new(), 0);
         let mut fields = csv::StringRecord::new();
-        while self
-            .reader
-            .read_record(&mut fields)
-            .map_err(|error| unreadable(&self.path, error))?
-        {
+        while self.next(&mut fields)? {
             let row = Row { path: &self.path, headers: &self.headers, fields: &fields };
             match parse(&row) {
                 Ok(row) => rows.push(row),
@@ -89,6 +85,12 @@ impl Sheet {
             }
         }
         Ok(Rows { rows, skipped })
+    }
+
+    fn next(&mut self, fields: &mut csv::StringRecord) -> Result<bool> {
+        let read = self.reader.read_record(fields);
+        let line = self.reader.position().line();
+        read.map_err(|error| unreadable(&self.path, line, error))
     }
 }
 
@@ -155,16 +157,11 @@ fn open(path: &Path) -> Result<Option<File>> {
     }
 }
 
-fn unreadable(path: &Path, error: csv::Error) -> Error {
-    let line = error.position().map(csv::Position::line);
+fn unreadable(path: &Path, line: u64, error: csv::Error) -> Error {
     let text = if error.is_io_error() {
         "file is damaged or cut short; copy it anew"
     } else {
         "line is not as the first line says; mend the file"
     };
-    let refused = Error::invalid(text).with("file", path.display());
-    match line {
-        Some(line) => refused.with("line", line).caused_by(error),
-        None => refused.caused_by(error),
-    }
+    Error::invalid(text).with("file", path.display()).with("line", line).caused_by(error)
 }
