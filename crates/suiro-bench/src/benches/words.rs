@@ -64,7 +64,7 @@ fn suiro(setup: &Setup, lines: Arc<[String]>) -> Outcome<(Digest, Cost)> {
             (number < records).then(|| Record::new(number, line.clone(), number as i64))
         })
         .flat_map(|line| line.split_ascii_whitespace().map(String::from).collect::<Vec<_>>())
-        .key_by(|word| word.clone())
+        .rekey(|word| (word, ()))
         .count("counts")
         .to(&COUNTS);
     let (done, cost) = measure(|| run_to_end(topology, &place.log, setup));
