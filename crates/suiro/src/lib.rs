@@ -40,6 +40,7 @@ mod data;
 mod ended;
 mod format;
 mod generate;
+mod key_order;
 mod operators;
 mod policy;
 mod producer;

@@ -3,8 +3,9 @@
 use super::exchange::settle;
 use super::fold::{Add, Init};
 use super::window_fold::Emit;
+use crate::key_order::KeyOrder;
 use crate::row::{Batch, boxed, copy, typed};
-use crate::state::{Session, SessionList, SessionStore, encode_key};
+use crate::state::{Session, SessionList, SessionStore};
 use crate::step::Step;
 use crate::topology::{maker, step_node};
 use crate::window::{InWindow, SessionTable};
@@ -209,14 +210,11 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
             closed.clear();
             return Ok(());
         }
-        let mut order = Vec::with_capacity(closed.len());
-        for (key, session) in closed.drain(..) {
-            let mut bytes = Vec::new();
-            encode_key(to.store.keys, &key, &mut bytes)?;
-            order.push(((session.end, session.start, bytes), key, session));
+        if closed.len() > 1 {
+            let order = KeyOrder::of(to.store.keys, closed.iter().map(|(key, _)| key))?;
+            order.sort_by(closed, |(_, session)| (session.end, session.start));
         }
-        order.sort_by(|left, right| left.0.cmp(&right.0));
-        for (_, key, Session { start, end, value, headers }) in order {
+        for (key, Session { start, end, value, headers }) in closed.drain(..) {
             let value = InWindow { start, end, value: Some(value) };
             to.results.push(Record { key, value, at: end, headers });
         }

@@ -2,8 +2,9 @@
 
 use super::exchange::settle;
 use super::fold::{Add, Init};
+use crate::key_order::KeyOrder;
 use crate::row::{Batch, boxed, copy, typed};
-use crate::state::{Held, WindowStore, encode_key};
+use crate::state::{Held, WindowStore};
 use crate::step::Step;
 use crate::topology::{Draft, maker, step_node};
 use crate::window::{InWindow, WindowTable};
@@ -207,22 +208,24 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         mark: Option<Held<A>>,
         to: &mut Progress<'_, K, V, A>,
     ) -> Result<()> {
-        let keys = to.store.keys;
-        let pane = to.store.pane(start);
-        let mut order = Vec::with_capacity(pane.len());
-        for (key, _) in pane.iter() {
-            let mut bytes = Vec::new();
-            encode_key(keys, key, &mut bytes)?;
-            order.push((bytes, key.clone()));
-        }
-        order.sort_by(|left, right| left.0.cmp(&right.0));
-        for (_, key) in order {
-            let slot = pane.edit(key.clone());
-            let held = std::mem::replace(&mut slot.value, mark.clone());
-            if let (true, Some(Held::Open(value, headers))) = (self.closes, held) {
-                let value = InWindow { start, end: self.spec.end(start), value };
-                to.results.push(Record { key, value, at: slot.at, headers });
+        let mut rows = Vec::with_capacity(to.store.pane(start).len());
+        let mut marked = Vec::new();
+        to.store.pane(start).take_all(|key, held, at| {
+            if mark.is_some() {
+                marked.push(key.clone());
             }
+            if let Held::Open(value, headers) = held {
+                let value = InWindow { start, end: self.spec.end(start), value };
+                rows.push(Record { key: key.clone(), value, at, headers });
+            }
+        });
+        for key in marked {
+            to.store.pane(start).edit(key).value.clone_from(&mark);
+        }
+        if self.closes {
+            let order = KeyOrder::of(to.store.keys, rows.iter().map(|row| &row.key))?;
+            order.sort(&mut rows);
+            to.results.append(&mut rows);
         }
         Ok(())
     }

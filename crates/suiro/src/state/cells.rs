@@ -3,7 +3,7 @@
 use crate::Key;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use hashbrown::hash_map::{Entry, EntryRef};
 use suiro_core::Timestamp;
 
 /// Rows by key, with one open generation of changes.
@@ -29,6 +29,9 @@ pub(crate) struct Touched<K, A> {
     pub(crate) key: K,
     pub(crate) before: Option<(A, Timestamp)>,
 }
+
+/// How many slots are brought into the caches in one pass.
+const WARM: usize = 256;
 
 /// The seed of the hash is fixed, so that a run can be repeated. Nothing depends on the order of
 /// a map.
@@ -100,23 +103,55 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// What changed in this generation, in order of the first change.
     pub(crate) fn touched(&self) -> impl Iterator<Item = (&Touched<K, A>, &Slot<A>)> {
-        self.touched.iter().map(|touched| {
-            let slot = self.map.get(&touched.key);
-            (touched, slot.expect("a touched row keeps its slot until the commit"))
+        self.touched.chunks(WARM).flat_map(|chunk| {
+            self.warm(chunk.iter().map(|touched| &touched.key));
+            chunk.iter().map(|touched| {
+                let slot = self.map.get(&touched.key);
+                (touched, slot.expect("a touched row keeps its slot until the commit"))
+            })
+        })
+    }
+
+    /// Takes all rows out, in no order.
+    pub(crate) fn take_all(&mut self, mut take: impl FnMut(&K, A, Timestamp)) {
+        for (key, slot) in &mut self.map {
+            let Some(value) = slot.value.take() else { continue };
+            if slot.touch <= self.base {
+                slot.touch = self.base + 1 + self.touched.len() as u32;
+                let before = Some((value.clone(), slot.at));
+                self.touched.push(Touched { key: key.clone(), before });
+            }
+            take(key, value, slot.at);
+        }
+    }
+
+    /// Whether there are no rows now.
+    pub(crate) fn is_emptied(&self) -> bool {
+        self.map.values().all(|slot| slot.value.is_none())
+    }
+
+    /// The rows of the last commit that changed since, of a map that is emptied.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = (&K, Timestamp)> {
+        self.touched.iter().filter_map(|touched| {
+            let (_, at) = touched.before.as_ref()?;
+            Some((&touched.key, *at))
         })
     }
 
     /// The generation is durable.
     pub(crate) fn commit(&mut self) {
-        let count = self.touched.len();
-        for touched in self.touched.drain(..) {
-            if let Entry::Occupied(entry) = self.map.entry(touched.key)
-                && entry.get().value.is_none()
-            {
-                entry.remove();
+        let touched = std::mem::take(&mut self.touched);
+        for chunk in touched.chunks(WARM) {
+            self.warm(chunk.iter().map(|touched| &touched.key));
+            for touched in chunk {
+                if let EntryRef::Occupied(entry) = self.map.entry_ref(&touched.key)
+                    && entry.get().value.is_none()
+                {
+                    entry.remove();
+                }
             }
         }
-        self.begin(count);
+        self.begin(touched.len());
     }
 
     /// Puts everything back to the last commit.

@@ -47,6 +47,13 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         for (start, cells) in &self.panes {
+            if cells.is_emptied() {
+                for (row, at) in cells.removed() {
+                    self.key(*start, row, &mut key)?;
+                    changes.put(at, &key, None, &Headers::NONE)?;
+                }
+                continue;
+            }
             for (touched, slot) in cells.touched() {
                 if touched.before.is_none() && slot.value.is_none() {
                     continue;
@@ -70,8 +77,13 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
     }
 
     fn committed(&mut self) {
-        self.panes.values_mut().for_each(Cells::commit);
-        self.panes.retain(|_, cells| !cells.is_unused());
+        self.panes.retain(|_, cells| {
+            let is_over = cells.is_emptied();
+            if !is_over {
+                cells.commit();
+            }
+            !is_over
+        });
         self.time.commit();
     }
 
