@@ -40,7 +40,8 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + 'static> Data for T {}
     message = "`{Self}` cannot be a key",
     label = "this type must be `Key`",
     note = "add `#[derive(Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]` \
-            to it; a stream without keys gets them from `key_by`"
+            to `{Self}`",
+    note = "a stream without keys gets them from `key_by`"
 )]
 pub trait Key: Data + Eq + Hash {}
 

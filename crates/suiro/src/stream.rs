@@ -324,12 +324,14 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
     pub fn to(self, topic: &Topic<K, V>) {
         operators::sink::add(self, topic);
     }
-}
 
-impl<K: Key, V: Data> Stream<K, V> {
     /// Moves each record to the partition that owns its key, through the internal topic
     /// `<app>.<name>.repartition`. Folds do it by themselves where it is needed; joins do not.
-    pub fn repartition(self, name: &str) -> Stream<K, V> {
+    pub fn repartition(self, name: &str) -> Stream<K, V>
+    where
+        K: Key,
+        V: Data,
+    {
         operators::exchange::add(self, name)
     }
 }

@@ -217,8 +217,9 @@ impl<K: Key, V: Data> Table<K, V> {
     }
 }
 
-/// Steps with state: keys place it, and values must be able to leave memory.
-impl<K: Key, V: Data> Stream<K, V> {
+/// Steps with state: keys place it, and values must be able to leave memory. Each step asks for
+/// that by itself, so that a stream which cannot have it is told so in our words.
+impl<K: 'static, V: 'static> Stream<K, V> {
     /// Folds the values of each key into a table, in order of their arrival. `name` names the
     /// store and its changelog for good.
     ///
@@ -244,7 +245,11 @@ impl<K: Key, V: Data> Stream<K, V> {
         name: &str,
         init: impl Fn() -> A + Send + Sync + 'static,
         add: impl Fn(&mut A, V) + Send + Sync + 'static,
-    ) -> Table<K, A> {
+    ) -> Table<K, A>
+    where
+        K: Key,
+        V: Data,
+    {
         let init: Init<A> = Arc::new(init);
         operators::fold::add(self, name, init, Arc::new(add))
     }
@@ -265,7 +270,11 @@ impl<K: Key, V: Data> Stream<K, V> {
     /// assert_eq!(driver.read(&COUNTS)?[0].value, 1);
     /// # Ok::<(), suiro::Error>(())
     /// ```
-    pub fn count(self, name: &str) -> Table<K, u64> {
+    pub fn count(self, name: &str) -> Table<K, u64>
+    where
+        K: Key,
+        V: Data,
+    {
         self.fold(name, || 0, |count, _| *count += 1)
     }
 
@@ -290,7 +299,11 @@ impl<K: Key, V: Data> Stream<K, V> {
         self,
         name: &str,
         combine: impl Fn(V, V) -> V + Send + Sync + 'static,
-    ) -> Table<K, V> {
+    ) -> Table<K, V>
+    where
+        K: Key,
+        V: Data,
+    {
         let add = move |row: &mut Option<V>, value| {
             *row = Some(match row.take() {
                 Some(so_far) => combine(so_far, value),
@@ -326,7 +339,11 @@ impl<K: Key, V: Data> Stream<K, V> {
         self,
         table: &Table<J, T>,
         combine: impl Fn(V, &T) -> W + Send + Sync + 'static,
-    ) -> Stream<K, W> {
+    ) -> Stream<K, W>
+    where
+        K: Key,
+        V: Data,
+    {
         operators::lookup::add(
             self,
             table,
@@ -361,7 +378,11 @@ impl<K: Key, V: Data> Stream<K, V> {
         self,
         table: &Table<J, T>,
         combine: impl Fn(V, Option<&T>) -> W + Send + Sync + 'static,
-    ) -> Stream<K, W> {
+    ) -> Stream<K, W>
+    where
+        K: Key,
+        V: Data,
+    {
         operators::lookup::add(
             self,
             table,

@@ -3,7 +3,7 @@
 use crate::operators::fold::{Add, Init};
 use crate::operators::session_fold::{self, Merge};
 use crate::operators::window_fold;
-use crate::{Data, Key, Stream};
+use crate::{Data, Key, Stream, Topic};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,9 +121,13 @@ pub struct Windowed<K: 'static, V: 'static, W> {
     windows: W,
 }
 
-impl<K: Key, V: Data> Stream<K, V> {
+impl<K: 'static, V: 'static> Stream<K, V> {
     /// Groups the values of each key by time, before a fold.
-    pub fn window<W>(self, windows: W) -> Windowed<K, V, W> {
+    pub fn window<W>(self, windows: W) -> Windowed<K, V, W>
+    where
+        K: Key,
+        V: Data,
+    {
         Windowed { stream: self, windows }
     }
 }
@@ -178,6 +182,15 @@ impl<K: Key, V: Data> Windowed<K, V, Sessions> {
     }
 }
 
+/// Windows that were told when to speak. None are: telling them makes a stream of them. So the
+/// steps that ask for it cannot be used, but the compiler says in our words what is missing.
+#[diagnostic::on_unimplemented(
+    message = "these windows were not told when to speak",
+    label = "first say `on_close()` or `on_update()`",
+    note = "`on_close()` gives each window once, when it closes; `on_update()` at every update"
+)]
+pub trait Told {}
+
 /// A windowed fold that has not been told when to speak.
 #[must_use = "say when the windows speak: `on_close()` or `on_update()`"]
 pub struct WindowTable<K: 'static, V: 'static, A: 'static> {
@@ -205,6 +218,25 @@ impl<K: Key, V: Data, A: Data> WindowTable<K, V, A> {
     pub fn late(&self) -> Stream<K, V> {
         self.emit.want_late();
         self.late.clone()
+    }
+
+    #[doc(hidden)]
+    pub fn to(self, topic: &Topic<K, InWindow<A>>)
+    where
+        Self: Told,
+    {
+        self.on_close().to(topic);
+    }
+
+    #[doc(hidden)]
+    pub fn map<W: Send + 'static>(
+        self,
+        change: impl Fn(InWindow<A>) -> W + Send + Sync + 'static,
+    ) -> Stream<K, W>
+    where
+        Self: Told,
+    {
+        self.on_close().map(change)
     }
 }
 
@@ -247,5 +279,24 @@ impl<K: Key, V: Data, A: Data> SessionTable<K, V, A> {
     pub fn late(&self) -> Stream<K, V> {
         self.emit.want_late();
         self.late.clone()
+    }
+
+    #[doc(hidden)]
+    pub fn to(self, topic: &Topic<K, InWindow<A>>)
+    where
+        Self: Told,
+    {
+        self.on_close().to(topic);
+    }
+
+    #[doc(hidden)]
+    pub fn map<W: Send + 'static>(
+        self,
+        change: impl Fn(InWindow<A>) -> W + Send + Sync + 'static,
+    ) -> Stream<K, W>
+    where
+        Self: Told,
+    {
+        self.on_close().map(change)
     }
 }
