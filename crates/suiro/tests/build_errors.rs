@@ -1,0 +1,184 @@
+//! Mistakes that the compiler cannot see are refused when the program is built or started, each
+//! with what to do about it.
+
+use std::time::Duration;
+use suiro::{
+    App, ErrorKind, Json, Log, Plan, Policy, Producer, Result, Running, Text, Topic, Topology,
+    Tumbling,
+};
+
+const CLICKS: Topic<u32, u64> = Topic::json("clicks");
+const NAMES: Topic<u32, String> = Topic::json("names");
+const SEEN: Topic<u32, u64> = Topic::json("seen");
+
+/// The plan that `write` makes, or the first mistake in it.
+fn build(write: impl FnOnce(&Topology)) -> Result<Plan> {
+    let topology = Topology::new("wrong");
+    write(&topology);
+    topology.build()
+}
+
+/// A human must act, and this is what they read.
+fn assert_says<T>(result: Result<T>, expected: &str) {
+    let error = result.err().expect("the mistake is refused");
+    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Invalid, expected.to_owned()));
+}
+
+#[test]
+fn two_stores_of_one_name() {
+    let plan = build(|topology| {
+        let clicks = topology.stream(&CLICKS);
+        clicks.clone().count("totals").to(&SEEN);
+        clicks.reduce("totals", u64::max).to(&SEEN.named("largest"));
+    });
+    assert_says(plan, "two stores have one name; give each fold its own store=`totals`");
+}
+
+#[test]
+fn two_repartitions_of_one_name() {
+    let plan = build(|topology| {
+        let clicks = topology.stream(&CLICKS).key_by(|click| *click as u32);
+        clicks.clone().repartition("by-click").to(&SEEN);
+        clicks.repartition("by-click").to(&SEEN.named("again"));
+    });
+    let text = "two repartitions have one name; give each its own repartition=`by-click`";
+    assert_says(plan, text);
+}
+
+#[test]
+fn a_topic_that_is_read_twice() {
+    let text = "topic is read twice in one topology; read it once and clone the handle \
+                topic=`clicks`";
+    let plan = build(|topology| {
+        topology.stream(&CLICKS).to(&SEEN);
+        topology.stream(&CLICKS).filter(|click| *click > 1).to(&SEEN);
+    });
+    assert_says(plan, text);
+    let plan = build(|topology| {
+        let clicks = topology.table(&CLICKS);
+        topology.stream(&CLICKS).join(&clicks, |click, last| click - last).to(&SEEN);
+    });
+    assert_says(plan, text);
+}
+
+#[test]
+fn a_join_after_new_keys() {
+    let text = "a join comes after `key_by`, and the records are not yet where their keys \
+                belong; add `.repartition(\"name\")` between them";
+    let join = |by_key: fn(suiro::Stream<u32, u64>) -> suiro::Stream<u32, u64>| {
+        build(|topology| {
+            let names = topology.table(&NAMES);
+            let clicks = by_key(topology.stream(&CLICKS).key_by(|click| *click as u32));
+            clicks.left_join(&names, |click, _| click).to(&SEEN);
+        })
+    };
+    assert_says(join(|clicks| clicks), text);
+    assert_says(join(|clicks| clicks.filter(|_| true).map(|click| click + 1)), text);
+    assert!(join(|clicks| clicks.repartition("by-click")).is_ok());
+}
+
+#[test]
+fn two_topologies_in_one_step() {
+    let other = Topology::new("other");
+    let text = "two topologies meet in one step; take both sides from one topology";
+    let plan = build(|topology| {
+        topology.stream(&CLICKS).merge(other.stream(&CLICKS)).to(&SEEN);
+    });
+    assert_says(plan, text);
+    let names = other.table(&NAMES);
+    let plan = build(|topology| {
+        topology.stream(&CLICKS).join(&names, |click, _| click).to(&SEEN);
+    });
+    assert_says(plan, text);
+    let plan = build(|topology| {
+        topology.table(&CLICKS).join(&names, |click, _| *click).to(&SEEN);
+    });
+    assert_says(plan, text);
+}
+
+/// Texts under keys that are text, and under keys that are JSON.
+const PLAIN: Topic<String, String> = Topic::of("plain", &Text, &Text);
+const QUOTED: Topic<String, String> = Topic::of("quoted", &Json, &Text);
+
+#[test]
+fn keys_of_different_formats() {
+    let plan = build(|topology| {
+        let quoted = topology.table(&QUOTED);
+        topology.stream(&PLAIN).join(&quoted, |text, _| text).to(&PLAIN.named("joined"));
+    });
+    let text = "the keys of the two sides of a join have different formats, so that equal keys \
+                may be in different partitions; give both topics one key format left=`text` \
+                right=`json`";
+    assert_says(plan, text);
+    let plan = build(|topology| {
+        let quoted = topology.stream(&QUOTED);
+        topology.stream(&PLAIN).merge(quoted).to(&PLAIN.named("merged"));
+    });
+    let text = "streams whose keys have different formats cannot be merged format=`text` \
+                other_format=`json`";
+    assert_says(plan, text);
+}
+
+#[test]
+fn a_window_without_size() {
+    let plan = build(|topology| {
+        let windows = topology.stream(&CLICKS).window(Tumbling::of(Duration::ZERO));
+        windows.count("hourly").on_close().map(|window| window.value).to(&SEEN);
+    });
+    assert_says(plan, "a window needs a size of a millisecond at least fold=`hourly`");
+}
+
+#[test]
+fn a_policy_for_a_step_that_cannot_fail() {
+    let plan = build(|topology| {
+        let clicks = topology.stream(&CLICKS);
+        let (few, many) = clicks.split(|click| *click < 10);
+        few.merge(many).on_error(Policy::Skip).to(&SEEN);
+    });
+    let text = "this step runs no user code and cannot fail; move `on_error` to one that does";
+    assert_says(plan, text);
+}
+
+/// A join of two topics, started on a log where they have so many partitions; none is missing.
+fn start(clicks: Option<u32>, names: Option<u32>) -> Result<Running> {
+    let log = Log::in_memory();
+    if let Some(partitions) = clicks {
+        Producer::open(&log, &CLICKS)?.create(partitions)?;
+    }
+    if let Some(partitions) = names {
+        Producer::open(&log, &NAMES)?.create(partitions)?;
+    }
+    let plan = build(|topology| {
+        let names = topology.table(&NAMES);
+        topology.stream(&CLICKS).join(&names, |click, _| click).to(&SEEN);
+    });
+    App::new(plan?, log).start()
+}
+
+#[test]
+fn a_topic_that_is_missing() -> Result<()> {
+    let text = "topic does not exist; create it first, or let the app create its sources \
+                topic=`names`";
+    assert_says(start(Some(2), None), text);
+    start(Some(2), Some(2))?.shutdown()
+}
+
+#[test]
+fn topics_that_meet_with_unequal_partitions() {
+    let text = "topics that meet by key need equal numbers of partitions; add \
+                `.repartition(..)` to one side, or make the topics alike topic=`names` \
+                partitions=`3` other_topic=`clicks` other_partitions=`2`";
+    assert_says(start(Some(2), Some(3)), text);
+}
+
+#[test]
+fn a_store_that_is_not_there_or_another() -> Result<()> {
+    let log = Log::in_memory();
+    let plan = build(|topology| topology.stream(&CLICKS).count("totals").to(&SEEN))?;
+    let running = App::new(plan, log).partitions(1).start()?;
+    let missing = running.query::<u32, u64>("sums").map(drop);
+    assert_says(missing, "the program has no store of this name store=`sums`");
+    let other = running.query::<String, u64>("totals")?.get(&"one".to_owned());
+    assert_says(other, "the store has rows of other types or another kind store=`totals`");
+    running.shutdown()
+}
