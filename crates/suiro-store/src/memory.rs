@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use suiro_core::store::{Change, Store, StoreProvider};
+use suiro_core::store::{Change, Store, StoreProvider, Visit};
 use suiro_core::{Offset, Result};
 
 /// Opens stores in memory. Clones open the same stores, and a store that is opened again has
@@ -79,12 +79,7 @@ impl Store for MemoryStore {
         Ok(lock(&self.rows).by_key.get(key).cloned())
     }
 
-    fn range(
-        &self,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<()> {
+    fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, visit: &mut Visit<'_>) -> Result<()> {
         if is_empty(from, to) {
             return Ok(());
         }
