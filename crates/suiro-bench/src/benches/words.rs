@@ -1,4 +1,5 @@
-//! Lines to words to counts: the program of the README, on lines that are in memory.
+//! Lines to words to counts: the program of the README, on lines that are in memory, with words
+//! of a type that keeps short ones without a heap.
 
 use super::{Outcome, run_to_end};
 use crate::digest::{Digest, of_bytes, splitmix};
@@ -6,12 +7,13 @@ use crate::measure::{Cost, measure};
 use crate::options::{Options, Setup};
 use crate::place::Place;
 use crate::report::Report;
+use compact_str::CompactString as Word;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::sync::Arc;
 use suiro::{Durability, Integer, Record, Text, Topic, Topology};
 
-const COUNTS: Topic<String, u64> = Topic::of("word-counts", &Text, &Integer);
+const COUNTS: Topic<Word, u64> = Topic::of("word-counts", &Text, &Integer);
 
 const LINES: u64 = 10_000;
 const WORDS_IN_LINE: u64 = 10;
@@ -63,7 +65,7 @@ fn suiro(setup: &Setup, lines: Arc<[String]>) -> Outcome<(Digest, Cost)> {
             let line = &lines[(number % LINES) as usize];
             (number < records).then(|| Record::new(number, line.clone(), number as i64))
         })
-        .flat_map(|line| line.split_ascii_whitespace().map(String::from).collect::<Vec<_>>())
+        .flat_map(|line| line.split_ascii_whitespace().map(Word::from).collect::<Vec<_>>())
         .rekey(|word| (word, ()))
         .count("counts")
         .to(&COUNTS);
