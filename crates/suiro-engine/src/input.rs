@@ -38,6 +38,16 @@ impl Chunk {
         self.rows.as_ref().map_or(0, |rows| rows.len())
     }
 
+    /// The offsets of the first and the last of the next `count` rows.
+    pub(crate) fn offsets_of(&self, count: usize) -> Option<(Offset, Offset)> {
+        let last = self.taken + count - 1;
+        match &self.offsets {
+            Offsets::Memory => None,
+            Offsets::Each(offsets) => Some((offsets[self.taken], offsets[last])),
+            Offsets::From(base) => Some((base + self.taken as Offset, base + last as Offset)),
+        }
+    }
+
     /// The offset of the first row that waits.
     pub(crate) fn position(&self) -> Option<Offset> {
         if self.len() == 0 {
@@ -138,6 +148,7 @@ impl Input {
     }
 
     pub(crate) fn push(&mut self, mut chunk: Chunk) {
+        // A chunk may be there only for its mark, or for a record that cannot be read.
         chunk.rows = chunk.rows.filter(|rows| !rows.is_empty());
         self.waiting += chunk.len();
         if chunk.len() > 0 {

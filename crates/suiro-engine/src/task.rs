@@ -176,11 +176,9 @@ impl Task {
 
     fn take(&mut self, index: usize, count: usize) -> Tried<()> {
         let input = &mut self.inputs[index];
-        let (node, lane, first) = (input.node, input.front_lane(), input.position);
-        let in_memory =
-            matches!(input.chunks.front(), Some(Chunk { offsets: Offsets::Memory, .. }));
+        let (node, lane) = (input.node, input.front_lane());
+        let offsets = input.chunks.front().and_then(|chunk| chunk.offsets_of(count));
         let rows = input.take(count);
-        let last = input.position - 1;
         self.run += 1;
         self.taken += count as u64;
         if !self.inputs[index].is_exchange() {
@@ -195,7 +193,7 @@ impl Task {
             Box::new(Failed {
                 failure,
                 origin: self.inputs[index].origin.clone(),
-                offsets: (!in_memory).then_some((first, last)),
+                offsets,
             })
         })
     }
