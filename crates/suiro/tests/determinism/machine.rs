@@ -49,6 +49,9 @@ impl Default for Manner {
     }
 }
 
+/// How many rounds without a row say that nothing more will come.
+const QUIET: usize = 12;
+
 /// A clock that stands still.
 struct StillClock;
 
@@ -142,7 +145,8 @@ impl Machine {
                     quiet += 1;
                 }
             }
-            if quiet < 4 {
+            // Small fetches may bring marks and no rows for a while.
+            if quiet < QUIET {
                 let stirs = self.stirs;
                 meddle(self)?;
                 if self.stirs > stirs {
