@@ -34,19 +34,38 @@ pub struct Reader<K: 'static, V: 'static> {
 }
 
 /// A record and where it stands.
+///
+/// ```
+/// use suiro::{Log, Producer, Reader, Topic};
+///
+/// const WORDS: Topic<u64, String> = Topic::json("words");
+///
+/// let log = Log::in_memory();
+/// let mut words = Producer::open(&log, &WORDS)?;
+/// words.create(1)?;
+/// for (word, at) in [("tea", 10), ("milk", 20)] {
+///     words.send(1, word.into(), at)?;
+/// }
+/// words.flush()?;
+///
+/// let words = Reader::open(&log, &WORDS)?.read_to_end()?;
+/// assert_eq!((words[1].partition, words[1].offset), (0, 1));
+/// assert_eq!(words[1].value.as_deref(), Some("milk"));
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Received<K, V> {
     /// The key.
     pub key: K,
     /// The value; `None` is a removal.
     pub value: Option<V>,
-    /// The event time.
+    /// The event time, in milliseconds since the epoch (rule T1).
     pub at: Timestamp,
     /// The headers.
     pub headers: Headers,
     /// The partition.
     pub partition: u32,
-    /// The offset in the partition.
+    /// The offset in the partition. Offsets grow, with gaps where records were compacted.
     pub offset: Offset,
 }
 
@@ -54,7 +73,19 @@ pub struct Received<K, V> {
 const FETCH_BYTES: usize = 1 << 20;
 
 impl<K: 'static, V: 'static> Reader<K, V> {
-    /// Opens a reader at the earliest record. The topic must exist.
+    /// Opens a reader at the earliest record. The topic must exist, else the error is
+    /// [`Invalid`](crate::ErrorKind::Invalid).
+    ///
+    /// ```
+    /// use suiro::{ErrorKind, Log, Reader, Topic};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// let error = Reader::open(&log, &WORDS).err().expect("nobody has made the topic");
+    /// assert_eq!(error.kind(), ErrorKind::Invalid);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn open(broker: &dyn Broker, topic: &Topic<K, V>) -> Result<Self> {
         let mut session = open_session(broker, "reader")?;
         let count = partitions(&mut *session, topic.name())?;
@@ -68,6 +99,27 @@ impl<K: 'static, V: 'static> Reader<K, V> {
     }
 
     /// Goes to a place in all partitions.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Reader, Start, Topic};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(1)?;
+    /// for (word, at) in [("tea", 10), ("milk", 20)] {
+    ///     words.send(1, word.into(), at)?;
+    /// }
+    /// words.flush()?;
+    ///
+    /// let mut reader = Reader::open(&log, &WORDS)?;
+    /// reader.seek(Start::Latest)?;
+    /// assert!(reader.read_to_end()?.is_empty());
+    /// reader.seek(Start::Time(20.into()))?;
+    /// assert_eq!(reader.read_to_end()?.len(), 1);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn seek(&mut self, start: Start) -> Result<()> {
         for (partition, cursor) in &mut self.cursors {
             let asked = self.session.offset(partition, start.seek());
@@ -79,14 +131,54 @@ impl<K: 'static, V: 'static> Reader<K, V> {
         Ok(())
     }
 
-    /// Goes to an offset in one partition.
+    /// Goes to an offset in one partition. Nothing happens if the topic has no such partition.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Reader, Topic};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(1)?;
+    /// for (word, at) in [("tea", 10), ("milk", 20)] {
+    ///     words.send(1, word.into(), at)?;
+    /// }
+    /// words.flush()?;
+    ///
+    /// let mut reader = Reader::open(&log, &WORDS)?;
+    /// reader.seek_to(0, 1);
+    /// assert_eq!(reader.read_to_end()?[0].value.as_deref(), Some("milk"));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn seek_to(&mut self, partition: u32, offset: Offset) {
         if let Some((_, cursor)) = self.cursors.get_mut(partition as usize) {
             *cursor = offset;
         }
     }
 
-    /// Reads what is there now, partition by partition, in order of offsets.
+    /// Reads what is there now, partition by partition, in order of offsets. Only committed
+    /// records are seen. A record that the formats of the topic cannot read is an error that
+    /// names topic, partition and offset.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Reader, Topic};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(1)?;
+    /// for (word, at) in [("tea", 10), ("milk", 20)] {
+    ///     words.send(1, word.into(), at)?;
+    /// }
+    /// words.flush()?;
+    ///
+    /// let mut reader = Reader::open(&log, &WORDS)?;
+    /// assert_eq!(reader.read_to_end()?.len(), 2);
+    /// assert!(reader.read_to_end()?.is_empty());
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn read_to_end(&mut self) -> Result<Vec<Received<K, V>>> {
         let mut all = Vec::new();
         for index in 0..self.cursors.len() {
@@ -100,7 +192,31 @@ impl<K: 'static, V: 'static> Reader<K, V> {
         Ok(all)
     }
 
-    /// Reads what has come, and waits for something at most `patience` long if nothing has.
+    /// Reads what has come, and waits for something at most `patience` long if nothing has: an
+    /// empty answer is no end. Records come partition by partition, in order of offsets.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Reader, Topic};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(1)?;
+    /// for (word, at) in [("tea", 10), ("milk", 20)] {
+    ///     words.send(1, word.into(), at)?;
+    /// }
+    /// words.flush()?;
+    ///
+    /// let mut reader = Reader::open(&log, &WORDS)?;
+    /// let patience = std::time::Duration::from_millis(10);
+    /// let mut seen = Vec::new();
+    /// while seen.len() < 2 {
+    ///     seen.extend(reader.follow(patience)?);
+    /// }
+    /// assert_eq!(seen[0].value.as_deref(), Some("tea"));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn follow(&mut self, patience: Duration) -> Result<Vec<Received<K, V>>> {
         let read = self.read_round()?;
         if !read.is_empty() {

@@ -13,9 +13,28 @@ use suiro_engine::{Edge, Stores};
 
 /// A handle to a table with keys `K` and rows `V`.
 ///
-/// A table has at most one row per key; a null or a removal takes it away (rule A1). Streams
-/// and other tables look rows up in it by [`join`](Table::join). Cloning the handle costs
-/// nothing and copies no rows.
+/// A table has at most one row per key; a null or a removal takes it away (rule A1). Updates
+/// overwrite in order of arrival, whatever their time (rule A3). Streams and other tables look
+/// rows up in it by [`join`](Table::join). Cloning the handle costs nothing and copies no rows.
+///
+/// ```
+/// use suiro::{TestDriver, Topic, Topology};
+///
+/// const NAMES: Topic<u32, String> = Topic::json("names");
+/// const LOUD: Topic<u32, String> = Topic::json("loud-names");
+///
+/// let topology = Topology::new("names");
+/// let names = topology.table(&NAMES);
+/// names.map(|name| name.to_uppercase()).to(&LOUD);
+///
+/// let mut driver = TestDriver::new(topology.build()?)?;
+/// driver.send(&NAMES, 1, "ann".into(), 0)?;
+/// driver.send(&NAMES, 2, "bob".into(), 1)?;
+/// driver.remove(&NAMES, 2, 2)?;
+/// let loud = driver.read_last(&LOUD)?;
+/// assert_eq!(loud.into_iter().collect::<Vec<_>>(), [(1, "ANN".to_owned())]);
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[must_use = "a table does nothing until it is joined or ends in `to` or `changes`"]
 pub struct Table<K: 'static, V: 'static> {
     pub(crate) draft: Draft,
@@ -175,15 +194,55 @@ impl<K: Key, V: Data> Table<K, V> {
         )
     }
 
-    /// The stream of every change: the new row, or `None` for a removal.
+    /// The stream of every change: the new row, or `None` for a removal. An update to an equal
+    /// row is a change, the removal of an absent row is none (rule A6).
+    ///
+    /// ```
+    /// use suiro::{TestDriver, Topic, Topology};
+    ///
+    /// const STOCK: Topic<String, u32> = Topic::json("stock");
+    /// const CHANGES: Topic<String, Option<u32>> = Topic::json("stock-changes");
+    ///
+    /// let topology = Topology::new("stock");
+    /// topology.table(&STOCK).changes().to(&CHANGES);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.remove(&STOCK, "tea".into(), 0)?;
+    /// driver.send(&STOCK, "tea".into(), 5, 1)?;
+    /// driver.remove(&STOCK, "tea".into(), 2)?;
+    /// let changes: Vec<_> = driver.read(&CHANGES)?.into_iter().map(|row| row.value).collect();
+    /// assert_eq!(changes, [Some(5), None]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     #[doc(alias = "toStream")]
     pub fn changes(self) -> Stream<K, Option<V>> {
         operators::table_changes::add(self)
     }
 
     /// Writes the table's changelog to `topic`: per key and commit the last change, a removal
-    /// as a null. Every change goes out by [`changes`](Table::changes) and
-    /// [`Stream::to`].
+    /// as a null, in order of the first change of each key. How often it speaks depends on the
+    /// commits (rule D1); the last row of each key does not. For every change, use
+    /// [`changes`](Table::changes) and [`Stream::to`].
+    ///
+    /// ```
+    /// use suiro::{TestDriver, TestOptions, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    /// const COUNTS: Topic<String, u64> = Topic::json("counts");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// topology.stream(&CLICKS).count("counts").to(&COUNTS);
+    ///
+    /// let options = TestOptions { run_at_send: false, ..TestOptions::default() };
+    /// let mut driver = TestDriver::with_options(topology.build()?, options)?;
+    /// for at in 0..3 {
+    ///     driver.send(&CLICKS, "ann".into(), "home".into(), at)?;
+    /// }
+    /// driver.run()?;
+    /// let counts: Vec<_> = driver.read(&COUNTS)?.into_iter().map(|row| row.value).collect();
+    /// assert_eq!(counts, [3]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn to(self, topic: &Topic<K, V>) {
         operators::table_sink::add(self, topic);
     }

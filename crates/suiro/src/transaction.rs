@@ -75,6 +75,21 @@ pub(crate) fn partitions(session: &mut dyn Session, topic: &str) -> Result<Optio
 
 impl Transaction {
     /// Opens one on `broker`. It can be used again after each commit.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Topic, Transaction};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// Producer::open(&log, &WORDS)?.create(1)?;
+    /// let mut batch = Transaction::open(&log)?;
+    /// for word in ["tea", "milk"] {
+    ///     batch.write(&WORDS, &1, Some(&word.into()), 0)?;
+    ///     batch.commit()?;
+    /// }
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn open(broker: &dyn Broker) -> Result<Self> {
         Ok(Self {
             session: open_session(broker, "transaction")?,
@@ -86,7 +101,26 @@ impl Transaction {
         })
     }
 
-    /// Adds a record; no value is a removal. The topic must exist.
+    /// Adds a record; no value is a removal. `at` is the event time in milliseconds since the
+    /// epoch. The topic must exist.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Reader, Topic, Transaction};
+    ///
+    /// const STOCK: Topic<String, u64> = Topic::json("stock");
+    /// const SOLD: Topic<String, u64> = Topic::json("sold");
+    ///
+    /// let log = Log::in_memory();
+    /// Producer::open(&log, &STOCK)?.create(1)?;
+    /// Producer::open(&log, &SOLD)?.create(1)?;
+    /// let mut sale = Transaction::open(&log)?;
+    /// sale.write(&STOCK, &"tea".into(), None, 0)?;
+    /// sale.write(&SOLD, &"tea".into(), Some(&1), 0)?;
+    /// assert!(Reader::open(&log, &SOLD)?.read_to_end()?.is_empty());
+    /// sale.commit()?;
+    /// assert_eq!(Reader::open(&log, &STOCK)?.read_to_end()?[0].value, None);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn write<K: 'static, V: 'static>(
         &mut self,
         topic: &Topic<K, V>,
@@ -97,7 +131,22 @@ impl Transaction {
         self.write_with(topic, key, value, at.into(), &Headers::NONE)
     }
 
-    /// Adds a record with headers.
+    /// Adds a record with headers; no value is a removal.
+    ///
+    /// ```
+    /// use suiro::{Headers, Log, Producer, Reader, Topic, Transaction};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// Producer::open(&log, &WORDS)?.create(1)?;
+    /// let headers: Headers = [("language", "en")].into_iter().collect();
+    /// let mut batch = Transaction::open(&log)?;
+    /// batch.write_with(&WORDS, &1, Some(&"tea".into()), 0.into(), &headers)?;
+    /// batch.commit()?;
+    /// assert_eq!(Reader::open(&log, &WORDS)?.read_to_end()?[0].headers, headers);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn write_with<K: 'static, V: 'static>(
         &mut self,
         topic: &Topic<K, V>,
@@ -158,6 +207,22 @@ impl Transaction {
     /// says. After an error, what was added is kept only if it may be tried again
     /// ([`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable)); the log then holds none of
     /// it, unless the message says that the outcome is unknown.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Reader, Topic, Transaction};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// Producer::open(&log, &WORDS)?.create(4)?;
+    /// let mut batch = Transaction::open(&log)?;
+    /// for key in 0..100 {
+    ///     batch.write(&WORDS, &key, Some(&"tea".into()), 0)?;
+    /// }
+    /// batch.commit()?;
+    /// assert_eq!(Reader::open(&log, &WORDS)?.read_to_end()?.len(), 100);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn commit(&mut self) -> Result<()> {
         let commit = self.session.begin();
         for (to, (writer, full)) in &mut self.writers {
