@@ -6,16 +6,23 @@ use crate::task::Task;
 use suiro_core::broker::TaskId;
 use suiro_core::{Timestamp, TopicPartition};
 
-/// A snapshot of a running app, as of its last commit.
+/// A snapshot of a running app, as of its last commit. Counts are since its start.
+///
+/// ```
+/// use suiro_engine::Metrics;
+///
+/// let metrics = Metrics { records_in: 10, skipped: 1, ..Metrics::default() };
+/// assert_eq!(metrics.records_in - metrics.skipped, 9);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// Records read from topics and taken by tasks.
     pub records_in: u64,
     /// Records written to topics.
     pub records_out: u64,
-    /// Records that came too late for every window.
+    /// Records that came too late for every window (rule W4).
     pub late: u64,
-    /// Records that a policy skipped.
+    /// Records that a policy skipped, undecodable ones among them.
     pub skipped: u64,
     /// Commits that were resolved as committed.
     pub commits: u64,
@@ -27,7 +34,16 @@ pub struct Metrics {
     pub tasks: Vec<TaskMetrics>,
 }
 
-/// A snapshot of a task.
+/// A snapshot of a task: a sub-topology and a partition.
+///
+/// ```
+/// use suiro_engine::{Metrics, TaskMetrics};
+///
+/// fn waiting(metrics: &Metrics) -> usize {
+///     metrics.tasks.iter().filter(|task: &&TaskMetrics| task.waits_for.is_some()).count()
+/// }
+/// assert_eq!(waiting(&Metrics::default()), 0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct TaskMetrics {
     /// The task.
@@ -44,6 +60,12 @@ pub struct TaskMetrics {
 
 impl Metrics {
     /// Records still to be read, over all inputs whose lag is known.
+    ///
+    /// ```
+    /// use suiro_engine::Metrics;
+    ///
+    /// assert_eq!(Metrics::default().lag(), 0);
+    /// ```
     pub fn lag(&self) -> u64 {
         let inputs = self.tasks.iter().flat_map(|task| &task.lag);
         inputs.filter_map(|(_, lag)| *lag).sum()

@@ -38,14 +38,42 @@ pub struct App {
 
 impl App {
     /// The program `plan` on `broker`, with default settings: one thread, a commit at least
-    /// every 100 ms, exchanges in memory.
+    /// every 100 ms under load, exchanges in memory, missing sources refused.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let error = App::new(topology.build()?, Log::in_memory()).run_to_end().unwrap_err();
+    /// assert!(error.report().contains("words"));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn new(plan: Plan, broker: impl Broker + 'static) -> Self {
         let clock = Arc::new(SystemClock::default());
         Self { plan, broker: Arc::new(broker), settings: Settings::default(), clock }
     }
 
     /// How many threads work on tasks. A task runs on one thread at a time, so that more
-    /// threads than partitions do not help.
+    /// threads than partitions do not help. The results do not depend on it (rule D1).
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let app = App::new(topology.build()?, Log::in_memory()).partitions(4);
+    /// assert_eq!(app.threads(4).run_to_end()?.records_in, 0);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.settings.threads = threads.max(1);
@@ -53,7 +81,22 @@ impl App {
     }
 
     /// The longest time between two commits under load. When there is nothing more to do, a
-    /// commit comes at once.
+    /// commit comes at once. A shorter interval shows results sooner; a longer one costs less.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let app = App::new(topology.build()?, Log::in_memory()).partitions(4);
+    /// let metrics = app.commit_interval(std::time::Duration::from_secs(1)).run_to_end()?;
+    /// assert_eq!(metrics.records_out, 0);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     #[must_use]
     pub fn commit_interval(mut self, interval: Duration) -> Self {
         self.settings.commit_interval = interval;
@@ -63,13 +106,44 @@ impl App {
     /// How much longer a task waits for an input that is caught up and empty, while its other
     /// inputs have records (rule T3). It makes up for producers whose records come late; what
     /// it orders is no longer a function of the inputs alone. Default: not at all.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let app = App::new(topology.build()?, Log::in_memory()).partitions(4);
+    /// let patience = std::time::Duration::from_millis(50);
+    /// assert_eq!(app.max_idle(patience).run_to_end()?.late, 0);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     #[must_use]
     pub fn max_idle(mut self, patience: Duration) -> Self {
         self.settings.max_idle = patience;
         self
     }
 
-    /// How rows cross from one task to another.
+    /// How rows cross from one task to another: in memory (the default), or always through the
+    /// internal topic. The results do not depend on it (rule D1).
+    ///
+    /// ```
+    /// use suiro::{App, ExchangeKind, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let app = App::new(topology.build()?, Log::in_memory()).partitions(4);
+    /// let metrics = app.exchange(ExchangeKind::Topic).run_to_end()?;
+    /// assert_eq!(metrics.records_in, 0);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     #[must_use]
     pub fn exchange(mut self, kind: ExchangeKind) -> Self {
         self.settings.exchange = kind;
@@ -77,7 +151,22 @@ impl App {
     }
 
     /// Source topics that do not exist are created, with this number of partitions. Without
-    /// it, a missing source is an error.
+    /// it, a missing source is an error. Topics that exist stay as they are.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Reader, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let log = Log::in_memory();
+    /// App::new(topology.build()?, log.clone()).partitions(4).run_to_end()?;
+    /// assert!(Reader::open(&log, &WORDS)?.read_to_end()?.is_empty());
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     #[must_use]
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.settings.create_sources = Some(partitions);
@@ -85,6 +174,24 @@ impl App {
     }
 
     /// Starts the program on a thread of its own, and returns when its state is restored.
+    ///
+    /// The errors of the start come from here: a missing source, stores that do not fit the
+    /// program, a log that cannot be read. Later ones come from [`Running::wait`].
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let running = App::new(topology.build()?, Log::in_memory()).partitions(1).start()?;
+    /// assert!(!running.is_ended());
+    /// running.shutdown()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn start(self) -> Result<Running> {
         let Self { plan, broker, settings, clock } = self;
         let ended = Ended::default();
@@ -95,7 +202,21 @@ impl App {
     }
 
     /// Runs until the process gets SIGINT or SIGTERM; then commits, leaves its group and
-    /// returns. An error of the program ends it earlier.
+    /// returns. An error of the program ends it earlier, and is returned.
+    ///
+    /// ```no_run
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let log = Log::open("/var/lib/loud")?;
+    /// App::new(topology.build()?, log).partitions(4).run()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn run(self) -> Result<()> {
         use signal_hook::consts::{SIGINT, SIGTERM};
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
@@ -115,6 +236,26 @@ impl App {
     /// The ends are taken once, at the first start, and kept: after a crash the run goes on to
     /// the same ends. A further run writes nothing, unless sources have grown; then it goes on
     /// to their new ends, and windows that are closed stay closed.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Producer, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    /// let plan = topology.build()?;
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(1)?;
+    /// words.send(1, "tea".into(), 0)?;
+    /// words.flush()?;
+    /// assert_eq!(App::new(plan.clone(), log.clone()).run_to_end()?.records_out, 1);
+    /// assert_eq!(App::new(plan, log).run_to_end()?.records_out, 0);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn run_to_end(mut self) -> Result<Metrics> {
         self.settings.bounded = true;
         let mut running = self.start()?;
@@ -123,7 +264,24 @@ impl App {
     }
 }
 
-/// A running program. Dropping it commits and stops it.
+/// A running program. Dropping it commits and stops it, and hides its error: say
+/// [`shutdown`](Running::shutdown) instead.
+///
+/// ```
+/// use suiro::{App, Log, Running, Topic, Topology};
+///
+/// const WORDS: Topic<u64, String> = Topic::json("words");
+/// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+///
+/// let topology = Topology::new("loud");
+/// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+///
+/// let running: Running =
+///     App::new(topology.build()?, Log::in_memory()).partitions(1).start()?;
+/// assert_eq!(running.metrics().records_in, 0);
+/// running.shutdown()?;
+/// # Ok::<(), suiro::Error>(())
+/// ```
 pub struct Running {
     worker: suiro_engine::Running,
     plan: Plan,
@@ -133,34 +291,147 @@ pub struct Running {
 impl Running {
     /// Commits, leaves the group and waits for the end. The error is that of the program, if
     /// it had ended with one.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Producer, Reader, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let log = Log::in_memory();
+    /// let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.send(1, "tea".into(), 0)?;
+    /// words.flush()?;
+    /// while running.metrics().records_out < 1 {
+    ///     std::thread::yield_now();
+    /// }
+    /// running.shutdown()?;
+    /// assert_eq!(Reader::open(&log, &LOUD)?.read_to_end()?.len(), 1);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn shutdown(mut self) -> Result<()> {
         self.worker.stop();
         self.worker.join()
     }
 
-    /// Waits for the end of the program. It ends by itself only with an error.
+    /// Waits for the end of the program. It ends by itself only with an error, and that is what
+    /// is returned.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Producer, Topic, Topology};
+    ///
+    /// const TEXTS: Topic<u64, String> = Topic::json("texts");
+    /// const NUMBERS: Topic<u64, i64> = Topic::json("numbers");
+    ///
+    /// let topology = Topology::new("parse");
+    /// topology.stream(&TEXTS).try_map(|text| text.parse::<i64>()).to(&NUMBERS);
+    ///
+    /// let log = Log::in_memory();
+    /// let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
+    /// let mut texts = Producer::open(&log, &TEXTS)?;
+    /// texts.send(1, "many".into(), 0)?;
+    /// texts.flush()?;
+    /// assert!(running.wait().unwrap_err().report().contains("try_map"));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn wait(mut self) -> Result<()> {
         self.worker.join()
     }
 
     /// A future that becomes ready when the program has ended; then ask
     /// [`wait`](Running::wait) why.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let running = App::new(topology.build()?, Log::in_memory()).partitions(1).start()?;
+    /// let ended = running.ended();
+    /// running.shutdown()?;
+    /// // In a service: `tokio::select! { _ = ended => .., request = server => .. }`.
+    /// let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    /// assert!(std::future::Future::poll(std::pin::pin!(ended), &mut cx).is_ready());
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn ended(&self) -> Ended {
         self.ended.clone()
     }
 
-    /// Whether the program has ended.
+    /// Whether the program has ended; then [`wait`](Running::wait) says why, at once.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Producer, Topic, Topology};
+    ///
+    /// const TEXTS: Topic<u64, String> = Topic::json("texts");
+    /// const NUMBERS: Topic<u64, i64> = Topic::json("numbers");
+    ///
+    /// let topology = Topology::new("parse");
+    /// topology.stream(&TEXTS).try_map(|text| text.parse::<i64>()).to(&NUMBERS);
+    ///
+    /// let log = Log::in_memory();
+    /// let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
+    /// let mut texts = Producer::open(&log, &TEXTS)?;
+    /// texts.send(1, "many".into(), 0)?;
+    /// texts.flush()?;
+    /// while !running.is_ended() {
+    ///     std::thread::yield_now();
+    /// }
+    /// assert!(running.wait().is_err());
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn is_ended(&self) -> bool {
         self.worker.is_ended()
     }
 
-    /// What the program has counted, as of its last commit.
+    /// What the program has counted, as of its last commit. It asks no task, and waits for
+    /// nothing.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let running = App::new(topology.build()?, Log::in_memory()).partitions(1).start()?;
+    /// let metrics = running.metrics();
+    /// assert_eq!((metrics.records_in, metrics.late, metrics.skipped), (0, 0, 0));
+    /// running.shutdown()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn metrics(&self) -> Metrics {
         self.worker.metrics()
     }
 
-    /// Looks into the store called `name`, whose keys are `K` and rows are `A`. What is seen is
-    /// committed.
+    /// Looks into the store called `name`, the name that its fold was given, whose keys are `K`
+    /// and rows are `A`. What is seen is committed. A name that the program has not is an
+    /// error; other types are one at the first look-up.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// let _counts = topology.stream(&CLICKS).count("counts");
+    /// let running = App::new(topology.build()?, Log::in_memory()).partitions(1).start()?;
+    /// let counts = running.query::<String, u64>("counts")?;
+    /// assert_eq!(counts.get(&"ann".into())?, None);
+    /// assert!(running.query::<String, u64>("sums").is_err());
+    /// running.shutdown()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn query<K: Key, A: Data>(&self, name: &str) -> Result<Query<'_, K, A>> {
         Query::new(&self.worker, &self.plan, name)
     }

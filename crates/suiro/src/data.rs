@@ -52,6 +52,13 @@ impl<T: Data + Eq + Hash> Key for T {}
 ///
 /// It says no more than `J == K`, but it says it after the types of both sides are known, so
 /// that a wrong key is reported as a wrong key.
+///
+/// ```
+/// fn is_joinable<J: suiro::SameKey<K>, K>(_left: &[K], _right: &[J]) -> bool {
+///     true
+/// }
+/// assert!(is_joinable(&[1_u64], &[2_u64]));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "cannot join records keyed by `{K}` with records keyed by `{Self}`",
     label = "this side is keyed by `{Self}`",
@@ -65,5 +72,19 @@ impl<K> SameKey<K> for K {}
 ///
 /// It is no [`Key`]: a stream of such records has no stateful steps until `key_by` gives it
 /// keys.
+///
+/// ```
+/// use suiro::{Log, NoKey, Producer, Reader, Topic};
+///
+/// const VISITS: Topic<NoKey, String> = Topic::unkeyed("visits");
+///
+/// let log = Log::in_memory();
+/// let mut visits = Producer::open(&log, &VISITS)?;
+/// visits.create(1)?;
+/// visits.send(NoKey, "home".into(), 0)?;
+/// visits.flush()?;
+/// assert_eq!(Reader::open(&log, &VISITS)?.read_to_end()?[0].key, NoKey);
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoKey;

@@ -11,13 +11,21 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// and N2).
 ///
 /// ```
-/// use suiro::{Policy, Topic, Topology};
+/// use suiro::{Policy, TestDriver, Topic, Topology};
 ///
-/// const WORDS: Topic<String, String> = Topic::json("words");
+/// const TEXTS: Topic<u64, String> = Topic::json("texts");
+/// const NUMBERS: Topic<u64, i64> = Topic::json("numbers");
 ///
-/// let topology = Topology::new("lenient");
+/// let topology = Topology::new("strict");
 /// topology.on_error(Policy::Skip);
-/// topology.stream(&WORDS).on_error(Policy::Stop).to(&WORDS);
+/// let numbers = topology.stream(&TEXTS).try_map(|text| text.parse::<i64>());
+/// numbers.on_error(Policy::Stop).to(&NUMBERS);
+///
+/// let mut driver = TestDriver::new(topology.build()?)?;
+/// driver.send(&Topic::<u64, u8>::json("texts"), 1, 7, 0)?;
+/// assert_eq!(driver.metrics().skipped, 1);
+/// assert!(driver.send(&TEXTS, 1, "many".into(), 1).is_err());
+/// # Ok::<(), suiro::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -45,7 +45,30 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         Ok(Self { running, store, name: name.to_owned(), types: PhantomData })
     }
 
-    /// The row of `key`.
+    /// The row of `key`, as of the last commit; `None` if there is none.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Producer, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// let _counts = topology.stream(&CLICKS).count("counts");
+    /// let log = Log::in_memory();
+    /// let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
+    /// # let mut clicks = Producer::open(&log, &CLICKS)?;
+    /// # clicks.send("ann".into(), "home".into(), 0)?;
+    /// # clicks.flush()?;
+    /// let counts = running.query::<String, u64>("counts")?;
+    /// # while counts.get(&"ann".into())?.is_none() {
+    /// #     std::thread::yield_now();
+    /// # }
+    /// // A click of ann has been counted.
+    /// assert_eq!(counts.get(&"ann".into())?, Some(1));
+    /// assert_eq!(counts.get(&"bob".into())?, None);
+    /// # running.shutdown()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn get(&self, key: &K) -> Result<Option<A>> {
         let (key, store) = (key.clone(), self.store);
         self.visit(move |stores, found: &mut Option<A>| {
@@ -57,7 +80,31 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         })
     }
 
-    /// All rows, in no order.
+    /// All rows with the times of their last change, as of the last commit, in no order. They
+    /// are copied, so it is for small stores.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Producer, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// let _counts = topology.stream(&CLICKS).count("counts");
+    /// let log = Log::in_memory();
+    /// let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
+    /// # let mut clicks = Producer::open(&log, &CLICKS)?;
+    /// # clicks.send("ann".into(), "home".into(), 0)?;
+    /// # clicks.flush()?;
+    /// let counts = running.query::<String, u64>("counts")?;
+    /// # while counts.all()?.is_empty() {
+    /// #     std::thread::yield_now();
+    /// # }
+    /// // A click of ann has been counted.
+    /// let all = counts.all()?;
+    /// assert_eq!((all[0].key.as_str(), all[0].value), ("ann", 1));
+    /// # running.shutdown()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn all(&self) -> Result<Vec<Record<K, A>>> {
         let store = self.store;
         self.visit(move |stores, found: &mut Vec<Record<K, A>>| {
@@ -74,6 +121,31 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
 
     /// The open windows of `key`, in order of start; `start` is their only bound that the
     /// store knows, so `end` is the largest time seen in the window.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{App, Log, Producer, Topic, Topology, Tumbling};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// let minutes = topology.stream(&CLICKS).window(Tumbling::of(Duration::from_mins(1)));
+    /// let _counts = minutes.count("counts").on_close();
+    /// let log = Log::in_memory();
+    /// let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
+    /// # let mut clicks = Producer::open(&log, &CLICKS)?;
+    /// # clicks.send("ann".into(), "home".into(), 0)?;
+    /// # clicks.flush()?;
+    /// let counts = running.query::<String, u64>("counts")?;
+    /// # while counts.windows(&"ann".into())?.is_empty() {
+    /// #     std::thread::yield_now();
+    /// # }
+    /// // A click of ann has been counted, in the first minute.
+    /// let open = counts.windows(&"ann".into())?;
+    /// assert_eq!((open[0].start, open[0].value), (0.into(), 1));
+    /// # running.shutdown()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn windows(&self, key: &K) -> Result<Vec<InWindow<A>>> {
         let (key, store) = (key.clone(), self.store);
         self.visit(move |stores, found: &mut Vec<InWindow<A>>| {

@@ -101,6 +101,19 @@ pub(crate) fn maker<O: Operator + 'static>(
 impl Topology {
     /// Starts an empty topology. The name is that of the app: it names the group whose
     /// positions are kept, and prefixes stores and internal topics.
+    ///
+    /// ```
+    /// use suiro::{Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// let _counts = topology.stream(&CLICKS).count("counts");
+    /// let plan = topology.build()?;
+    /// assert_eq!(&**plan.name(), "clicks");
+    /// assert!(plan.describe().contains("counts"));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn new(name: impl Into<String>) -> Self {
         let name: Arc<str> = name.into().into();
         let sketch = Sketch { graph: Graph { name, ..Graph::default() }, errors: Vec::new() };
@@ -110,13 +123,48 @@ impl Topology {
     }
 
     /// Sets what becomes of records that cannot be decoded or whose step fails, for all steps
-    /// that have no policy of their own.
+    /// that have no policy of their own, also for those declared before. Default:
+    /// [`Policy::Stop`].
+    ///
+    /// ```
+    /// use suiro::{Policy, TestDriver, Topic, Topology};
+    ///
+    /// const TEXTS: Topic<u64, String> = Topic::json("texts");
+    /// const NUMBERS: Topic<u64, i64> = Topic::json("numbers");
+    ///
+    /// let topology = Topology::new("parse");
+    /// topology.on_error(Policy::Skip);
+    /// topology.stream(&TEXTS).try_map(|text| text.parse::<i64>()).to(&NUMBERS);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&TEXTS, 1, "many".into(), 0)?;
+    /// assert_eq!(driver.metrics().skipped, 1);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn on_error(&self, policy: Policy) {
         PolicyCell::set_shared(&self.draft.policy, policy);
     }
 
     /// Reads `topic` as a stream: every record is an event of its own. A group without a
-    /// position begins at the earliest record.
+    /// position begins at the earliest record. Records are taken in order of time over all
+    /// inputs of a task (rule T2); a null value is no event, unless the type is an `Option`
+    /// (rule N1).
+    ///
+    /// ```
+    /// use suiro::{TestDriver, Topic, Topology};
+    ///
+    /// const LINES: Topic<u64, String> = Topic::json("lines");
+    /// const LONG: Topic<u64, String> = Topic::json("long-lines");
+    ///
+    /// let topology = Topology::new("long-lines");
+    /// topology.stream(&LINES).filter(|line| line.len() > 10).to(&LONG);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&LINES, 1, "tea".into(), 0)?;
+    /// driver.send(&LINES, 1, "a cup of tea".into(), 1)?;
+    /// assert_eq!(driver.read(&LONG)?.len(), 1);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     #[doc(alias = "KStream")]
     pub fn stream<K: Clone + Send + 'static, V: Clone + Send + 'static>(
         &self,
@@ -125,16 +173,22 @@ impl Topology {
         self.stream_from(topic, Start::Earliest)
     }
 
-    /// Reads `topic` as a stream, and says where a group without a position begins.
+    /// Reads `topic` as a stream, and says where a group without a position begins. A group
+    /// that has a position goes on there.
     ///
     /// ```
-    /// use suiro::{Start, Topic, Topology};
+    /// use suiro::{Start, TestDriver, Topic, Topology};
     ///
     /// const ALERTS: Topic<u64, String> = Topic::json("alerts");
     /// const SEEN: Topic<u64, String> = Topic::json("seen");
     ///
     /// let topology = Topology::new("watch");
     /// topology.stream_from(&ALERTS, Start::Latest).to(&SEEN);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&ALERTS, 1, "smoke".into(), 0)?;
+    /// assert_eq!(driver.read(&SEEN)?[0].value, "smoke");
+    /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn stream_from<K: Clone + Send + 'static, V: Clone + Send + 'static>(
         &self,
@@ -148,7 +202,24 @@ impl Topology {
     }
 
     /// Reads `topic` as a table: a record replaces the former one of its key, a null removes
-    /// it (rule A1).
+    /// it (rule A1). It is read from the earliest record on. A topic that is compacted is its
+    /// own changelog; for any other the table keeps one.
+    ///
+    /// ```
+    /// use suiro::{TestDriver, Topic, Topology};
+    ///
+    /// const NAMES: Topic<u32, String> = Topic::json("names");
+    /// const LOUD: Topic<u32, String> = Topic::json("loud-names");
+    ///
+    /// let topology = Topology::new("names");
+    /// topology.table(&NAMES).map(|name| name.to_uppercase()).to(&LOUD);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&NAMES, 1, "ann".into(), 0)?;
+    /// driver.send(&NAMES, 1, "anna".into(), 1)?;
+    /// assert_eq!(driver.read_last(&LOUD)?[&1], "ANNA");
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     #[doc(alias = "KTable")]
     pub fn table<K: Key, V: Data>(&self, topic: &Topic<K, V>) -> Table<K, V> {
         let step = self.draft.step(format!("source {}", topic.name()));
@@ -215,7 +286,22 @@ impl Topology {
         crate::generate::add(&self.draft, name, partitions, next)
     }
 
-    /// Ends the draft. The error is the first mistake that was made in it.
+    /// Ends the draft. The error is the first mistake that was made in it, such as a topic that
+    /// is read twice, two stores of one name, or a join of two topologies.
+    ///
+    /// ```
+    /// use suiro::{Topic, Topology};
+    ///
+    /// const LINES: Topic<u64, String> = Topic::json("lines");
+    /// const LONG: Topic<u64, String> = Topic::json("long-lines");
+    ///
+    /// let topology = Topology::new("long-lines");
+    /// let _lines = topology.stream(&LINES);
+    /// topology.stream(&LINES).to(&LONG);
+    /// let error = topology.build().err().expect("the topic is read twice");
+    /// assert!(error.report().contains("read it once and clone the handle"));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
     pub fn build(self) -> Result<Plan> {
         let mut sketch = self.draft.sketch();
         let sketch = std::mem::take(&mut *sketch);
@@ -227,6 +313,26 @@ impl Topology {
 }
 
 /// Where a group that has no position yet begins to read a topic.
+///
+/// ```
+/// use suiro::{Log, Producer, Reader, Start, Topic};
+///
+/// const ALERTS: Topic<u64, String> = Topic::json("alerts");
+///
+/// let log = Log::in_memory();
+/// let mut alerts = Producer::open(&log, &ALERTS)?;
+/// alerts.create(1)?;
+/// for at in [10, 20, 30] {
+///     alerts.send(1, "smoke".into(), at)?;
+/// }
+/// alerts.flush()?;
+/// let mut reader = Reader::open(&log, &ALERTS)?;
+/// reader.seek(Start::Time(20.into()))?;
+/// assert_eq!(reader.read_to_end()?.len(), 2);
+/// reader.seek(Start::Earliest)?;
+/// assert_eq!(reader.read_to_end()?.len(), 3);
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Start {
     /// At the oldest record that is still there.

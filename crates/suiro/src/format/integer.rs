@@ -3,7 +3,18 @@
 use super::{Encoded, Format};
 use suiro_core::{Error, Result};
 
-/// Integers of fixed width, big end first, as Kafka's own serializers write them.
+/// Integers of fixed width, big end first, as Kafka's own serializers write them: `i16`, `i32`,
+/// `i64`, `u16`, `u32` and `u64`. Bytes of another width are an error.
+///
+/// ```
+/// use suiro::{Format, Integer};
+///
+/// let mut bytes = Vec::new();
+/// Integer.encode(&7_u32, &mut bytes)?;
+/// assert_eq!(bytes, [0, 0, 0, 7]);
+/// assert!(Format::<u64>::decode(&Integer, &bytes).is_err());
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Integer;
 

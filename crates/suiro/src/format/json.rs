@@ -5,7 +5,17 @@ use crate::Data;
 use serde::de::{Deserializer, IntoDeserializer, Visitor, value::Error as NullError};
 use suiro_core::{Error, Result};
 
-/// JSON, as serde writes it. `None` is a null.
+/// JSON, as serde writes it. `None` is a null: in a topic, no value.
+///
+/// ```
+/// use suiro::{Encoded, Format, Json};
+///
+/// let mut bytes = Vec::new();
+/// assert_eq!(Json.encode(&Some(7), &mut bytes)?, Encoded::Bytes);
+/// assert_eq!(bytes, b"7");
+/// assert_eq!(Json.encode(&None::<u8>, &mut bytes)?, Encoded::Null);
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Json;
 

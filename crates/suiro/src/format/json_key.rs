@@ -9,6 +9,18 @@ use suiro_core::{Error, Result};
 
 /// Strings, integers and enum names as plain text, everything else as JSON. Wrappers (`struct
 /// UserId(u64)`) are seen through.
+///
+/// ```
+/// use suiro::{Format, JsonKey};
+///
+/// let mut bytes = Vec::new();
+/// JsonKey.encode(&"ann".to_owned(), &mut bytes)?;
+/// assert_eq!(bytes, b"ann");
+/// bytes.clear();
+/// JsonKey.encode(&(1, "ann".to_owned()), &mut bytes)?;
+/// assert_eq!(bytes, br#"[1,"ann"]"#);
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JsonKey;
 

@@ -50,12 +50,28 @@ pub trait Format<T>: Send + Sync {
     fn decode(&self, bytes: &[u8]) -> Result<T>;
 
     /// The value of a null, if the type has one (as `Option` has).
+    ///
+    /// ```
+    /// use suiro::{Format, Json};
+    ///
+    /// assert_eq!(Format::<Option<u64>>::decode_null(&Json), Some(None));
+    /// assert_eq!(Format::<u64>::decode_null(&Json), None);
+    /// ```
     fn decode_null(&self) -> Option<T> {
         None
     }
 }
 
 /// Whether a value has bytes.
+///
+/// ```
+/// use suiro::{Encoded, Format, Json};
+///
+/// let mut bytes = Vec::new();
+/// assert_eq!(Json.encode(&None::<u64>, &mut bytes)?, Encoded::Null);
+/// assert!(bytes.is_empty());
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoded {
     /// Its bytes were appended.

@@ -5,6 +5,16 @@ use bytes::Bytes;
 use suiro_core::Result;
 
 /// Bytes as they are. `Option<Bytes>` keeps a null apart from no bytes.
+///
+/// ```
+/// use suiro::{Bytes, Encoded, Format, Raw};
+///
+/// let mut bytes = Vec::new();
+/// Raw.encode(&Bytes::from_static(b"tea"), &mut bytes)?;
+/// assert_eq!(bytes, b"tea");
+/// assert_eq!(Raw.encode(&None::<Bytes>, &mut bytes)?, Encoded::Null);
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 

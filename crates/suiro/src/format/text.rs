@@ -4,7 +4,17 @@ use super::{Encoded, Format};
 use suiro_core::{Error, Result};
 
 /// Plain UTF-8, for `String` and every other type that is made of a `&str` and gives one:
-/// `Box<str>`, `Arc<str>`, or a small-string type that keeps short words without a heap.
+/// `Box<str>`, `Arc<str>`, or a small-string type that keeps short words without a heap. Bytes
+/// that are no UTF-8 are an error.
+///
+/// ```
+/// use suiro::{Format, Text};
+///
+/// let word: Box<str> = Text.decode(b"tea")?;
+/// assert_eq!(&*word, "tea");
+/// assert!(Format::<String>::decode(&Text, b"\xff").is_err());
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Text;
 

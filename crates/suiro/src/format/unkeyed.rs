@@ -5,6 +5,15 @@ use crate::NoKey;
 use suiro_core::Result;
 
 /// No key: every record has a null key, and goes to any partition.
+///
+/// ```
+/// use suiro::{Encoded, Format, NoKey, Unkeyed};
+///
+/// let mut bytes = Vec::new();
+/// assert_eq!(Unkeyed.encode(&NoKey, &mut bytes)?, Encoded::Null);
+/// assert!(bytes.is_empty());
+/// # Ok::<(), suiro::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unkeyed;
 
