@@ -36,6 +36,15 @@ pub struct App {
     clock: Arc<dyn Clock>,
 }
 
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("plan", &self.plan.name())
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
 impl App {
     /// The program `plan` on `broker`, with default settings: one thread, a commit at least
     /// every 100 ms under load, exchanges in memory, missing sources refused.
@@ -286,6 +295,15 @@ pub struct Running {
     worker: suiro_engine::Running,
     plan: Plan,
     ended: Ended,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("plan", &self.plan.name())
+            .field("ended", &self.is_ended())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Running {

@@ -31,6 +31,12 @@ struct State {
     wakers: Vec<Waker>,
 }
 
+impl std::fmt::Debug for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ended").finish_non_exhaustive()
+    }
+}
+
 impl Ended {
     pub(crate) fn set(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

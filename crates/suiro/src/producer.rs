@@ -28,6 +28,12 @@ pub struct Producer<K: 'static, V: 'static> {
     topic: Topic<K, V>,
 }
 
+impl<K: 'static, V: 'static> std::fmt::Debug for Producer<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
 const FLUSH_BYTES: usize = 1 << 20;
 
 impl<K: 'static, V: 'static> Producer<K, V> {

@@ -37,6 +37,12 @@ pub struct Query<'a, K, A> {
     types: PhantomData<fn() -> (K, A)>,
 }
 
+impl<K, A> std::fmt::Debug for Query<'_, K, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Query").field("store", &self.name).finish_non_exhaustive()
+    }
+}
+
 impl<'a, K: Key, A: Data> Query<'a, K, A> {
     pub(crate) fn new(running: &'a Running, plan: &Plan, name: &str) -> Result<Self> {
         let store = plan.store(name).ok_or_else(|| {

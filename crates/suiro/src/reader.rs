@@ -33,6 +33,15 @@ pub struct Reader<K: 'static, V: 'static> {
     cursors: Vec<(TopicPartition, Offset)>,
 }
 
+impl<K: 'static, V: 'static> std::fmt::Debug for Reader<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader")
+            .field("topic", &self.topic)
+            .field("cursors", &self.cursors)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A record and where it stands.
 ///
 /// ```
@@ -82,7 +91,7 @@ impl<K: 'static, V: 'static> Reader<K, V> {
     /// const WORDS: Topic<u64, String> = Topic::json("words");
     ///
     /// let log = Log::in_memory();
-    /// let error = Reader::open(&log, &WORDS).err().expect("nobody has made the topic");
+    /// let error = Reader::open(&log, &WORDS).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::Invalid);
     /// # Ok::<(), suiro::Error>(())
     /// ```

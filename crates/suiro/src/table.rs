@@ -49,6 +49,12 @@ pub struct Table<K: 'static, V: 'static> {
     pub(crate) store: Option<usize>,
 }
 
+impl<K: 'static, V: 'static> std::fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("keys", &self.keys.name()).finish_non_exhaustive()
+    }
+}
+
 /// Shows the row of a key, if there is one, with its time.
 pub(crate) type View<K, V> =
     Arc<dyn Fn(&Stores, &K, &mut dyn FnMut(&V, Timestamp)) + Send + Sync>;

@@ -33,6 +33,14 @@ pub struct Topology {
     draft: Draft,
 }
 
+impl std::fmt::Debug for Topology {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Topology")
+            .field("name", &self.draft.sketch().graph.name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where handles write. Shared, so that handles are plain owned values.
 #[derive(Clone)]
 pub(crate) struct Draft {

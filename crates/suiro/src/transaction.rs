@@ -36,6 +36,12 @@ pub struct Transaction {
     bytes: usize,
 }
 
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
 /// A batch is closed when it is larger than this.
 const BATCH_BYTES: usize = 256 * 1024;
 

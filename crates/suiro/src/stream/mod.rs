@@ -50,6 +50,12 @@ pub struct Stream<K: 'static, V: 'static> {
     types: PhantomData<fn() -> V>,
 }
 
+impl<K: 'static, V: 'static> std::fmt::Debug for Stream<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stream").field("keys", &self.keys.name()).finish_non_exhaustive()
+    }
+}
+
 impl<K: Clone + Send + 'static, V: Clone + Send + 'static> Clone for Stream<K, V> {
     fn clone(&self) -> Self {
         let Edge { node, output } = self.from;

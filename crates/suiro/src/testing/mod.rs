@@ -48,6 +48,15 @@ pub struct TestDriver {
     read: BTreeMap<String, Vec<Offset>>,
 }
 
+impl std::fmt::Debug for TestDriver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TestDriver")
+            .field("plan", &self.plan.name())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A clock that moves only when it is told to.
 #[derive(Default)]
 struct StillClock(AtomicI64);

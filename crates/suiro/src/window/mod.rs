@@ -63,6 +63,12 @@ pub struct Windowed<K: 'static, V: 'static, W> {
     windows: W,
 }
 
+impl<K: 'static, V: 'static, W: std::fmt::Debug> std::fmt::Debug for Windowed<K, V, W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Windowed").field("windows", &self.windows).finish_non_exhaustive()
+    }
+}
+
 impl<K: 'static, V: 'static> Stream<K, V> {
     /// Groups the values of each key by time, before a fold: [`Tumbling`] or [`Sessions`].
     ///

@@ -195,6 +195,12 @@ pub struct SessionTable<K: 'static, V: 'static, A: 'static> {
     pub(crate) emit: window_fold::Emit,
 }
 
+impl<K: 'static, V: 'static, A: 'static> std::fmt::Debug for SessionTable<K, V, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionTable").field("results", &self.results).finish_non_exhaustive()
+    }
+}
+
 impl<K: Key, V: Data, A: Data> SessionTable<K, V, A> {
     /// Each session once, with its final value, when it closes (rule W5): when the stream time
     /// of this fold reaches last + gap + 1 ms + grace. The time of a result is the end of its

@@ -192,6 +192,12 @@ pub struct WindowTable<K: 'static, V: 'static, A: 'static> {
     pub(crate) emit: window_fold::Emit,
 }
 
+impl<K: 'static, V: 'static, A: 'static> std::fmt::Debug for WindowTable<K, V, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WindowTable").field("results", &self.results).finish_non_exhaustive()
+    }
+}
+
 impl<K: Key, V: Data, A: Data> WindowTable<K, V, A> {
     /// Each window once, with its final value, when it closes (rule W5).
     ///
