@@ -95,6 +95,8 @@ pub(crate) struct Input {
     /// lane has come so far only when they are through.
     rising: Option<(u32, Timestamp)>,
     pub(crate) skipped: u64,
+    /// How many rows at the front the operators were told of.
+    pub(crate) foreseen: usize,
     /// When it was first seen empty and caught up.
     idle_since: Option<Duration>,
 }
@@ -131,6 +133,7 @@ impl Input {
             lanes: vec![Mark::UNKNOWN; lanes],
             rising: None,
             skipped: 0,
+            foreseen: 0,
             idle_since: None,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::exchange::Sends;
 use crate::outbox::Outbox;
-use crate::rows::BoxRows;
+use crate::rows::{BoxRows, RowQueue};
 use crate::stores::Stores;
 use suiro_core::{Error, Timestamp};
 
@@ -18,6 +18,12 @@ pub trait Operator: Send {
         rows: BoxRows,
         cx: &mut Context<'_>,
     ) -> Result<(), Failure>;
+
+    /// The first `count` rows of `rows` are about to arrive at `port`, in small batches: brings
+    /// what they will need into the caches. It changes nothing.
+    fn foresee(&self, port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
+        let _ = (port, rows, count, stores);
+    }
 
     /// The gate of an exchange above may have risen: emits what was waiting for it.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {

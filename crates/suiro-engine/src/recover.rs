@@ -9,7 +9,10 @@ impl Scope {
     /// A step failed: goes back to the last commit, and either repeats the work with care (the
     /// step itself then skips the record) or comes nearer to the failing record, to commit all
     /// before it and stop with an error that names it.
-    pub(crate) fn recover(&mut self, failed: Failed) -> Result<()> {
+    pub(crate) fn recover(&mut self, mut failed: Failed) -> Result<()> {
+        if failed.offsets.is_none() {
+            failed.newest = self.newest();
+        }
         let rows = self.taken();
         self.rollback()?;
         if failed.failure.skip {
@@ -23,6 +26,17 @@ impl Scope {
         };
         self.probe = Some(Probe { rows: (step / 16).max(1), left: rows.max(1) });
         Ok(())
+    }
+
+    /// The newest records that were taken from topics, for a row that crossed in memory: when the
+    /// search has come down to single records, it comes from one of them.
+    fn newest(&self) -> Vec<String> {
+        let tasks = self.tasks.iter().flatten();
+        let newest = tasks.filter_map(|task| {
+            let (input, offset) = task.newest?;
+            Some(format!("{} at {offset}", task.inputs[input].origin))
+        });
+        newest.collect()
     }
 
     fn set_careful(&mut self) {
@@ -51,7 +65,7 @@ impl Scope {
 
 impl Failed {
     fn into_error(self) -> Error {
-        let Self { failure, origin, offsets } = self;
+        let Self { failure, origin, offsets, newest } = self;
         let error = Error::invalid(
             "a step failed; mend the program or the record, or set a policy to skip it",
         )
@@ -61,20 +75,26 @@ impl Failed {
         let error = match offsets {
             Some((first, last)) if first == last => error.with("offset", first),
             Some((first, last)) => error.with("offsets", format!("{first}..={last}")),
-            None => error,
+            None if newest.is_empty() => error,
+            None => error.with("newest_records_read", newest.join(", ")),
         };
         error.caused_by(failure.cause)
     }
 
     pub(crate) fn of_exchange(error: Error) -> Box<Self> {
         let origin = TopicPartition::new("exchange", 0);
-        Box::new(Self { failure: Failure::stop("exchange", error), origin, offsets: None })
+        Box::new(Self {
+            failure: Failure::stop("exchange", error),
+            origin,
+            offsets: None,
+            newest: Vec::new(),
+        })
     }
 }
 
 impl Task {
     pub(crate) fn failed_at_end(&self, failure: Failure) -> Box<Failed> {
         let origin = self.inputs[0].origin.clone();
-        Box::new(Failed { failure, origin, offsets: None })
+        Box::new(Failed { failure, origin, offsets: None, newest: Vec::new() })
     }
 }

@@ -47,6 +47,11 @@ pub trait RowQueue: Any + Send {
         (0..count).map(|index| self.at(index)).max().unwrap_or(Timestamp::MIN)
     }
 
+    /// How many rows lie together at the front, so that taking just these copies none.
+    fn ready(&self) -> usize {
+        self.len()
+    }
+
     /// Takes the first `count` rows.
     fn take(&mut self, count: usize) -> BoxRows;
 

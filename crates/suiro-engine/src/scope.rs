@@ -201,7 +201,9 @@ impl Scope {
     /// When there is nothing more to do, a commit need not wait for its interval.
     fn commit_due(&self, busy: bool) -> bool {
         let since = self.clock.elapsed().saturating_sub(self.last_commit);
-        self.dirty && (since >= self.settings.commit_interval || (!busy && self.is_quiet()))
+        // Rows may wait for what only a commit shows: marks on their way through a topic.
+        let idle = !busy && (self.is_quiet() || !self.outgoing.is_empty());
+        self.dirty && (since >= self.settings.commit_interval || idle)
     }
 
     /// Whether all tasks have taken what there is.

@@ -24,6 +24,10 @@ use suiro_core::{Error, Offset, Timestamp, TopicPartition};
 const BATCH: usize = 512;
 const BATCH_LEAST: usize = 32;
 
+/// Runs below this are short, and so many rows ahead are foreseen for them.
+const SHORT: usize = 64;
+const AHEAD: usize = 256;
+
 /// So many rows on their way to other tasks end a step, so that they are taken while they are in
 /// the caches.
 const SENT: usize = 4096;
@@ -41,6 +45,8 @@ pub struct Task {
     pub(crate) taken: u64,
     /// Rows taken from topics since the last commit.
     pub(crate) read: u64,
+    /// The newest record that was taken from a topic: the input, and the offset.
+    pub(crate) newest: Option<(usize, Offset)>,
     /// Stores whose changelog is a source topic.
     pub(crate) unlogged: Vec<usize>,
     /// Leave rows as they were when user code panics.
@@ -80,6 +86,8 @@ pub(crate) struct Failed {
     pub(crate) origin: TopicPartition,
     /// Offsets from the first to the last record of the run; unknown for rows in memory.
     pub(crate) offsets: Option<(Offset, Offset)>,
+    /// Where they are unknown: the newest records that tasks have taken from topics.
+    pub(crate) newest: Vec<String>,
 }
 
 /// A result of running steps.
@@ -134,6 +142,7 @@ impl Task {
             counters: Counters::default(),
             taken: 0,
             read: 0,
+            newest: None,
             unlogged: Vec::new(),
             careful: false,
             ended: false,
@@ -156,7 +165,9 @@ impl Task {
         let mut left = budget;
         while left > 0 {
             let (input, count) = match self.choose() {
-                Turn::Take { input, count } => (input, count.min(left).min(self.batch)),
+                Turn::Take { input, count } => {
+                    (input, count.min(left).min(self.batch_of(input)))
+                }
                 Turn::Stay(why) => return Ok(why),
             };
             left -= count;
@@ -174,7 +185,34 @@ impl Task {
         Ok(Stepped::More)
     }
 
+    /// How many rows of an input go through the operators as one batch. Rows that lie together
+    /// stay together, if they are not far too many.
+    fn batch_of(&self, input: usize) -> usize {
+        let ready = self.inputs[input].front().map_or(0, |rows| rows.ready());
+        if ready <= self.batch * 2 { ready.max(1) } else { self.batch }
+    }
+
+    /// Short runs cannot be warmed by the operators themselves; the queue they come from can.
+    fn foresee(&mut self, index: usize, count: usize) {
+        let input = &mut self.inputs[index];
+        if input.foreseen < count && count < SHORT {
+            input.foreseen = 0;
+            let Some(rows) = input.chunks.front().and_then(|chunk| chunk.rows.as_deref())
+            else {
+                return;
+            };
+            input.foreseen = rows.len().min(AHEAD);
+            for (reader, port) in &self.plan.links[input.node].readers[0] {
+                if let Some(operator) = &self.operators[*reader] {
+                    operator.foresee(*port, rows, input.foreseen, &self.stores);
+                }
+            }
+        }
+        input.foreseen = input.foreseen.saturating_sub(count);
+    }
+
     fn take(&mut self, index: usize, count: usize) -> Tried<()> {
+        self.foresee(index, count);
         let input = &mut self.inputs[index];
         let (node, lane) = (input.node, input.front_lane());
         let offsets = input.chunks.front().and_then(|chunk| chunk.offsets_of(count));
@@ -183,6 +221,7 @@ impl Task {
         self.taken += count as u64;
         if !self.inputs[index].is_exchange() {
             self.read += count as u64;
+            self.newest = offsets.map(|(_, last)| (index, last));
         }
         let turn = Turning { input: Some((index, lane)) };
         let mut result = self.dispatch(node, 0, rows, turn);
@@ -190,11 +229,8 @@ impl Task {
             result = self.advance();
         }
         result.map_err(|failure| {
-            Box::new(Failed {
-                failure,
-                origin: self.inputs[index].origin.clone(),
-                offsets,
-            })
+            let origin = self.inputs[index].origin.clone();
+            Box::new(Failed { failure, origin, offsets, newest: Vec::new() })
         })
     }
 

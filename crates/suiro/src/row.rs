@@ -1,6 +1,7 @@
 //! Rows: what travels between operators, and what comes out of a topic.
 
 use std::any::Any;
+use std::collections::VecDeque;
 use std::vec::IntoIter;
 use suiro_core::{Headers, Timestamp};
 use suiro_engine::{BoxRows, RowQueue, Rows};
@@ -48,7 +49,7 @@ impl<K: Send + 'static, V: Send + 'static> Rows for Typed<K, V> {
     }
 
     fn into_queue(self: Box<Self>) -> Box<dyn RowQueue> {
-        Box::new(Queue(self.0.into_iter()))
+        Box::new(Queue::of([self.0]))
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
@@ -64,32 +65,103 @@ impl<K: Send + 'static, V: Send + 'static> Rows for Typed<K, V> {
     }
 }
 
-struct Queue<K, V>(IntoIter<Record<K, V>>);
+/// Rows in parts that came together; none of the parts is empty.
+struct Queue<K, V>(VecDeque<IntoIter<Record<K, V>>>);
+
+impl<K, V> Queue<K, V> {
+    fn of(batches: impl IntoIterator<Item = Batch<K, V>>) -> Self {
+        let parts = batches.into_iter().filter(|batch| !batch.is_empty());
+        Self(parts.map(Vec::into_iter).collect())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Record<K, V>> {
+        self.0.iter().flat_map(IntoIter::as_slice)
+    }
+}
 
 impl<K: Send + 'static, V: Send + 'static> RowQueue for Queue<K, V> {
     fn len(&self) -> usize {
-        self.0.len()
+        self.0.iter().map(IntoIter::len).sum()
     }
 
-    fn at(&self, index: usize) -> Timestamp {
-        self.0.as_slice()[index].at
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn ready(&self) -> usize {
+        self.0.front().map_or(0, IntoIter::len)
+    }
+
+    fn at(&self, mut index: usize) -> Timestamp {
+        for part in &self.0 {
+            match part.as_slice().get(index) {
+                Some(row) => return row.at,
+                None => index -= part.len(),
+            }
+        }
+        Timestamp::MAX
     }
 
     fn max_at(&self, count: usize) -> Timestamp {
-        let rows = self.0.as_slice()[..count].iter();
-        rows.map(|row| row.at).max().unwrap_or(Timestamp::MIN)
+        self.iter().take(count).map(|row| row.at).max().unwrap_or(Timestamp::MIN)
     }
 
     fn take(&mut self, count: usize) -> BoxRows {
-        if count == self.0.len() {
-            return boxed(std::mem::take(&mut self.0).collect());
+        let mut rows = Vec::new();
+        while rows.len() < count {
+            let Some(front) = self.0.front_mut() else { break };
+            let wanted = count - rows.len();
+            if wanted < front.len() {
+                rows.extend(front.take(wanted));
+                break;
+            }
+            match self.0.pop_front() {
+                // A part that is taken as a whole is not copied.
+                Some(part) if rows.is_empty() => rows = part.collect(),
+                part => rows.extend(part.into_iter().flatten()),
+            }
         }
-        boxed(self.0.by_ref().take(count).collect())
+        boxed(rows)
     }
 
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// Batches on their way to one task.
+pub(crate) struct Gathered<K, V>(Vec<Batch<K, V>>);
+
+impl<K: Send + 'static, V: Send + 'static> Rows for Gathered<K, V> {
+    fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    fn into_queue(self: Box<Self>) -> Box<dyn RowQueue> {
+        Box::new(Queue::of(self.0))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Adds a batch to those that are on their way.
+pub(crate) fn gather<K: Send + 'static, V: Send + 'static>(
+    gathered: &mut Option<BoxRows>,
+    rows: Batch<K, V>,
+) {
+    let all = gathered.get_or_insert_with(|| Box::new(Gathered::<K, V>(Vec::new())));
+    let all = all.as_any_mut().downcast_mut::<Gathered<K, V>>();
+    all.expect("an edge carries the type that its handles carry").0.push(rows);
 }
 
 /// Hides the types of a batch.
@@ -101,7 +173,7 @@ pub(crate) fn boxed<K: Send + 'static, V: Send + 'static>(rows: Batch<K, V>) -> 
 pub(crate) fn queued<K: Send + 'static, V: Send + 'static>(
     rows: Batch<K, V>,
 ) -> Box<dyn RowQueue> {
-    Box::new(Queue(rows.into_iter()))
+    Box::new(Queue::of([rows]))
 }
 
 /// The one downcast per batch.
@@ -110,16 +182,12 @@ pub(crate) fn typed<K: 'static, V: 'static>(rows: BoxRows) -> Batch<K, V> {
     rows.expect("an edge carries the type that its handles carry").0
 }
 
-/// The batch inside, to be added to.
-pub(crate) fn typed_mut<K: 'static, V: 'static>(rows: &mut dyn Rows) -> &mut Batch<K, V> {
-    let rows = rows.as_any_mut().downcast_mut::<Typed<K, V>>();
-    &mut rows.expect("an edge carries the type that its handles carry").0
-}
-
 /// The rows that wait in a queue.
-pub(crate) fn waiting<K: 'static, V: 'static>(queue: &dyn RowQueue) -> &[Record<K, V>] {
+pub(crate) fn waiting<K: 'static, V: 'static>(
+    queue: &dyn RowQueue,
+) -> impl Iterator<Item = &Record<K, V>> {
     let queue = queue.as_any().downcast_ref::<Queue<K, V>>();
-    queue.expect("an edge carries the type that its handles carry").0.as_slice()
+    queue.expect("an edge carries the type that its handles carry").iter()
 }
 
 /// Copies a batch, for a second reader.

@@ -182,3 +182,15 @@ fn a_store_that_is_not_there_or_another() -> Result<()> {
     assert_says(other, "the store has rows of other types or another kind store=`totals`");
     running.shutdown()
 }
+
+#[test]
+fn a_table_joined_with_itself() {
+    let plan = build(|topology| {
+        let clicks = topology.table(&CLICKS);
+        let doubled = clicks.clone().map(|click| click * 2);
+        clicks.join(&doubled, |click, double| click + double).to(&SEEN);
+    });
+    let text = "a table cannot be joined with a table that is made of it; make the joined row \
+                with one `map`";
+    assert_says(plan, text);
+}

@@ -1,7 +1,7 @@
 //! Moves rows to the partition that owns their key.
 
 use crate::format::{Format, read_state, write_state};
-use crate::row::{Batch, boxed, queued, typed, typed_mut, waiting};
+use crate::row::{Batch, gather, queued, typed, waiting};
 use crate::topology::maker;
 use crate::{Data, Key, Record, Stream};
 use std::marker::PhantomData;
@@ -67,10 +67,7 @@ impl<K: Key, V: Data> Operator for Send<K, V> {
         let at = rows.iter().map(|row| row.at).max().unwrap_or(Timestamp::MIN);
         let partitions = cx.sends.partitions(self.exchange, at);
         if let [only] = partitions {
-            match only {
-                None => *only = Some(boxed(rows)),
-                Some(waiting) => typed_mut::<K, V>(&mut **waiting).extend(rows),
-            }
+            gather(only, rows);
             return Ok(());
         }
         let count = partitions.len() as u32;
@@ -83,10 +80,8 @@ impl<K: Key, V: Data> Operator for Send<K, V> {
             parted[partition_of(&self.key, count) as usize].push(row);
         }
         for (partition, rows) in partitions.iter_mut().zip(parted) {
-            match partition {
-                _ if rows.is_empty() => {}
-                None => *partition = Some(boxed(rows)),
-                Some(waiting) => typed_mut::<K, V>(&mut **waiting).extend(rows),
+            if !rows.is_empty() {
+                gather(partition, rows);
             }
         }
         Ok(())

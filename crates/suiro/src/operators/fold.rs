@@ -1,7 +1,7 @@
 //! Folds the values of each key into a table, by arrival.
 
 use super::exchange::settle;
-use crate::row::{Batch, boxed, copy, typed};
+use crate::row::{Batch, boxed, copy, typed, waiting};
 use crate::state::{Cells, TableStore};
 use crate::step::Step;
 use crate::table::{Change, Demand, view_of_store};
@@ -10,7 +10,7 @@ use crate::{Data, Key, Record, Stream, Table};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use suiro_core::Result;
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, StoreSpec};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, StoreSpec, Stores};
 
 pub(crate) type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
 pub(crate) type Add<A, V> = Arc<dyn Fn(&mut A, V) + Send + Sync>;
@@ -71,6 +71,11 @@ struct Fold<K, V, A> {
 }
 
 impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
+    fn foresee(&self, _port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
+        let keys = waiting::<K, V>(rows).take(count).map(|row| &row.key);
+        stores.get::<TableStore<K, A>>(self.store).cells.warm(keys);
+    }
+
     fn process(
         &mut self,
         _port: usize,
@@ -79,7 +84,9 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
     ) -> Result<(), Failure> {
         let mut rows = typed::<K, V>(rows).into_iter();
         let cells = &mut cx.stores.get_mut::<TableStore<K, A>>(self.store).cells;
-        cells.warm(rows.as_slice().iter().map(|row| &row.key));
+        if rows.len() > 1 {
+            cells.warm(rows.as_slice().iter().map(|row| &row.key));
+        }
         let (speaks, wants_old) = (self.demand.changes(), self.demand.old());
         let mut out: Batch<K, Change<A>> = Vec::new();
         if speaks {

@@ -7,7 +7,7 @@ use crate::table::{Change, Demand, View, copy_changes};
 use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, SameKey, Table};
 use std::sync::Arc;
-use suiro_core::Timestamp;
+use suiro_core::{Error, Timestamp};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, Stores};
 
 pub(crate) type Combine<V, T, W> = Arc<dyn Fn(&V, &T) -> W + Send + Sync>;
@@ -25,7 +25,13 @@ where
     W: Data,
 {
     let draft = left.draft.clone();
-    check(&draft, (left.keys.name(), false), &right.draft, right.keys.name());
+    check::<K>(&draft, (left.keys.name(), false), &right.draft, right.keys.name());
+    if left.reads.iter().any(|store| right.reads.contains(store)) {
+        draft.refuse(Error::invalid(
+            "a table cannot be joined with a table that is made of it; make the joined row with \
+             one `map`",
+        ));
+    }
     left.demand.want_old();
     right.demand.want_old();
     let step = draft.step("table join");

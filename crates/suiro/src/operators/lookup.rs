@@ -1,14 +1,15 @@
 //! A stream looks up a table's row of the same key, as of its own turn (rules K1 and K3).
 
-use crate::row::{boxed, typed};
+use crate::row::{boxed, typed, waiting};
+use crate::state::TableStore;
 use crate::step::Step;
 use crate::table::View;
 use crate::topology::{Draft, maker, step_node};
 use crate::{Data, Key, Record, SameKey, Stream, Table};
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::sync::Arc;
 use suiro_core::Error;
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, Stores};
 
 /// Joins a value with the row that was found; `None` drops the record.
 type Combine<V, T, W> = Arc<dyn Fn(V, Option<&T>) -> Option<W> + Send + Sync>;
@@ -27,13 +28,14 @@ where
     W: Send + 'static,
 {
     let draft = &stream.draft;
-    check(draft, (stream.keys.name(), stream.moved), &table.draft, table.keys.name());
+    check::<K>(draft, (stream.keys.name(), stream.moved), &table.draft, table.keys.name());
     let view = same_key::<K, J, T>(&table.view);
-    let step = draft.step(label);
+    let (step, store) = (draft.step(label), table.store);
     let make = {
         let step = step.clone();
         maker(move |_| Lookup {
             view: Arc::clone(&view),
+            store,
             combine: Arc::clone(&combine),
             step: step.clone(),
         })
@@ -46,7 +48,7 @@ where
 }
 
 /// Refuses joins whose sides would not meet.
-pub(crate) fn check(draft: &Draft, left: (&str, bool), other: &Draft, right: &str) {
+pub(crate) fn check<K: 'static>(draft: &Draft, left: (&str, bool), other: &Draft, right: &str) {
     if !draft.is_same(other) {
         return;
     }
@@ -57,7 +59,11 @@ pub(crate) fn check(draft: &Draft, left: (&str, bool), other: &Draft, right: &st
              add `.repartition(\"name\")` between them",
         ));
     }
-    if left != right {
+    // Strings are the same bytes as text and as keys of JSON topics.
+    let plain = ["text", "json-key"];
+    let is_text = TypeId::of::<K>() == TypeId::of::<String>();
+    let same = left == right || (is_text && plain.contains(&left) && plain.contains(&right));
+    if !same {
         let text = "the keys of the two sides of a join have different formats, so that equal \
                     keys may be in different partitions; give both topics one key format";
         draft.refuse(Error::invalid(text).with("left", left).with("right", right));
@@ -72,11 +78,19 @@ pub(crate) fn same_key<K: Key, J: Key + SameKey<K>, T: Data>(view: &View<J, T>) 
 
 struct Lookup<K, V, T, W> {
     view: View<K, T>,
+    /// The store that holds exactly the rows of the table, if there is one.
+    store: Option<usize>,
     combine: Combine<V, T, W>,
     step: Step,
 }
 
 impl<K: Key, V: Data, T: Data, W: Send + 'static> Operator for Lookup<K, V, T, W> {
+    fn foresee(&self, _port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
+        let Some(store) = self.store else { return };
+        let keys = waiting::<K, V>(rows).take(count).map(|row| &row.key);
+        stores.get::<TableStore<K, T>>(store).cells.warm(keys);
+    }
+
     fn process(
         &mut self,
         _port: usize,

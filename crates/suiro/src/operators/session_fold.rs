@@ -288,9 +288,6 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
     }
 
     fn end(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        if !self.closes {
-            return Ok(());
-        }
         let mut to = self.progress(cx);
         let mut closed = Vec::new();
         to.store.close_all(&mut closed);

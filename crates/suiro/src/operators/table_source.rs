@@ -1,6 +1,6 @@
 //! A topic read as a table: a record replaces the row of its key, a null removes it.
 
-use crate::row::{boxed, copy, typed};
+use crate::row::{boxed, copy, typed, waiting};
 use crate::state::TableStore;
 use crate::table::{Change, Demand, view_of_store};
 use crate::topology::{Draft, maker, step_node};
@@ -8,7 +8,9 @@ use crate::{Data, Key, Record, Table, Topic};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use suiro_core::Result;
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, State, StoreSpec};
+use suiro_engine::{
+    BoxRows, Context, Edge, Failure, Operator, RowQueue, State, StoreSpec, Stores,
+};
 
 pub(crate) fn add<K: Key, V: Data>(
     draft: &Draft,
@@ -58,6 +60,11 @@ struct TableSource<K, V> {
 }
 
 impl<K: Key, V: Data> Operator for TableSource<K, V> {
+    fn foresee(&self, _port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
+        let keys = waiting::<K, Option<V>>(rows).take(count).map(|row| &row.key);
+        stores.get::<TableStore<K, V>>(self.store).cells.warm(keys);
+    }
+
     fn process(
         &mut self,
         _port: usize,

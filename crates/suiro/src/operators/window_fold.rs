@@ -302,9 +302,6 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
     }
 
     fn end(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        if !self.closes {
-            return Ok(());
-        }
         let mut to = self.progress(cx);
         let starts: Vec<Timestamp> = to.store.panes.keys().copied().collect();
         let closed = starts

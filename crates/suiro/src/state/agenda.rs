@@ -6,13 +6,18 @@ use suiro_core::Timestamp;
 
 /// Keys to be looked at, each at its time.
 ///
-/// Far ones lie unsorted in boxes of some width; only the nearest box is kept in order. So most
-/// pushes are cheap, and the heap stays small.
+/// Far ones lie unsorted in boxes of some width; a box is put in order when its time comes near.
+/// So most pushes only append, and most pops only take from an end.
 pub(crate) struct Agenda<K> {
-    near: BinaryHeap<Due<K>>,
+    /// What is near, the earliest last.
+    near: Vec<Due<K>>,
+    /// What came to be near after its box was opened.
+    sudden: BinaryHeap<Due<K>>,
     /// What is due before this time is near.
     horizon: Timestamp,
     far: BTreeMap<i64, Vec<Due<K>>>,
+    /// The box that was pushed to last, apart from the others.
+    open: (i64, Vec<Due<K>>),
     width: i64,
 }
 
@@ -37,53 +42,90 @@ impl<K> PartialOrd for Due<K> {
 
 impl<K> Ord for Due<K> {
     fn cmp(&self, other: &Self) -> Ordering {
-        // The heap gives its largest first, and the earliest is wanted.
+        // A heap gives its largest first and a list its last, and the earliest is wanted.
         other.at.cmp(&self.at)
     }
 }
 
 /// How many boxes the usual distance is divided into.
-const BOXES: i64 = 256;
+const BOXES: i64 = 64;
 
 impl<K> Agenda<K> {
     /// An agenda whose keys are usually due `distance` milliseconds ahead.
     pub(crate) fn new(distance: i64) -> Self {
-        let width = (distance / BOXES).max(1);
-        Self { near: BinaryHeap::new(), horizon: Timestamp::MIN, far: BTreeMap::new(), width }
+        Self {
+            near: Vec::new(),
+            sudden: BinaryHeap::new(),
+            horizon: Timestamp::MIN,
+            far: BTreeMap::new(),
+            open: (i64::MIN, Vec::new()),
+            width: (distance / BOXES).max(1),
+        }
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, at: Timestamp, key: K) {
         let due = Due { at, key };
         if at < self.horizon {
-            self.near.push(due);
-        } else {
-            let number = at.as_millis().div_euclid(self.width);
-            self.far.entry(number).or_default().push(due);
+            return self.sudden.push(due);
+        }
+        let number = at.as_millis().div_euclid(self.width);
+        if number != self.open.0 {
+            self.shut();
+            let again = self.far.remove(&number).unwrap_or_default();
+            self.open = (number, again);
+        }
+        self.open.1.push(due);
+    }
+
+    /// Puts the open box to the others.
+    fn shut(&mut self) {
+        let (number, dues) = std::mem::replace(&mut self.open, (i64::MIN, Vec::new()));
+        if !dues.is_empty() {
+            self.far.insert(number, dues);
         }
     }
 
     /// Takes a key that is due at `now`, the earliest first.
+    #[inline]
     pub(crate) fn pop(&mut self, now: Timestamp) -> Option<K> {
+        if self.horizon <= now {
+            self.look_ahead(now);
+        }
+        let near = self.near.last().map(|due| due.at);
+        let sudden = self.sudden.peek().map(|due| due.at);
+        match (near, sudden) {
+            (Some(near), sudden) if near <= now && sudden.is_none_or(|at| near <= at) => {
+                self.near.pop().map(|due| due.key)
+            }
+            (_, Some(sudden)) if sudden <= now => self.sudden.pop().map(|due| due.key),
+            _ => None,
+        }
+    }
+
+    /// Opens the boxes that may hold something due; times without a box are leapt over.
+    fn look_ahead(&mut self, now: Timestamp) {
+        self.shut();
         while self.horizon <= now {
-            // The first box that may hold something due becomes near, and empty ones are
-            // leapt over.
             let Some(first) = self.far.first_entry() else { break };
-            let start = first.key().saturating_mul(self.width);
-            if Timestamp::from_millis(start) > now {
+            let start = Timestamp::from_millis(first.key().saturating_mul(self.width));
+            if start > now {
                 break;
             }
-            self.horizon = Timestamp::from_millis(start).plus_millis(self.width);
-            self.near.extend(first.remove());
+            self.horizon = start.plus_millis(self.width);
+            // What is left of earlier boxes is due earlier, and stays at the end.
+            let mut later = first.remove();
+            later.sort_unstable();
+            later.append(&mut self.near);
+            self.near = later;
         }
-        if self.near.peek()?.at > now {
-            return None;
-        }
-        self.near.pop().map(|due| due.key)
     }
 
     pub(crate) fn clear(&mut self) {
         self.near.clear();
+        self.sudden.clear();
         self.far.clear();
+        self.open = (i64::MIN, Vec::new());
         self.horizon = Timestamp::MIN;
     }
 }

@@ -60,7 +60,11 @@ impl<K: Key, A: Data> SessionStore<K, A> {
             let next = next.map(|session| session.end).min();
             if sessions.iter().any(is_closed) {
                 let slot = self.cells.edit(key.clone());
-                let sessions = slot.value.take().unwrap_or_default();
+                let mut sessions = slot.value.take().unwrap_or_default();
+                if sessions.len() == 1 {
+                    closed.extend(sessions.pop().map(|session| (key, session)));
+                    continue;
+                }
                 let (gone, left): (SessionList<A>, SessionList<A>) =
                     sessions.into_iter().partition(is_closed);
                 closed.extend(gone.into_iter().map(|session| (key.clone(), session)));
