@@ -20,19 +20,33 @@ pub struct Record<K, V> {
     pub key: K,
     /// What it says.
     pub value: V,
-    /// When it happened.
+    /// When it happened, in milliseconds since the epoch (rule T1).
     pub at: Timestamp,
     /// What travels with it.
     pub headers: Headers,
 }
 
 impl<K, V> Record<K, V> {
-    /// A record without headers.
+    /// A record without headers. `at` is in milliseconds since the epoch.
+    ///
+    /// ```
+    /// use suiro::Record;
+    ///
+    /// let record = Record::new("ann", 7, 1_000);
+    /// assert!(record.headers.is_empty());
+    /// ```
     pub fn new(key: K, value: V, at: impl Into<Timestamp>) -> Self {
         Self { key, value, at: at.into(), headers: Headers::NONE }
     }
 
     /// The same record with another value.
+    ///
+    /// ```
+    /// use suiro::Record;
+    ///
+    /// let order = Record::new("ann", 3, 1_000);
+    /// assert_eq!(order.with_value("three"), Record::new("ann", "three", 1_000));
+    /// ```
     pub fn with_value<W>(self, value: W) -> Record<K, W> {
         Record { key: self.key, value, at: self.at, headers: self.headers }
     }
