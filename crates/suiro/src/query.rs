@@ -1,6 +1,6 @@
 //! Live look-ups in the stores of a running program.
 
-use crate::state::{Held, TableStore, WindowStore};
+use crate::state::{Held, SessionStore, TableStore, WindowStore};
 use crate::{Data, InWindow, Key, Record};
 use std::marker::PhantomData;
 use suiro_core::{Error, Headers, Result};
@@ -125,8 +125,7 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         })
     }
 
-    /// The open windows of `key`, in order of start; `start` is their only bound that the
-    /// store knows, so `end` is the largest time seen in the window.
+    /// The windows or sessions of `key` that have not closed, in order of start.
     ///
     /// ```
     /// use std::time::Duration;
@@ -155,11 +154,20 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
     pub fn windows(&self, key: &K) -> Result<Vec<InWindow<A>>> {
         let (key, store) = (key.clone(), self.store);
         self.visit(move |stores, found: &mut Vec<InWindow<A>>| {
+            if let Some(sessions) = stores.find::<SessionStore<K, A>>(store) {
+                let open = sessions.cells.committed(&key).map(|(sessions, _)| sessions);
+                found.extend(open.into_iter().flatten().map(|session| InWindow {
+                    start: session.start,
+                    end: session.end,
+                    value: session.value.clone(),
+                }));
+                return Some(());
+            }
             let windows = stores.find::<WindowStore<K, A>>(store)?;
             for (start, pane) in &windows.panes {
-                if let Some((Held::Open(value, _), at)) = pane.committed(&key) {
-                    let value = value.clone();
-                    found.push(InWindow { start: *start, end: at, value });
+                if let Some((Held::Open(value, _), _)) = pane.committed(&key) {
+                    let (start, end) = (*start, start.plus_millis(windows.size));
+                    found.push(InWindow { start, end, value: value.clone() });
                 }
             }
             Some(())

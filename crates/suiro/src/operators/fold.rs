@@ -2,7 +2,7 @@
 
 use super::exchange::settle;
 use crate::row::{Batch, boxed, copy, typed, waiting};
-use crate::state::{Cells, TableStore};
+use crate::state::{Cells, TableStore, keep_headers};
 use crate::step::Step;
 use crate::table::{Change, Demand, view_of_store};
 use crate::topology::{maker, step_node};
@@ -83,7 +83,8 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
         cx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let mut rows = typed::<K, V>(rows).into_iter();
-        let cells = &mut cx.stores.get_mut::<TableStore<K, A>>(self.store).cells;
+        let store = cx.stores.get_mut::<TableStore<K, A>>(self.store);
+        let (cells, kept_headers) = (&mut store.cells, &mut store.headers);
         if rows.len() > 1 {
             cells.warm(rows.as_slice().iter().map(|row| &row.key));
         }
@@ -101,6 +102,7 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
                     let row = cells.get(&key).and_then(|slot| slot.value.clone());
                     *undo = Some((key.clone(), row));
                 }
+                keep_headers(kept_headers, &key, &headers);
                 let kept = speaks.then(|| key.clone());
                 let slot = cells.edit(key);
                 let old = if wants_old { slot.value.clone() } else { None };

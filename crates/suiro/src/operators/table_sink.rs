@@ -88,14 +88,15 @@ impl<K: Key, V: Data> Operator for TableSink<K, V> {
         self.places.clear();
         let Some(store) = self.store else { return Ok(()) };
         let Context { stores, counters, outbox, .. } = cx;
-        let cells = &stores.get::<TableStore<K, V>>(store).cells;
-        for (touched, slot) in cells.touched() {
+        let store = stores.get::<TableStore<K, V>>(store);
+        for (touched, slot) in store.cells.touched() {
             if touched.before.is_none() && slot.value.is_none() {
                 continue;
             }
             let record = (&touched.key, slot.value.as_ref());
+            let headers = store.headers.get(&touched.key).unwrap_or(&Headers::NONE);
             self.write
-                .put(counters, outbox, record, slot.at, &Headers::NONE, &mut self.buffers)
+                .put(counters, outbox, record, slot.at, headers, &mut self.buffers)
                 .map_err(failed)?;
         }
         Ok(())

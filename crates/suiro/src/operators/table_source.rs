@@ -1,7 +1,7 @@
 //! A topic read as a table: a record replaces the row of its key, a null removes it.
 
 use crate::row::{boxed, copy, typed, waiting};
-use crate::state::TableStore;
+use crate::state::{TableStore, keep_headers};
 use crate::table::{Change, Demand, view_of_store};
 use crate::topology::{Draft, maker, step_node};
 use crate::{Data, Key, Record, Table, Topic};
@@ -71,7 +71,8 @@ impl<K: Key, V: Data> Operator for TableSource<K, V> {
         rows: BoxRows,
         cx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        let cells = &mut cx.stores.get_mut::<TableStore<K, V>>(self.store).cells;
+        let store = cx.stores.get_mut::<TableStore<K, V>>(self.store);
+        let (cells, kept_headers) = (&mut store.cells, &mut store.headers);
         let speaks = self.demand.changes();
         let mut out = Vec::new();
         let rows = typed::<K, Option<V>>(rows);
@@ -81,6 +82,7 @@ impl<K: Key, V: Data> Operator for TableSource<K, V> {
             if value.is_none() && cells.get(&key).is_none() {
                 continue;
             }
+            keep_headers(kept_headers, &key, &headers);
             let kept = speaks.then(|| (key.clone(), value.clone()));
             let slot = cells.edit(key);
             let old = std::mem::replace(&mut slot.value, value);

@@ -87,8 +87,9 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
     let store = {
-        let make =
-            Arc::new(move || -> Box<dyn State> { Box::new(WindowStore::<K, A>::new(keys)) });
+        let make = Arc::new(move || -> Box<dyn State> {
+            Box::new(WindowStore::<K, A>::new(keys, spec.size))
+        });
         let mut sketch = draft.sketch();
         sketch.graph.stores.push(StoreSpec { name: name.into(), make, topic: None });
         sketch.graph.stores.len() - 1

@@ -30,6 +30,9 @@ pub(crate) struct Touched<K, A> {
     pub(crate) before: Option<(A, Timestamp)>,
 }
 
+/// A map below this size, in bytes, is in the caches anyway.
+const CACHED: usize = 1 << 20;
+
 /// How many slots are brought into the caches in one pass.
 const WARM: usize = 256;
 
@@ -71,6 +74,9 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// of them at a time, where the work itself would wait for one after another: on a map that
     /// is larger than the caches this halves the cost of a fold.
     pub(crate) fn warm<'a>(&self, keys: impl Iterator<Item = &'a K>) {
+        if self.map.capacity() * size_of::<(K, Slot<A>)>() < CACHED {
+            return;
+        }
         let mut seen = 0_u32;
         for key in keys {
             seen ^= self.map.get(key).map_or(0, |slot| slot.touch);

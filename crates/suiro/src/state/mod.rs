@@ -11,7 +11,7 @@ pub(crate) use agenda::Agenda;
 pub(crate) use cells::Cells;
 pub(crate) use session_store::{Session, SessionList, SessionStore};
 pub(crate) use stream_time::StreamTime;
-pub(crate) use table_store::{TableStore, encode_key};
+pub(crate) use table_store::{TableStore, encode_key, keep_headers};
 pub(crate) use window_store::{Held, WindowStore};
 
 /// What the keys of a changelog begin with: what kind of row it is.

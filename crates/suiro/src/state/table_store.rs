@@ -3,6 +3,8 @@
 use super::{Cells, prefix};
 use crate::format::{Encoded, Format, read_state, write_state};
 use crate::{Data, Key};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use std::any::Any;
 use suiro_core::{Error, Headers, Result};
 use suiro_engine::{Changes, Restored, State};
@@ -10,6 +12,9 @@ use suiro_engine::{Changes, Restored, State};
 /// One row per key.
 pub(crate) struct TableStore<K: 'static, A: 'static> {
     pub(crate) cells: Cells<K, A>,
+    /// The headers of the records that changed rows since the last commit, where they had some
+    /// (rule H1).
+    pub(crate) headers: HashMap<K, Headers, FixedState>,
     keys: &'static dyn Format<K>,
     /// How the source topic of the table writes its values, if it has one.
     values: Option<&'static dyn Format<A>>,
@@ -21,7 +26,21 @@ impl<K: Key, A: Data> TableStore<K, A> {
         keys: &'static dyn Format<K>,
         values: Option<&'static dyn Format<A>>,
     ) -> Self {
-        Self { cells: Cells::new(), keys, values, buffers: Default::default() }
+        let (cells, headers) = (Cells::new(), HashMap::with_hasher(FixedState::default()));
+        Self { cells, headers, keys, values, buffers: Default::default() }
+    }
+}
+
+/// Keeps the headers of the record that changed `key`; no headers replace some.
+pub(crate) fn keep_headers<K: Key>(
+    kept: &mut HashMap<K, Headers, FixedState>,
+    key: &K,
+    headers: &Headers,
+) {
+    if !headers.is_empty() {
+        kept.insert(key.clone(), headers.clone());
+    } else if !kept.is_empty() {
+        kept.remove(key);
     }
 }
 
@@ -49,10 +68,12 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
 
     fn committed(&mut self) {
         self.cells.commit();
+        self.headers.clear();
     }
 
     fn rollback(&mut self) {
         self.cells.rollback();
+        self.headers.clear();
     }
 
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {

@@ -23,11 +23,13 @@ pub(crate) struct WindowStore<K: 'static, A: 'static> {
     pub(crate) panes: BTreeMap<Timestamp, Cells<K, Held<A>>>,
     pub(crate) time: StreamTime,
     pub(crate) keys: &'static dyn Format<K>,
+    /// The size of a window, in milliseconds.
+    pub(crate) size: i64,
 }
 
 impl<K: Key, A: Data> WindowStore<K, A> {
-    pub(crate) fn new(keys: &'static dyn Format<K>) -> Self {
-        Self { panes: BTreeMap::new(), time: StreamTime::NONE, keys }
+    pub(crate) fn new(keys: &'static dyn Format<K>, size: i64) -> Self {
+        Self { panes: BTreeMap::new(), time: StreamTime::NONE, keys, size }
     }
 
     /// The rows of the window that starts at `start`.
