@@ -65,30 +65,43 @@ fn bad_records_stop_the_run_or_are_skipped_and_counted() -> Result<()> {
         run(&args).assert_failure(&place);
         // A further run stops at the same record.
         run(&args).assert_failure(&place);
-        let ended = run(&[&args[..], &["--on-error", "skip"]].concat());
-        ended.assert_success();
-        assert!(ended.printed.contains("1 skipped"), "{}", ended.printed);
+        run(&[&args[..], &["--on-error", "skip"]].concat()).assert_prints(&["1 skipped"]);
         assert_eq!(counted(out.path()), 2, "{cause}");
     }
     Ok(())
 }
 
-/// A copy of the data in which one file is another.
-fn data_with(name: &str, content: &[u8]) -> TempDir {
-    let dir = tempdir().unwrap();
-    for entry in fs::read_dir(data()).unwrap() {
+/// A copy of a directory and all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
-        fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).unwrap()),
+        }
     }
-    fs::write(dir.path().join(name), content).unwrap();
+}
+
+/// The data with other flights.
+fn data_with(flights: &[u8]) -> TempDir {
+    let dir = tempdir().unwrap();
+    copy(&data(), dir.path());
+    fs::write(dir.path().join("flights.csv.gz"), flights).unwrap();
     dir
 }
 
-fn flights_text() -> String {
+/// How many records there are in all, with some hundreds of flights.
+const FEW: &str = "5,963 records read";
+const ONE_LESS: &str = "5,962 records read";
+
+/// Some hundreds of flights.
+fn few_flights() -> String {
     let mut text = String::new();
     let file = File::open(data().join("flights.csv.gz")).unwrap();
     MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
-    text
+    text.lines().take(400).flat_map(|line| [line, "\n"]).collect()
 }
 
 fn packed(text: &str) -> Vec<u8> {
@@ -99,23 +112,20 @@ fn packed(text: &str) -> Vec<u8> {
 
 #[test]
 fn bad_files_are_named_and_load_nothing() {
-    let good = fs::read(data().join("flights.csv.gz")).unwrap();
-    let missing = packed(&flights_text().replacen("dep_delay", "delay", 1));
+    let good = packed(&few_flights());
+    let missing = packed(&few_flights().replacen("dep_delay", "delay", 1));
     for (content, expected) in [
         (&missing[..], ["flights.csv.gz`", "column=`dep_delay`", "column is missing"]),
         (&good[..good.len() / 2], ["flights.csv.gz`", "line=`", "cut short; copy it anew"]),
         (b"not packed", ["flights.csv.gz`", "file=`", "damaged"]),
     ] {
-        let data = data_with("flights.csv.gz", content);
-        let (dir, out) = (tempdir().unwrap(), tempdir().unwrap());
-        let kept = ["--dir", text(dir.path()), "--out", text(out.path())];
-        let bad = [&kept[..], &["--data", text(data.path())]].concat();
-        run(&bad).assert_failure(&expected);
-        run(&[&bad[..], &["--on-error", "skip"]].concat()).assert_failure(&expected);
+        let (data, dir) = (data_with(content), tempdir().unwrap());
+        let args = ["--dir", text(dir.path()), "--data", text(data.path())];
+        run(&args).assert_failure(&expected);
+        run(&[&args[..], &["--on-error", "skip"]].concat()).assert_failure(&expected);
         // With the file mended, the same log takes all of it.
-        let ended = run(&kept);
-        ended.assert_success();
-        assert!(ended.printed.contains("32,568 records read"), "{}", ended.printed);
+        fs::write(data.path().join("flights.csv.gz"), &good).unwrap();
+        run(&args).assert_prints(&[FEW]);
     }
 }
 
@@ -125,14 +135,11 @@ fn bad_fields_are_named_or_skipped_and_counted() {
         ("UA,1545,", "UA,many,", ["line=`2`", "column=`flight`", "found=`many`"]),
         ("2013-01-01T10:00", "1913-01-01T10:00", ["line=`2`", "column=`time_hour`", "1970"]),
     ] {
-        let bad = packed(&flights_text().replacen(good, wrong, 1));
-        let data = data_with("flights.csv.gz", &bad);
+        let data = data_with(&packed(&few_flights().replacen(good, wrong, 1)));
         let args = ["--data", text(data.path())];
         run(&args).assert_failure(&expected);
-        let ended = run(&[&args[..], &["--on-error", "skip"]].concat());
-        ended.assert_success();
-        assert!(ended.printed.contains("32,567 records read"), "{}", ended.printed);
-        assert!(ended.printed.contains("1 skipped"), "{}", ended.printed);
+        let skipping = [&args[..], &["--on-error", "skip"]].concat();
+        run(&skipping).assert_prints(&[ONE_LESS, "1 skipped"]);
     }
 }
 
@@ -146,10 +153,11 @@ fn wrong_options_are_named() {
     ] {
         run(&args).assert_failure(&[expected]);
     }
-    let dir = tempdir().unwrap();
-    run(&["--dir", text(dir.path()), "--partitions", "2"]).assert_success();
-    let args = ["--dir", text(dir.path()), "--partitions", "3"];
-    run(&args).assert_failure(&["--partitions", "partitions=`2`", "wanted=`3`"]);
+    let (data, dir) = (data_with(&packed(&few_flights())), tempdir().unwrap());
+    let args = ["--data", text(data.path()), "--dir", text(dir.path()), "--partitions"];
+    run(&[&args[..], &["2"]].concat()).assert_success();
+    let other = run(&[&args[..], &["3"]].concat());
+    other.assert_failure(&["--partitions", "partitions=`2`", "wanted=`3`"]);
 }
 
 #[test]
@@ -187,12 +195,12 @@ fn largest(dir: &Path) -> PathBuf {
     files.into_iter().max_by_key(|file| bytes(file)).unwrap()
 }
 
-/// Damages a file in its middle for the run `again`, which names it, mends the file, and runs
+/// Damages a file in the middle of what it holds before the zeros at its end, for the run `again`, which names it, mends the file, and runs
 /// again.
 fn damage(file: &Path, again: &[&str]) {
     let good = fs::read(file).unwrap();
     let mut damaged = good.clone();
-    let middle = damaged.len() / 2;
+    let middle = good.iter().rposition(|byte| *byte != 0).unwrap() / 2;
     damaged[middle] ^= 1;
     fs::write(file, &damaged).unwrap();
     run(again).assert_failure(&["damaged", text(file), "position=`"]);
@@ -200,20 +208,37 @@ fn damage(file: &Path, again: &[&str]) {
     run(again).assert_success();
 }
 
+/// A log that the program has loaded and not run on.
+fn loaded(dir: &Path, args: &[&str]) -> Log {
+    let options = std::iter::once(&"flights").chain(args).map(OsString::from);
+    let options = Options::parse(options).unwrap().unwrap();
+    let log = Log::open(dir).unwrap();
+    assert!(fill(&log, &options).unwrap().is_some());
+    log
+}
+
 #[test]
 fn damaged_records_stop_with_the_place_and_the_run_goes_on_when_mended() {
     let (dir, out) = (tempdir().unwrap(), tempdir().unwrap());
     let args = ["--dir", text(dir.path()), "--out", text(out.path()), "--partitions", "1"];
-    let options = std::iter::once("flights").chain(args).map(OsString::from);
-    let options = Options::parse(options).unwrap().unwrap();
-    let log = Log::open(dir.path()).unwrap();
-    assert!(fill(&log, &options).unwrap().is_some());
-    log.close().unwrap();
-
+    loaded(dir.path(), &args).close().unwrap();
     let topics = dir.path().join("topics");
     damage(&largest(&topics.join("flights")), &args);
     let first = Exports::read(out.path());
     first.assert_streams(&Model::of(1));
     damage(&largest(&topics.join("hourly-departures")), &args);
     assert_eq!(first, Exports::read(out.path()));
+}
+
+#[test]
+fn a_damaged_journal_stops_with_the_place_and_the_run_goes_on_when_mended() {
+    let data = data_with(&packed(&few_flights()));
+    let (dir, killed) = (tempdir().unwrap(), tempdir().unwrap());
+    let args = ["--dir", text(killed.path()), "--data", text(data.path()), "--partitions", "1"];
+    let log = loaded(dir.path(), &args);
+    // What lies behind the damage says that it is no torn tail.
+    Producer::open(&log, &Topic::<u64, u64>::json("later")).unwrap().create(1).unwrap();
+    // As a process leaves it that is killed: nothing is closed.
+    copy(dir.path(), killed.path());
+    damage(&largest(&killed.path().join("journal")), &args);
 }

@@ -78,6 +78,18 @@ impl Finished {
         assert_eq!(self.code, Some(0), "{}", self.said);
     }
 
+    /// It ended with exit code 0, and printed all of `expected`.
+    pub fn assert_prints(&self, expected: &[&str]) {
+        self.assert_success();
+        for expected in expected {
+            assert!(
+                self.printed.contains(expected),
+                "`{expected}` is not in: {}",
+                self.printed
+            );
+        }
+    }
+
     /// It ended with exit code 1, and said all of `expected`.
     pub fn assert_failure(&self, expected: &[&str]) {
         assert_eq!(self.code, Some(1), "{}", self.said);
