@@ -39,8 +39,7 @@ mod rows;
 
 use exports::Exports;
 use model::Model;
-use process::{args_of_child, run, text};
-use tempfile::tempdir;
+use process::{args_of_child, run, temporary, text};
 
 /// Does nothing, unless this process was started by a test: then it is the program.
 #[test]
@@ -54,7 +53,7 @@ fn child() {
 fn one_partition_is_what_plain_loops_compute() {
     let model = Model::of(1);
     for exchange in ["memory", "topic"] {
-        let out = tempdir().unwrap();
+        let out = temporary();
         let args = ["--partitions", "1", "--exchange", exchange, "--out", text(out.path())];
         run(&args)
             .assert_prints(&["Busiest hours", "32,568 records read, 205 late, 0 skipped"]);
@@ -68,7 +67,7 @@ fn one_partition_is_what_plain_loops_compute() {
 fn rotations_and_totals_do_not_depend_on_partitions() {
     let model = Model::of(1);
     for exchange in ["memory", "topic"] {
-        let out = tempdir().unwrap();
+        let out = temporary();
         let args = ["--partitions", "4", "--exchange", exchange, "--out", text(out.path())];
         run(&args).assert_success();
         Exports::read(out.path()).assert_tables(&model);
@@ -77,7 +76,7 @@ fn rotations_and_totals_do_not_depend_on_partitions() {
 
 #[test]
 fn copies_are_a_month_apart() {
-    let out = tempdir().unwrap();
+    let out = temporary();
     run(&["--partitions", "1", "--copies", "2", "--out", text(out.path())]).assert_success();
     let exports = Exports::read(out.path());
     let model = Model::of(2);
@@ -87,7 +86,7 @@ fn copies_are_a_month_apart() {
 
 #[test]
 fn a_second_run_writes_nothing() {
-    let (dir, first, second) = (tempdir().unwrap(), tempdir().unwrap(), tempdir().unwrap());
+    let (dir, first, second) = (temporary(), temporary(), temporary());
     for out in [&first, &second] {
         let ended = run(&["--dir", text(dir.path()), "--out", text(out.path())]);
         ended.assert_success();

@@ -5,7 +5,7 @@ use super::exports::Exports;
 use super::load::fill;
 use super::model::Model;
 use super::options::Options;
-use super::process::{bytes, run, text};
+use super::process::{bytes, run, temporary, text};
 use super::rows::data;
 use super::topology::{AIRLINES, FLIGHTS, PLANES, WEATHER};
 use flate2::Compression;
@@ -16,17 +16,19 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use suiro::{Bytes, Cleanup, Log, Producer, Result, Topic};
-use tempfile::{TempDir, tempdir};
+use tempfile::TempDir;
 
 const GOOD: &str = r#"{"carrier":"UA","flight":1,"tailnum":"N1","dest":"IAH","distance":1400,
     "scheduled":1357034400000,"delay":2,"air_minutes":227}"#;
 const WRONG_TYPE: &str = r#"{"carrier":"UA","flight":1,"tailnum":"N1","dest":"IAH",
     "distance":1400,"scheduled":1357034400000,"delay":"soon","air_minutes":227}"#;
+/// Why a test may expect its files to be good.
+const FILES: &str = "a test can read and write its own files";
 const TIME: i64 = 1_357_034_520_000;
 
 /// A log with three flights of one airline; the second is `value` at `at`.
 fn log_with(value: &str, at: i64) -> Result<TempDir> {
-    let dir = tempdir().unwrap();
+    let dir = temporary();
     let log = Log::open(dir.path())?;
     Producer::open(&log, &PLANES)?.create_with(1, Cleanup::Compact)?;
     Producer::open(&log, &AIRLINES)?.create_with(1, Cleanup::Compact)?;
@@ -46,10 +48,10 @@ fn log_with(value: &str, at: i64) -> Result<TempDir> {
 
 /// How many flights the last row of the airline counts.
 fn counted(out: &Path) -> u64 {
-    let totals = fs::read_to_string(out.join("airline-totals.jsonl")).unwrap();
-    let last = totals.lines().last().unwrap();
-    let last: serde_json::Value = serde_json::from_str(last).unwrap();
-    last["value"]["flights"].as_u64().unwrap()
+    let totals = fs::read_to_string(out.join("airline-totals.jsonl")).expect(FILES);
+    let last = totals.lines().last().expect("there are totals");
+    let last: serde_json::Value = serde_json::from_str(last).expect("lines are json");
+    last["value"]["flights"].as_u64().expect("a count is a number")
 }
 
 #[test]
@@ -59,7 +61,7 @@ fn bad_records_stop_the_run_or_are_skipped_and_counted() -> Result<()> {
         (WRONG_TYPE, TIME, "expected i64"),
         (GOOD, -5, "negative time"),
     ] {
-        let (dir, out) = (log_with(value, at)?, tempdir().unwrap());
+        let (dir, out) = (log_with(value, at)?, temporary());
         let args = ["--dir", text(dir.path()), "--out", text(out.path()), "--partitions", "1"];
         let place = ["topic=`flights`", "partition=`0`", "offset=`1`", "mend it", cause];
         run(&args).assert_failure(&place);
@@ -73,22 +75,22 @@ fn bad_records_stop_the_run_or_are_skipped_and_counted() -> Result<()> {
 
 /// A copy of a directory and all that is in it.
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
+    fs::create_dir_all(to).expect(FILES);
+    for entry in fs::read_dir(from).expect(FILES) {
+        let path = entry.expect(FILES).path();
+        let target = to.join(path.file_name().expect("entries have names"));
         match path.is_dir() {
             true => copy(&path, &target),
-            false => drop(fs::copy(&path, &target).unwrap()),
+            false => drop(fs::copy(&path, &target).expect(FILES)),
         }
     }
 }
 
 /// The data with other flights.
 fn data_with(flights: &[u8]) -> TempDir {
-    let dir = tempdir().unwrap();
+    let dir = temporary();
     copy(&data(), dir.path());
-    fs::write(dir.path().join("flights.csv.gz"), flights).unwrap();
+    fs::write(dir.path().join("flights.csv.gz"), flights).expect(FILES);
     dir
 }
 
@@ -99,15 +101,15 @@ const ONE_LESS: &str = "5,962 records read";
 /// Some hundreds of flights.
 fn few_flights() -> String {
     let mut text = String::new();
-    let file = File::open(data().join("flights.csv.gz")).unwrap();
-    MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+    let file = File::open(data().join("flights.csv.gz")).expect(FILES);
+    MultiGzDecoder::new(file).read_to_string(&mut text).expect(FILES);
     text.lines().take(400).flat_map(|line| [line, "\n"]).collect()
 }
 
 fn packed(text: &str) -> Vec<u8> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    packed.write_all(text.as_bytes()).unwrap();
-    packed.finish().unwrap()
+    packed.write_all(text.as_bytes()).expect(FILES);
+    packed.finish().expect(FILES)
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn bad_files_are_named_and_load_nothing() {
         (&good[..good.len() / 2], ["flights.csv.gz`", "line=`", "cut short; copy it anew"]),
         (b"not packed", ["flights.csv.gz`", "file=`", "damaged"]),
     ] {
-        let (data, dir) = (data_with(content), tempdir().unwrap());
+        let (data, dir) = (data_with(content), temporary());
         let args = ["--dir", text(dir.path()), "--data", text(data.path())];
         run(&args).assert_failure(&expected);
         run(&[&args[..], &["--on-error", "skip"]].concat()).assert_failure(&expected);
@@ -153,7 +155,7 @@ fn wrong_options_are_named() {
     ] {
         run(&args).assert_failure(&[expected]);
     }
-    let (data, dir) = (data_with(&packed(&few_flights())), tempdir().unwrap());
+    let (data, dir) = (data_with(&packed(&few_flights())), temporary());
     let args = ["--data", text(data.path()), "--dir", text(dir.path()), "--partitions"];
     run(&[&args[..], &["2"]].concat()).assert_success();
     let other = run(&[&args[..], &["3"]].concat());
@@ -162,7 +164,7 @@ fn wrong_options_are_named() {
 
 #[test]
 fn a_directory_that_cannot_be_written_is_named() {
-    let dir = tempdir().unwrap();
+    let dir = temporary();
     let file = dir.path().join("file");
     fs::write(&file, "a file, not a directory").unwrap();
     let log = file.join("log");
@@ -173,7 +175,7 @@ fn a_directory_that_cannot_be_written_is_named() {
 
 #[test]
 fn a_directory_in_use_is_named_with_its_holder() -> Result<()> {
-    let dir = tempdir().unwrap();
+    let dir = temporary();
     let log = Log::options().holder("the test").open(dir.path())?;
     let args = ["--dir", text(dir.path())];
     run(&args).assert_failure(&["log is in use", text(dir.path()), "the test"]);
@@ -188,38 +190,39 @@ fn largest(dir: &Path) -> PathBuf {
     let mut files = Vec::new();
     while let Some(path) = paths.pop() {
         match fs::read_dir(&path) {
-            Ok(entries) => paths.extend(entries.map(|entry| entry.unwrap().path())),
+            Ok(entries) => paths.extend(entries.map(|entry| entry.expect(FILES).path())),
             Err(_) => files.push(path),
         }
     }
-    files.into_iter().max_by_key(|file| bytes(file)).unwrap()
+    files.into_iter().max_by_key(|file| bytes(file)).expect("there are files")
 }
 
-/// Damages a file in the middle of what it holds before the zeros at its end, for the run `again`, which names it, mends the file, and runs
-/// again.
+/// Damages a file in the middle of what it holds (zeros at its end are nothing), for the run
+/// `again`, which names it; then mends the file, and runs again.
 fn damage(file: &Path, again: &[&str]) {
-    let good = fs::read(file).unwrap();
+    let good = fs::read(file).expect(FILES);
     let mut damaged = good.clone();
-    let middle = good.iter().rposition(|byte| *byte != 0).unwrap() / 2;
+    let middle =
+        good.iter().rposition(|byte| *byte != 0).expect("the file holds something") / 2;
     damaged[middle] ^= 1;
-    fs::write(file, &damaged).unwrap();
+    fs::write(file, &damaged).expect(FILES);
     run(again).assert_failure(&["damaged", text(file), "position=`"]);
-    fs::write(file, &good).unwrap();
+    fs::write(file, &good).expect(FILES);
     run(again).assert_success();
 }
 
 /// A log that the program has loaded and not run on.
 fn loaded(dir: &Path, args: &[&str]) -> Log {
     let options = std::iter::once(&"flights").chain(args).map(OsString::from);
-    let options = Options::parse(options).unwrap().unwrap();
-    let log = Log::open(dir).unwrap();
-    assert!(fill(&log, &options).unwrap().is_some());
+    let options = Options::parse(options).expect("good options").expect("no call for help");
+    let log = Log::open(dir).expect("the directory is good");
+    assert!(fill(&log, &options).expect("the data are good").is_some());
     log
 }
 
 #[test]
 fn damaged_records_stop_with_the_place_and_the_run_goes_on_when_mended() {
-    let (dir, out) = (tempdir().unwrap(), tempdir().unwrap());
+    let (dir, out) = (temporary(), temporary());
     let args = ["--dir", text(dir.path()), "--out", text(out.path()), "--partitions", "1"];
     loaded(dir.path(), &args).close().unwrap();
     let topics = dir.path().join("topics");
@@ -233,7 +236,7 @@ fn damaged_records_stop_with_the_place_and_the_run_goes_on_when_mended() {
 #[test]
 fn a_damaged_journal_stops_with_the_place_and_the_run_goes_on_when_mended() {
     let data = data_with(&packed(&few_flights()));
-    let (dir, killed) = (tempdir().unwrap(), tempdir().unwrap());
+    let (dir, killed) = (temporary(), temporary());
     let args = ["--dir", text(killed.path()), "--data", text(data.path()), "--partitions", "1"];
     let log = loaded(dir.path(), &args);
     // What lies behind the damage says that it is no torn tail.

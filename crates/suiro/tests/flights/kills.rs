@@ -2,10 +2,9 @@
 //! those of a run that nobody disturbed.
 
 use super::exports::Exports;
-use super::process::{Process, bytes, run, text};
+use super::process::{Process, bytes, run, temporary, text};
 use std::path::Path;
 use suiro::{Broker, Log, Reader, Result, Seed, Topic};
-use tempfile::tempdir;
 
 /// How the program is run.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +51,7 @@ fn args(setting: Setting, dir: &Path, out: &Path) -> Vec<String> {
 /// Kills at least `kills` processes, in as many lives of the program as it takes, and compares
 /// the outputs of each life with those of an undisturbed run.
 fn survive(setting: Setting, kills: usize, seed: u64) -> Result<Landed> {
-    let (dir, out) = (tempdir().unwrap(), tempdir().unwrap());
+    let (dir, out) = (temporary(), temporary());
     let whole = args(setting, dir.path(), out.path());
     run(&whole.iter().map(String::as_str).collect::<Vec<_>>()).assert_success();
     let undisturbed = Exports::read(out.path());
@@ -60,7 +59,7 @@ fn survive(setting: Setting, kills: usize, seed: u64) -> Result<Landed> {
     let mut seed = Seed::new(seed);
     let mut landed = Landed::default();
     while landed.total() < kills {
-        let (dir, out) = (tempdir().unwrap(), tempdir().unwrap());
+        let (dir, out) = (temporary(), temporary());
         let args = args(setting, dir.path(), out.path());
         let mut goals: Vec<(u64, u64)> =
             (0..1 + seed.below(7)).map(|_| goal(&mut seed, work)).collect();

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 /// Where a child finds its arguments, one per line.
 const CHILD: &str = "SUIRO_FLIGHTS_ARGS";
@@ -97,6 +98,11 @@ impl Finished {
             assert!(self.said.contains(expected), "`{expected}` is not in: {}", self.said);
         }
     }
+}
+
+/// A directory for this test.
+pub fn temporary() -> TempDir {
+    tempfile::tempdir().expect("the system has a directory for temporary files")
 }
 
 /// The path as an argument.
