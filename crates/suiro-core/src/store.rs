@@ -32,12 +32,7 @@ pub trait Store: Send {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>>;
 
     /// Visits the rows in a range of keys, in order, until `visit` breaks.
-    fn range(
-        &self,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-        visit: &mut Visit<'_>,
-    ) -> Result<()>;
+    fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, visit: &mut Visit<'_>) -> Result<()>;
 
     /// Takes `changes` in order, and the changelog position after them.
     fn apply(&mut self, changes: &[Change], position: Offset) -> Result<()>;
