@@ -186,6 +186,11 @@ impl Scope {
         Ok(())
     }
 
+    /// How many commits have been resolved as committed.
+    pub fn commits(&self) -> u64 {
+        self.totals.commits
+    }
+
     /// Commits now, if there is something to commit; gives whether there was.
     pub fn commit_now(&mut self, crew: &mut dyn Crew) -> Result<bool> {
         let before = self.totals.commits;

@@ -325,11 +325,14 @@ impl TestDriver {
     pub fn run(&mut self) -> Result<()> {
         let Some(scope) = &mut self.scope else { return Ok(()) };
         let mut quiet = 0;
-        // What is asked for in one round comes in in the next, and is taken then.
+        // What is asked for in one round comes in in the next, and is taken then; and a commit
+        // may show what other tasks wait for.
         while quiet < 3 {
             scope.look_again();
+            let commits = scope.commits();
             match scope.round(&mut Alone)? {
                 Round::Busy => quiet = 0,
+                Round::Idle if scope.commits() > commits => quiet = 0,
                 Round::Idle => quiet += 1,
                 Round::Ended => return Ok(()),
             }
