@@ -135,7 +135,6 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
         }
         let Record { key, value, headers, .. } = row;
         let sessions = slot.value.get_or_insert_with(SmallVec::new);
-        let is_new = first.is_none();
         let place = match first {
             Some(first) => {
                 let speaks_of = (!self.closes).then_some(&key);
@@ -149,12 +148,14 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
                 place
             }
         };
+        // An earlier session of the key is looked at before this one, and this one with it.
+        let is_earliest = first.is_none() && place == 0;
         let session = &mut sessions[place];
         (self.add)(&mut session.value, value);
         slot.at = session.end;
         if self.closes {
             session.headers = headers;
-            if is_new {
+            if is_earliest {
                 to.store.remember(key, at);
             }
             return;
@@ -162,7 +163,7 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
         let Session { start, end, value, .. } = session;
         let value = InWindow { start: *start, end: *end, value: Some(value.clone()) };
         to.results.push(Record { key: key.clone(), value, at: *end, headers });
-        if is_new {
+        if is_earliest {
             to.store.remember(key, at);
         }
     }
