@@ -165,9 +165,7 @@ impl Task {
         let mut left = budget;
         while left > 0 {
             let (input, count) = match self.choose() {
-                Turn::Take { input, count } => {
-                    (input, count.min(left).min(self.batch_of(input)))
-                }
+                Turn::Take { input, count } => (input, count.min(left)),
                 Turn::Stay(why) => return Ok(why),
             };
             left -= count;
@@ -263,7 +261,7 @@ impl Task {
         }
         let Some((_, input)) = best else { return Turn::Stay(Stepped::CaughtUp) };
         let rows = self.inputs[input].front().expect("an input with a head has rows");
-        let len = rows.len();
+        let len = rows.len().min(self.batch_of(input));
         let count = match second {
             None => len,
             Some(limit) => {
