@@ -210,16 +210,21 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         to: &mut Progress<'_, K, V, A>,
     ) -> Result<()> {
         let mut rows = Vec::with_capacity(to.store.pane(start).len());
-        let mut marked = Vec::new();
-        to.store.pane(start).take_all(|key, held, at| {
-            if mark.is_some() {
-                marked.push(key.clone());
-            }
+        let mut row = |key, held, at| {
             if let Held::Open(value, headers) = held {
                 let value = InWindow { start, end: self.spec.end(start), value };
-                rows.push(Record { key: key.clone(), value, at, headers });
+                rows.push(Record { key, value, at, headers });
             }
-        });
+        };
+        let mut marked = Vec::new();
+        if mark.is_some() || !to.store.drain_fresh(start, &mut row) {
+            to.store.pane(start).take_all(|key, held, at| {
+                if mark.is_some() {
+                    marked.push(key.clone());
+                }
+                row(key.clone(), held, at);
+            });
+        }
         for key in marked {
             to.store.pane(start).edit(key).value.clone_from(&mark);
         }

@@ -12,6 +12,8 @@ pub(crate) struct Cells<K, A> {
     /// Slots with a larger number were touched since the last commit; see [`Slot::touch`].
     base: u32,
     touched: Vec<Touched<K, A>>,
+    /// No row was ever committed.
+    fresh: bool,
 }
 
 /// A row, or the place of one that was removed in this generation.
@@ -43,7 +45,7 @@ const SEED: u64 = 0x0053_7569_726f;
 impl<K: Key, A: Clone> Cells<K, A> {
     pub(crate) fn new() -> Self {
         let map = HashMap::with_hasher(FixedState::with_seed(SEED));
-        Self { map, base: 0, touched: Vec::new() }
+        Self { map, base: 0, touched: Vec::new(), fresh: true }
     }
 
     /// The row of `key` as it is now.
@@ -118,6 +120,21 @@ impl<K: Key, A: Clone> Cells<K, A> {
         })
     }
 
+    /// Whether no row was ever committed: then taking all back is to forget all.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Takes all rows out of a fresh map, in no order, and leaves nothing to take back.
+    pub(crate) fn drain_fresh(&mut self, mut take: impl FnMut(K, A, Timestamp)) {
+        self.touched.clear();
+        for (key, slot) in self.map.drain() {
+            if let Some(value) = slot.value {
+                take(key, value, slot.at);
+            }
+        }
+    }
+
     /// Takes all rows out, in no order.
     pub(crate) fn take_all(&mut self, mut take: impl FnMut(&K, A, Timestamp)) {
         for (key, slot) in &mut self.map {
@@ -157,6 +174,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
                 }
             }
         }
+        self.fresh &= self.map.is_empty();
         self.begin(touched.len());
     }
 
@@ -190,6 +208,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// Puts a committed row, as restoring does.
     pub(crate) fn load(&mut self, key: K, value: A, at: Timestamp) {
+        self.fresh = false;
         self.map.insert(key, Slot { value: Some(value), at, touch: 0 });
     }
 

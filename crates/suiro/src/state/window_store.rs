@@ -23,18 +23,39 @@ pub(crate) struct WindowStore<K: 'static, A: 'static> {
     pub(crate) panes: BTreeMap<Timestamp, Cells<K, Held<A>>>,
     pub(crate) time: StreamTime,
     pub(crate) keys: &'static dyn Format<K>,
+    /// Empty maps of windows that came and went between two commits, to be used again.
+    spare: Vec<Cells<K, Held<A>>>,
     /// The size of a window, in milliseconds.
     pub(crate) size: i64,
 }
 
 impl<K: Key, A: Data> WindowStore<K, A> {
     pub(crate) fn new(keys: &'static dyn Format<K>, size: i64) -> Self {
-        Self { panes: BTreeMap::new(), time: StreamTime::NONE, keys, size }
+        let (panes, spare) = (BTreeMap::new(), Vec::new());
+        Self { panes, time: StreamTime::NONE, keys, spare, size }
     }
 
     /// The rows of the window that starts at `start`.
     pub(crate) fn pane(&mut self, start: Timestamp) -> &mut Cells<K, Held<A>> {
-        self.panes.entry(start).or_insert_with(Cells::new)
+        let spare = &mut self.spare;
+        self.panes.entry(start).or_insert_with(|| spare.pop().unwrap_or_else(Cells::new))
+    }
+
+    /// Takes out the rows of a window that came and goes between two commits: nobody has seen
+    /// it, and to take the commit back is to forget it. Gives whether it was one.
+    pub(crate) fn drain_fresh(
+        &mut self,
+        start: Timestamp,
+        take: impl FnMut(K, Held<A>, Timestamp),
+    ) -> bool {
+        if !self.panes.get(&start).is_some_and(Cells::is_fresh) {
+            return false;
+        }
+        if let Some(mut pane) = self.panes.remove(&start) {
+            pane.drain_fresh(take);
+            self.spare.push(pane);
+        }
+        true
     }
 
     fn key(&self, start: Timestamp, key: &K, out: &mut Vec<u8>) -> Result<()> {
