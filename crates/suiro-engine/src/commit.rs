@@ -98,18 +98,8 @@ impl Scope {
         for level in 1..self.levels() {
             loop {
                 let before = self.taken();
-                let mut failed = None;
-                for mut job in crew.work(self.jobs(Some(level), Work::Step(budget))) {
-                    match job.done.take() {
-                        Some(Done::Stepped(Err(failure))) => failed = Some(failure),
-                        Some(Done::Saved(Err(error))) => return Err(error),
-                        _ => {}
-                    }
-                    self.tasks[job.index] = Some(job.task);
-                }
-                let failed = failed.or_else(|| self.pass_on(level).err());
-                if let Some(failed) = failed {
-                    return self.recover(*failed);
+                if !self.step_level(crew, level, budget)? {
+                    return Ok(());
                 }
                 if self.taken() == before {
                     break;

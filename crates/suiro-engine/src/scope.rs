@@ -13,7 +13,7 @@ use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::settings::Settings;
 use crate::stores::Stores;
-use crate::task::{Failed, Stepped, Task, Tried};
+use crate::task::{Failed, Task, Tried};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -278,37 +278,44 @@ impl Scope {
         }
     }
 
+    /// Lets the tasks of a level take turns, and passes on what they send. Gives whether all went
+    /// well; if not, the scope is back at its last commit.
+    pub(crate) fn step_level(
+        &mut self,
+        crew: &mut dyn Crew,
+        level: usize,
+        budget: usize,
+    ) -> Result<bool> {
+        let jobs = self.jobs(Some(level), Work::Step(budget));
+        let (mut failed, mut broken) = (None, None);
+        for mut job in crew.work(jobs) {
+            match job.done.take() {
+                Some(Done::Stepped(Err(failure))) => failed = Some(failure),
+                Some(Done::Saved(Err(error))) => broken = Some(error),
+                _ => {}
+            }
+            self.tasks[job.index] = Some(job.task);
+        }
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        if let Some(failed) = failed.or_else(|| self.pass_on(level).err()) {
+            self.recover(*failed)?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// Lets all tasks take turns, level by level.
     fn work(&mut self, crew: &mut dyn Crew) -> Result<Worked> {
         let before = self.taken();
-        let mut poison = None;
         for level in 0..self.levels() {
-            let jobs = self.jobs(Some(level), Work::Step(self.budget(level)));
-            let (mut failed, mut broken) = (None, None);
-            for mut job in crew.work(jobs) {
-                match job.done.take() {
-                    Some(Done::Stepped(Ok(Stepped::Poisoned(input)))) => {
-                        poison = job.task.inputs[input].poisoned().or(poison);
-                    }
-                    Some(Done::Stepped(Err(failure))) => failed = Some(failure),
-                    Some(Done::Saved(Err(error))) => broken = Some(error),
-                    _ => {}
-                }
-                self.tasks[job.index] = Some(job.task);
-            }
-            if let Some(error) = broken {
-                return Err(error);
-            }
-            if let Some(failed) = failed {
-                self.recover(*failed)?;
-                return Ok(Worked::Failed);
-            }
-            if let Err(failed) = self.pass_on(level) {
-                self.recover(*failed)?;
+            if !self.step_level(crew, level, self.budget(level))? {
                 return Ok(Worked::Failed);
             }
         }
-        if let Some(error) = poison {
+        let mut inputs = self.tasks.iter_mut().flatten().flat_map(|task| &mut task.inputs);
+        if let Some(error) = inputs.find_map(|input| input.poisoned()) {
             return Ok(Worked::Poisoned(error));
         }
         let rows = self.taken() - before;

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use suiro_core::broker::Seek;
 use suiro_core::{Error, Result};
 use suiro_engine::{
-    Edge, Graph, MakeOperator, Node, NodeKind, Operator, Plan, SourceSpec, TaskInfo,
+    Edge, Graph, MakeOperator, MakeState, Node, NodeKind, Operator, Plan, SourceSpec, State,
+    StoreSpec, TaskInfo,
 };
 
 /// A program under construction: streams and tables come from it, and become a [`Plan`].
@@ -72,6 +73,19 @@ impl Draft {
     /// Adds an operator below `inputs`; the order of `inputs` is the order of ports.
     pub(crate) fn add(&self, node: Node) -> usize {
         self.sketch().graph.add(node)
+    }
+
+    /// Adds a store, and gives its number. `topic` is that of a source table.
+    pub(crate) fn store<S: State>(
+        &self,
+        name: &str,
+        topic: Option<Arc<str>>,
+        make: impl Fn() -> S + Send + Sync + 'static,
+    ) -> usize {
+        let make: MakeState = Arc::new(move || Box::new(make()));
+        let stores = &mut self.sketch().graph.stores;
+        stores.push(StoreSpec { name: name.into(), make, topic });
+        stores.len() - 1
     }
 
     /// Whether both handles come from one topology.

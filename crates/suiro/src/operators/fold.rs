@@ -10,7 +10,7 @@ use crate::{Data, Key, Record, Stream, Table};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use suiro_core::Result;
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, StoreSpec, Stores};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, Stores};
 
 pub(crate) type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
 pub(crate) type Add<A, V> = Arc<dyn Fn(&mut A, V) + Send + Sync>;
@@ -26,14 +26,7 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
     let demand = Demand::default();
-    let store = {
-        let make = Arc::new(move || -> Box<dyn suiro_engine::State> {
-            Box::new(TableStore::<K, A>::new(keys, None))
-        });
-        let mut sketch = draft.sketch();
-        sketch.graph.stores.push(StoreSpec { name: name.into(), make, topic: None });
-        sketch.graph.stores.len() - 1
-    };
+    let store = draft.store(name, None, move || TableStore::<K, A>::new(keys, None));
     let make = {
         let (step, demand) = (step.clone(), demand.clone());
         maker(move |_| Fold::<K, V, A> {

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use suiro_core::{Headers, Result, Timestamp};
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, State, StoreSpec};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
 
 pub(crate) type Merge<A> = Arc<dyn Fn(&mut A, A) + Send + Sync>;
 
@@ -44,14 +44,8 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     let label = format!("session fold {name}");
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
-    let store = {
-        let make = Arc::new(move || -> Box<dyn State> {
-            Box::new(SessionStore::<K, A>::new(keys, spec.linger()))
-        });
-        let mut sketch = draft.sketch();
-        sketch.graph.stores.push(StoreSpec { name: name.into(), make, topic: None });
-        sketch.graph.stores.len() - 1
-    };
+    let linger = spec.linger();
+    let store = draft.store(name, None, move || SessionStore::<K, A>::new(keys, linger));
     let emit = Emit::new(&draft, spec.linger());
     let make = {
         let (step, emit) = (step.clone(), emit.clone());

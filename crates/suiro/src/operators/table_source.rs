@@ -6,11 +6,8 @@ use crate::table::{Change, Demand, view_of_store};
 use crate::topology::{Draft, maker, step_node};
 use crate::{Data, Key, Record, Table, Topic};
 use std::marker::PhantomData;
-use std::sync::Arc;
 use suiro_core::Result;
-use suiro_engine::{
-    BoxRows, Context, Edge, Failure, Operator, RowQueue, State, StoreSpec, Stores,
-};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, Stores};
 
 pub(crate) fn add<K: Key, V: Data>(
     draft: &Draft,
@@ -19,16 +16,8 @@ pub(crate) fn add<K: Key, V: Data>(
 ) -> Table<K, V> {
     let (keys, values) = (topic.keys, topic.values);
     let demand = Demand::default();
-    let store = {
-        let make = Arc::new(move || -> Box<dyn State> {
-            Box::new(TableStore::<K, V>::new(keys, Some(values)))
-        });
-        let name: Arc<str> = topic.name().into();
-        let mut sketch = draft.sketch();
-        let topic = Some(Arc::clone(&name));
-        sketch.graph.stores.push(StoreSpec { name, make, topic });
-        sketch.graph.stores.len() - 1
-    };
+    let make = move || TableStore::<K, V>::new(keys, Some(values));
+    let store = draft.store(topic.name(), Some(topic.name().into()), make);
     let make = {
         let demand = demand.clone();
         maker(move |_| TableSource::<K, V> {

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use suiro_core::{Headers, Result, Timestamp};
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, State, StoreSpec};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
 
 /// Size and grace in milliseconds.
 #[derive(Clone, Copy)]
@@ -86,14 +86,7 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     let label = format!("tumbling fold {name}");
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
-    let store = {
-        let make = Arc::new(move || -> Box<dyn State> {
-            Box::new(WindowStore::<K, A>::new(keys, spec.size))
-        });
-        let mut sketch = draft.sketch();
-        sketch.graph.stores.push(StoreSpec { name: name.into(), make, topic: None });
-        sketch.graph.stores.len() - 1
-    };
+    let store = draft.store(name, None, move || WindowStore::<K, A>::new(keys, spec.size));
     let emit = Emit::new(&draft, spec.size.saturating_add(spec.grace));
     let make = {
         let (step, emit) = (step.clone(), emit.clone());
