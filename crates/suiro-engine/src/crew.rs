@@ -2,7 +2,7 @@
 
 use crate::operator::Failure;
 use crate::stores::Changes;
-use crate::task::{Stepped, Task, Tried};
+use crate::task::{Task, Tried};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use suiro_core::{Error, Result, TopicPartition};
 
@@ -25,7 +25,7 @@ pub(crate) enum Work {
 
 /// What was done.
 pub(crate) enum Done {
-    Stepped(Tried<Stepped>),
+    Stepped(Tried<()>),
     Saved(Result<Saved>),
     Failed(Failure),
 }

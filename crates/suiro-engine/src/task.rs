@@ -66,19 +66,6 @@ pub struct Task {
     spare: Vec<Vec<(usize, BoxRows)>>,
 }
 
-/// What came of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stepped {
-    /// It used up its budget; there may be more.
-    More,
-    /// It waits for this input, whose lag is unknown or above zero (rule T3).
-    Waits(usize),
-    /// All inputs are caught up.
-    CaughtUp,
-    /// The next record of this input cannot be read.
-    Poisoned(usize),
-}
-
 /// A step that failed, and the records that it was at.
 #[derive(Debug)]
 pub(crate) struct Failed {
@@ -158,16 +145,14 @@ impl Task {
     }
 
     /// Takes turns until `budget` rows have been taken or there is a reason to wait.
-    pub(crate) fn step(&mut self, budget: usize) -> Tried<Stepped> {
+    pub(crate) fn step(&mut self, budget: usize) -> Tried<()> {
         if budget > 0 {
             self.generate(budget.min(BATCH * 4));
         }
         let mut left = budget;
         while left > 0 {
-            let (input, count) = match self.choose() {
-                Turn::Take { input, count } => (input, count.min(left)),
-                Turn::Stay(why) => return Ok(why),
-            };
+            let Some((input, count)) = self.choose() else { break };
+            let count = count.min(left);
             left -= count;
             self.take(input, count)?;
             if self.widest > BATCH * 2 {
@@ -180,7 +165,7 @@ impl Task {
                 break;
             }
         }
-        Ok(Stepped::More)
+        Ok(())
     }
 
     /// How many rows of an input go through the operators as one batch. Rows that lie together
@@ -232,11 +217,12 @@ impl Task {
         })
     }
 
-    /// Which turn is next.
-    fn choose(&mut self) -> Turn {
+    /// Which turn is next: the input, and how many of its rows. None if all that may be taken is
+    /// taken, an input is awaited (rule T3), or the next record of one cannot be read.
+    fn choose(&mut self) -> Option<(usize, usize)> {
         let mut best: Option<(Timestamp, usize)> = None;
         let mut second: Option<(Timestamp, usize)> = None;
-        let mut waits = None;
+        let mut waits = false;
         for (index, input) in self.inputs.iter_mut().enumerate() {
             if let Some(at) = input.head() {
                 match best {
@@ -251,15 +237,12 @@ impl Task {
                     }
                 }
             } else if input.is_poisoned() {
-                return Turn::Stay(Stepped::Poisoned(index));
-            } else if waits.is_none() && input.is_awaited(self.now, self.max_idle) {
-                waits = Some(index);
+                return None;
+            } else if !waits {
+                waits = input.is_awaited(self.now, self.max_idle);
             }
         }
-        if let Some(index) = waits {
-            return Turn::Stay(Stepped::Waits(index));
-        }
-        let Some((_, input)) = best else { return Turn::Stay(Stepped::CaughtUp) };
+        let (_, input) = best.filter(|_| !waits)?;
         let rows = self.inputs[input].front().expect("an input with a head has rows");
         let len = rows.len().min(self.batch_of(input));
         let count = match second {
@@ -268,7 +251,7 @@ impl Task {
                 (1..len).find(|place| (rows.at(*place), input) > limit).unwrap_or(len)
             }
         };
-        Turn::Take { input, count }
+        Some((input, count))
     }
 
     /// Hands the rows of an output to its readers, depth first, in order of declaration.
@@ -498,11 +481,6 @@ impl Task {
 #[derive(Clone, Copy)]
 struct Turning {
     input: Option<(usize, Option<u32>)>,
-}
-
-enum Turn {
-    Take { input: usize, count: usize },
-    Stay(Stepped),
 }
 
 /// How many partitions things have, once a program runs.
