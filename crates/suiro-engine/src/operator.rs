@@ -21,7 +21,7 @@ pub trait Operator: Send {
 
     /// The first `count` rows of `rows` are about to arrive at `port`, in small batches: brings
     /// what they will need into the caches. It changes nothing.
-    fn foresee(&self, port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
+    fn foresee(&mut self, port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
         let _ = (port, rows, count, stores);
     }
 

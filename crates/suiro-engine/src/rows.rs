@@ -47,6 +47,16 @@ pub trait RowQueue: Any + Send {
         (0..count).map(|index| self.at(index)).max().unwrap_or(Timestamp::MIN)
     }
 
+    /// How many of the first `max` rows, but at least one, come one after another before a time:
+    /// those up to the first that is later than `limit`, or as late if not `inclusive`.
+    fn run(&self, limit: Timestamp, inclusive: bool, max: usize) -> usize {
+        let ends = |place: &usize| {
+            let at = self.at(*place);
+            at > limit || at == limit && !inclusive
+        };
+        (1..max).find(ends).unwrap_or(max)
+    }
+
     /// How many rows lie together at the front, so that taking just these copies none.
     fn ready(&self) -> usize {
         self.len()

@@ -186,7 +186,7 @@ impl Task {
             };
             input.foreseen = rows.len().min(AHEAD);
             for (reader, port) in &self.plan.links[input.node].readers[0] {
-                if let Some(operator) = &self.operators[*reader] {
+                if let Some(operator) = &mut self.operators[*reader] {
                     operator.foresee(*port, rows, input.foreseen, &self.stores);
                 }
             }
@@ -247,9 +247,7 @@ impl Task {
         let len = rows.len().min(self.batch_of(input));
         let count = match second {
             None => len,
-            Some(limit) => {
-                (1..len).find(|place| (rows.at(*place), input) > limit).unwrap_or(len)
-            }
+            Some((at, other)) => rows.run(at, input < other, len),
         };
         Some((input, count))
     }

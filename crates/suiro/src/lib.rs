@@ -67,7 +67,7 @@ pub use producer::Producer;
 pub use query::Query;
 pub use reader::{Reader, Received};
 pub use row::Record;
-pub use stream::Stream;
+pub use stream::{Emit, Stream};
 pub use table::Table;
 pub use testing::{TestDriver, TestOptions};
 pub use topic::Topic;

@@ -116,6 +116,11 @@ impl<K: Send + 'static, V: Send + 'static> RowQueue for Queue<K, V> {
         Timestamp::MAX
     }
 
+    fn run(&self, limit: Timestamp, inclusive: bool, max: usize) -> usize {
+        let ends = |row: &Record<K, V>| row.at > limit || row.at == limit && !inclusive;
+        self.iter().take(max).skip(1).position(ends).map_or(max, |place| place + 1)
+    }
+
     fn max_at(&self, count: usize) -> Timestamp {
         self.iter().take(count).map(|row| row.at).max().unwrap_or(Timestamp::MIN)
     }

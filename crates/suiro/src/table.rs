@@ -64,9 +64,9 @@ pub(crate) fn view_of_store<K: Key, V: Data>(store: usize) -> View<K, V> {
     Arc::new(move |stores, key, show| {
         let table = stores.get::<TableStore<K, V>>(store);
         if let Some(slot) = table.cells.get(key)
-            && let Some(row) = &slot.value
+            && let Some(row) = slot.get()
         {
-            show(row, slot.at);
+            show(row, slot.at());
         }
     })
 }
@@ -409,12 +409,9 @@ impl<K: 'static, V: 'static> Stream<K, V> {
         K: Key,
         V: Data,
     {
-        operators::lookup::add(
-            self,
-            table,
-            "join",
-            Arc::new(move |value, row| row.map(|row| combine(value, row))),
-        )
+        operators::lookup::add(self, table, "join", move |value, row| {
+            row.map(|row| combine(value, row))
+        })
     }
 
     /// Looks up the table's row of the same key, as of this record's turn; a missing row is
@@ -448,12 +445,9 @@ impl<K: 'static, V: 'static> Stream<K, V> {
         K: Key,
         V: Data,
     {
-        operators::lookup::add(
-            self,
-            table,
-            "left_join",
-            Arc::new(move |value, row| Some(combine(value, row))),
-        )
+        operators::lookup::add(self, table, "left_join", move |value, row| {
+            Some(combine(value, row))
+        })
     }
 }
 

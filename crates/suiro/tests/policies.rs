@@ -69,6 +69,15 @@ const STATELESS: &[Program] = &[
     ("filter", |it| {
         it.stream(&IN).filter(|value| panics_at_thirteen(*value) >= 0).to(&OUT);
     }),
+    ("flat_rekey", |it| {
+        // What was pushed before the panic is taken back.
+        it.stream(&IN)
+            .flat_rekey(|value, out| {
+                out.push(String::new(), value);
+                panics_at_thirteen(value);
+            })
+            .to(&OUT);
+    }),
     ("flat_map", |it| it.stream(&IN).flat_map(|value| [panics_at_thirteen(value)]).to(&OUT)),
     ("key_by", |it| {
         it.stream(&IN).key_by(|value| panics_at_thirteen(*value).to_string()).to(&OUT);

@@ -27,19 +27,19 @@ pub fn run(options: &Options) -> Outcome<()> {
 }
 
 /// Lines of words; as in real text, a word is the rarer the further down it is in the list.
-fn lines(words: u64) -> Arc<[String]> {
+fn lines(words: u64) -> Arc<[Arc<str>]> {
     let word = |number: u64| {
         let part = splitmix(number) as f64 / u64::MAX as f64;
         format!("word{}", (words as f64).powf(part) as u64)
     };
-    let line = |number: u64| {
+    let line = |number: u64| -> Arc<str> {
         let first = number * WORDS_IN_LINE;
-        (first..first + WORDS_IN_LINE).map(word).collect::<Vec<_>>().join(" ")
+        (first..first + WORDS_IN_LINE).map(word).collect::<Vec<_>>().join(" ").into()
     };
     (0..LINES).map(line).collect()
 }
 
-fn plain(setup: &Setup, lines: &[String]) -> (Digest, Cost) {
+fn plain(setup: &Setup, lines: &[Arc<str>]) -> (Digest, Cost) {
     let (counts, cost) = measure(|| {
         let mut counts: HashMap<&str, u64, FixedState> =
             HashMap::with_capacity_and_hasher(setup.keys as usize, FixedState::default());
@@ -55,7 +55,7 @@ fn plain(setup: &Setup, lines: &[String]) -> (Digest, Cost) {
     (digest, cost)
 }
 
-fn suiro(setup: &Setup, lines: Arc<[String]>) -> Outcome<(Digest, Cost)> {
+fn suiro(setup: &Setup, lines: Arc<[Arc<str>]>) -> Outcome<(Digest, Cost)> {
     let place = Place::new(setup.durability)?;
     let (threads, records) = (u64::from(setup.threads), setup.records);
     let topology = Topology::new("words");
@@ -63,10 +63,13 @@ fn suiro(setup: &Setup, lines: Arc<[String]>) -> Outcome<(Digest, Cost)> {
         .generate("lines", setup.threads, move |partition, number| {
             let number = number * threads + u64::from(partition);
             let line = &lines[(number % LINES) as usize];
-            (number < records).then(|| Record::new(number, line.clone(), number as i64))
+            (number < records).then(|| Record::new(number, Arc::clone(line), number as i64))
         })
-        .flat_map(|line| line.split_ascii_whitespace().map(Word::from).collect::<Vec<_>>())
-        .rekey(|word| (word, ()))
+        .flat_rekey(|line, out| {
+            for word in line.split_ascii_whitespace() {
+                out.push(Word::new(word), ());
+            }
+        })
         .count("counts")
         .to(&COUNTS);
     let (done, cost) = measure(|| run_to_end(topology, &place.log, setup));

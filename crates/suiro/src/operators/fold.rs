@@ -2,7 +2,7 @@
 
 use super::exchange::settle;
 use crate::row::{Batch, boxed, copy, typed, waiting};
-use crate::state::{Cells, TableStore, keep_headers};
+use crate::state::{Cells, Places, TableStore, keep_headers};
 use crate::step::Step;
 use crate::table::{Change, Demand, view_of_store};
 use crate::topology::{maker, step_node};
@@ -35,6 +35,7 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
             add: Arc::clone(&add),
             step: step.clone(),
             demand: demand.clone(),
+            places: Places::default(),
             keys: PhantomData,
         })
     };
@@ -60,13 +61,15 @@ struct Fold<K, V, A> {
     add: Add<A, V>,
     step: Step,
     demand: Demand,
+    places: Places,
     keys: PhantomData<fn() -> K>,
 }
 
 impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
-    fn foresee(&self, _port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
+    fn foresee(&mut self, _port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
         let keys = waiting::<K, V>(rows).take(count).map(|row| &row.key);
-        stores.get::<TableStore<K, A>>(self.store).cells.warm(keys);
+        self.places.clear();
+        stores.get::<TableStore<K, A>>(self.store).cells.find(keys, &mut self.places);
     }
 
     fn process(
@@ -78,9 +81,11 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
         let mut rows = typed::<K, V>(rows).into_iter();
         let store = cx.stores.get_mut::<TableStore<K, A>>(self.store);
         let (cells, kept_headers) = (&mut store.cells, &mut store.headers);
-        if rows.len() > 1 {
-            cells.warm(rows.as_slice().iter().map(|row| &row.key));
+        if self.places.left() < rows.len() {
+            self.places.clear();
+            cells.find(rows.as_slice().iter().map(|row| &row.key), &mut self.places);
         }
+        let places = &mut self.places;
         let (speaks, wants_old) = (self.demand.changes(), self.demand.old());
         let mut out: Batch<K, Change<A>> = Vec::new();
         if speaks {
@@ -90,22 +95,23 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
         // In careful mode: the key at hand, and its row before the record.
         let mut undo: Option<(K, Option<A>)> = None;
         let work = |cells: &mut Cells<K, A>, undo: &mut Option<(K, Option<A>)>| {
-            for Record { key, value, at, headers } in &mut rows {
+            for record in &mut rows {
+                let (place, key, at) = (places.next(), &record.key, record.at);
                 if careful {
-                    let row = cells.get(&key).and_then(|slot| slot.value.clone());
+                    let row = cells.get_at(place, key).and_then(|slot| slot.get().cloned());
                     *undo = Some((key.clone(), row));
                 }
-                keep_headers(kept_headers, &key, &headers);
-                let kept = speaks.then(|| key.clone());
-                let slot = cells.edit(key);
-                let old = if wants_old { slot.value.clone() } else { None };
-                let had = slot.value.is_some();
-                let row = slot.value.get_or_insert_with(|| (self.init)());
-                (self.add)(row, value);
-                slot.at = if had { slot.at.max(at) } else { at };
-                if let Some(key) = kept {
-                    let change = Change { old, new: slot.value.clone() };
-                    out.push(Record { key, value: change, at: slot.at, headers });
+                keep_headers(kept_headers, key, &record.headers);
+                let slot = cells.edit_at(place, key);
+                let old = if wants_old { slot.get().cloned() } else { None };
+                let had = slot.get().is_some();
+                let row = slot.get_or_insert_with(|| (self.init)());
+                (self.add)(row, record.value);
+                slot.set_at(if had { slot.at().max(at) } else { at });
+                if speaks {
+                    let Record { key, headers, .. } = record;
+                    let change = Change { old, new: slot.get().cloned() };
+                    out.push(Record { key, value: change, at: slot.at(), headers });
                 }
             }
             Ok(())
@@ -119,11 +125,15 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
             |(cells, undo)| work(cells, undo),
             |(cells, undo)| {
                 if let Some((key, row)) = undo.take() {
-                    cells.edit(key).value = row;
+                    cells.edit(&key).replace(row);
                 }
             },
         )?;
         cx.out.emit(0, boxed(out));
         Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.places.clear();
     }
 }

@@ -1,24 +1,25 @@
 //! A stream looks up a table's row of the same key, as of its own turn (rules K1 and K3).
 
-use crate::row::{boxed, typed, waiting};
-use crate::state::TableStore;
+use crate::row::{Batch, boxed, typed, waiting};
+use crate::state::{Cells, Places, Slot, TableStore};
 use crate::step::Step;
 use crate::table::View;
 use crate::topology::{Draft, maker, step_node};
 use crate::{Data, Key, Record, SameKey, Stream, Table};
 use std::any::{Any, TypeId};
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::vec::IntoIter;
 use suiro_core::Error;
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, Stores};
 
-/// Joins a value with the row that was found; `None` drops the record.
-type Combine<V, T, W> = Arc<dyn Fn(V, Option<&T>) -> Option<W> + Send + Sync>;
-
+/// Looks up the row of each record. `combine` joins the value with the row that was found, if
+/// there is one; where it gives `None` the record is dropped.
 pub(crate) fn add<K, V, J, T, W>(
     stream: Stream<K, V>,
     table: &Table<J, T>,
     label: &str,
-    combine: Combine<V, T, W>,
+    combine: impl Fn(V, Option<&T>) -> Option<W> + Send + Sync + 'static,
 ) -> Stream<K, W>
 where
     K: Key,
@@ -30,7 +31,7 @@ where
     let draft = &stream.draft;
     check::<K>(draft, (stream.keys.name(), stream.moved), &table.draft, table.keys.name());
     let view = same_key::<K, J, T>(&table.view);
-    let (step, store) = (draft.step(label), table.store);
+    let (step, store, combine) = (draft.step(label), table.store, Arc::new(combine));
     let make = {
         let step = step.clone();
         maker(move |_| Lookup {
@@ -38,6 +39,8 @@ where
             store,
             combine: Arc::clone(&combine),
             step: step.clone(),
+            places: Places::default(),
+            types: PhantomData,
         })
     };
     let mut node = step_node(label, vec![stream.from], make);
@@ -76,19 +79,72 @@ pub(crate) fn same_key<K: Key, J: Key + SameKey<K>, T: Data>(view: &View<J, T>) 
     *view.downcast::<View<K, T>>().expect("`SameKey` holds for equal types only")
 }
 
-struct Lookup<K, V, T, W> {
+struct Lookup<K, V, T, W, F> {
     view: View<K, T>,
     /// The store that holds exactly the rows of the table, if there is one.
     store: Option<usize>,
-    combine: Combine<V, T, W>,
+    combine: Arc<F>,
     step: Step,
+    places: Places,
+    types: PhantomData<fn(V) -> W>,
 }
 
-impl<K: Key, V: Data, T: Data, W: Send + 'static> Operator for Lookup<K, V, T, W> {
-    fn foresee(&self, _port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
+impl<K, V, T, W, F> Lookup<K, V, T, W, F>
+where
+    K: Key,
+    V: Data,
+    T: Data,
+    F: Fn(V, Option<&T>) -> Option<W>,
+{
+    /// Looks up in the one store of the table.
+    fn in_store(
+        &mut self,
+        rows: &mut IntoIter<Record<K, V>>,
+        cells: &Cells<K, T>,
+        out: &mut Batch<K, W>,
+    ) {
+        for Record { key, value, at, headers } in rows {
+            let slot = cells.get_at(self.places.next(), &key);
+            let joined = (self.combine)(value, slot.and_then(Slot::get));
+            out.extend(joined.map(|value| Record { key, value, at, headers }));
+        }
+    }
+
+    /// Looks up in a table that is made of others.
+    fn in_view(
+        &self,
+        rows: &mut IntoIter<Record<K, V>>,
+        stores: &Stores,
+        out: &mut Batch<K, W>,
+    ) {
+        for Record { key, value, at, headers } in rows {
+            let (mut value, mut joined) = (Some(value), None);
+            (self.view)(stores, &key, &mut |row, _| {
+                if let Some(value) = value.take() {
+                    joined = (self.combine)(value, Some(row));
+                }
+            });
+            if let Some(value) = value {
+                joined = (self.combine)(value, None);
+            }
+            out.extend(joined.map(|value| Record { key, value, at, headers }));
+        }
+    }
+}
+
+impl<K, V, T, W, F> Operator for Lookup<K, V, T, W, F>
+where
+    K: Key,
+    V: Data,
+    T: Data,
+    W: Send + 'static,
+    F: Fn(V, Option<&T>) -> Option<W> + Send + Sync + 'static,
+{
+    fn foresee(&mut self, _port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
         let Some(store) = self.store else { return };
         let keys = waiting::<K, V>(rows).take(count).map(|row| &row.key);
-        stores.get::<TableStore<K, T>>(store).cells.warm(keys);
+        self.places.clear();
+        stores.get::<TableStore<K, T>>(store).cells.find(keys, &mut self.places);
     }
 
     fn process(
@@ -99,24 +155,28 @@ impl<K: Key, V: Data, T: Data, W: Send + 'static> Operator for Lookup<K, V, T, W
     ) -> Result<(), Failure> {
         let rows = typed::<K, V>(rows);
         let mut out = Vec::with_capacity(rows.len());
+        let step = self.step.clone();
+        let cells = self.store.map(|store| &cx.stores.get::<TableStore<K, T>>(store).cells);
+        if let Some(cells) = cells
+            && self.places.left() < rows.len()
+        {
+            self.places.clear();
+            cells.find(rows.iter().map(|row| &row.key), &mut self.places);
+        }
         let mut rows = rows.into_iter();
         let stores = &*cx.stores;
-        self.step.stateless(cx.counters, || {
-            for Record { key, value, at, headers } in &mut rows {
-                let (mut value, mut joined) = (Some(value), None);
-                (self.view)(stores, &key, &mut |row, _| {
-                    if let Some(value) = value.take() {
-                        joined = (self.combine)(value, Some(row));
-                    }
-                });
-                if let Some(value) = value {
-                    joined = (self.combine)(value, None);
-                }
-                out.extend(joined.map(|value| Record { key, value, at, headers }));
+        step.stateless(cx.counters, || {
+            match cells {
+                Some(cells) => self.in_store(&mut rows, cells, &mut out),
+                None => self.in_view(&mut rows, stores, &mut out),
             }
             Ok(())
         })?;
         cx.out.emit(0, boxed(out));
         Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.places.clear();
     }
 }

@@ -5,7 +5,7 @@ use super::fold::{Add, Init};
 use super::window_fold::Emit;
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, boxed, copy, typed};
-use crate::state::{Session, SessionList, SessionStore};
+use crate::state::{Places, Session, SessionList, SessionStore};
 use crate::step::Step;
 use crate::topology::{maker, step_node};
 use crate::window::{InWindow, SessionTable};
@@ -95,14 +95,14 @@ struct Progress<'a, K: 'static, V, A: 'static> {
 impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
     fn take(
         &self,
-        row: Record<K, V>,
+        (row, place): (Record<K, V>, u32),
         now: Timestamp,
         careful: bool,
         to: &mut Progress<'_, K, V, A>,
     ) {
         let (at, gap, linger) = (row.at, self.spec.gap, self.spec.linger());
-        let slot = to.store.cells.edit(row.key.clone());
-        let known = slot.value.as_deref().unwrap_or(&[]);
+        let slot = to.store.cells.edit_at(place, &row.key);
+        let known = slot.get().map_or(&[][..], SmallVec::as_slice);
         // Sessions of a key are in order and further apart than the gap, so those that the
         // record joins are neighbours: those from `first` to `last`.
         let joins = |session: &Session<A>| {
@@ -125,10 +125,10 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
             return;
         }
         if careful {
-            to.undo = Some((row.key.clone(), slot.value.clone(), to.results.len()));
+            to.undo = Some((row.key.clone(), slot.get().cloned(), to.results.len()));
         }
         let Record { key, value, headers, .. } = row;
-        let sessions = slot.value.get_or_insert_with(SmallVec::new);
+        let sessions = slot.get_or_insert_with(SmallVec::new);
         let place = match first {
             Some(first) => {
                 let speaks_of = (!self.closes).then_some(&key);
@@ -146,17 +146,14 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
         let is_earliest = first.is_none() && place == 0;
         let session = &mut sessions[place];
         (self.add)(&mut session.value, value);
-        slot.at = session.end;
+        let (start, end) = (session.start, session.end);
         if self.closes {
             session.headers = headers;
-            if is_earliest {
-                to.store.remember(key, at);
-            }
-            return;
+        } else {
+            let value = InWindow { start, end, value: Some(session.value.clone()) };
+            to.results.push(Record { key: key.clone(), value, at: end, headers });
         }
-        let Session { start, end, value, .. } = session;
-        let value = InWindow { start: *start, end: *end, value: Some(value.clone()) };
-        to.results.push(Record { key: key.clone(), value, at: *end, headers });
+        slot.set_at(end);
         if is_earliest {
             to.store.remember(key, at);
         }
@@ -239,7 +236,8 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
         let mut counters = *cx.counters;
         let mut to = self.progress(cx);
         let mut closed = Vec::new();
-        to.store.cells.warm(rows.as_slice().iter().map(|row| &row.key));
+        let mut places = Places::default();
+        to.store.cells.find(rows.as_slice().iter().map(|row| &row.key), &mut places);
         let result = self.step.stateful(
             &mut to,
             &mut counters,
@@ -247,7 +245,7 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
             |to| {
                 for row in &mut rows {
                     let now = to.store.time.observe(row.at, &gate);
-                    self.take(row, now, careful, to);
+                    self.take((row, places.next()), now, careful, to);
                     to.store.close(now, &mut closed);
                     self.send(&mut closed, to)?;
                 }
@@ -255,7 +253,7 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
             },
             |to| {
                 if let Some((key, sessions, results)) = to.undo.take() {
-                    to.store.cells.edit(key).value = sessions;
+                    to.store.cells.edit(&key).replace(sessions);
                     to.results.truncate(results);
                 }
             },

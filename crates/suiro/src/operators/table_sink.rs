@@ -90,13 +90,13 @@ impl<K: Key, V: Data> Operator for TableSink<K, V> {
         let Context { stores, counters, outbox, .. } = cx;
         let store = stores.get::<TableStore<K, V>>(store);
         for (touched, slot) in store.cells.touched() {
-            if touched.before.is_none() && slot.value.is_none() {
+            if touched.before.is_none() && slot.get().is_none() {
                 continue;
             }
-            let record = (&touched.key, slot.value.as_ref());
+            let record = (&touched.key, slot.get());
             let headers = store.headers.get(&touched.key).unwrap_or(&Headers::NONE);
             self.write
-                .put(counters, outbox, record, slot.at, headers, &mut self.buffers)
+                .put(counters, outbox, record, slot.at(), headers, &mut self.buffers)
                 .map_err(failed)?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! A topic read as a table: a record replaces the row of its key, a null removes it.
 
 use crate::row::{boxed, copy, typed, waiting};
-use crate::state::{TableStore, keep_headers};
+use crate::state::{Places, TableStore, keep_headers};
 use crate::table::{Change, Demand, view_of_store};
 use crate::topology::{Draft, maker, step_node};
 use crate::{Data, Key, Record, Table, Topic};
@@ -23,6 +23,7 @@ pub(crate) fn add<K: Key, V: Data>(
         maker(move |_| TableSource::<K, V> {
             store,
             demand: demand.clone(),
+            places: Places::default(),
             types: PhantomData,
         })
     };
@@ -45,13 +46,15 @@ pub(crate) fn add<K: Key, V: Data>(
 struct TableSource<K, V> {
     store: usize,
     demand: Demand,
+    places: Places,
     types: PhantomData<fn() -> (K, V)>,
 }
 
 impl<K: Key, V: Data> Operator for TableSource<K, V> {
-    fn foresee(&self, _port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
+    fn foresee(&mut self, _port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {
         let keys = waiting::<K, Option<V>>(rows).take(count).map(|row| &row.key);
-        stores.get::<TableStore<K, V>>(self.store).cells.warm(keys);
+        self.places.clear();
+        stores.get::<TableStore<K, V>>(self.store).cells.find(keys, &mut self.places);
     }
 
     fn process(
@@ -65,22 +68,30 @@ impl<K: Key, V: Data> Operator for TableSource<K, V> {
         let speaks = self.demand.changes();
         let mut out = Vec::new();
         let rows = typed::<K, Option<V>>(rows);
-        cells.warm(rows.iter().map(|row| &row.key));
+        if self.places.left() < rows.len() {
+            self.places.clear();
+            cells.find(rows.iter().map(|row| &row.key), &mut self.places);
+        }
         for Record { key, value, at, headers } in rows {
+            let place = self.places.next();
             // Removing a row that is not there is no change (rule A6).
-            if value.is_none() && cells.get(&key).is_none() {
+            if value.is_none() && cells.get_at(place, &key).is_none() {
                 continue;
             }
             keep_headers(kept_headers, &key, &headers);
-            let kept = speaks.then(|| (key.clone(), value.clone()));
-            let slot = cells.edit(key);
-            let old = std::mem::replace(&mut slot.value, value);
-            slot.at = at;
-            if let Some((key, new)) = kept {
+            let new = if speaks { value.clone() } else { None };
+            let slot = cells.edit_at(place, &key);
+            let old = slot.replace(value);
+            slot.set_at(at);
+            if speaks {
                 out.push(Record { key, value: Change { old, new }, at, headers });
             }
         }
         cx.out.emit(0, boxed(out));
         Ok(())
+    }
+
+    fn rollback(&mut self) {
+        self.places.clear();
     }
 }

@@ -4,7 +4,7 @@ use super::exchange::settle;
 use super::fold::{Add, Init};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, boxed, copy, typed};
-use crate::state::{Held, WindowStore};
+use crate::state::{Held, Places, WindowStore};
 use crate::step::Step;
 use crate::topology::{Draft, maker, step_node};
 use crate::window::{InWindow, WindowTable};
@@ -99,6 +99,7 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
             closes: emit.closes(),
             wants_late: emit.late(),
             next_due: None,
+            places: Places::default(),
             types: PhantomData,
         })
     };
@@ -121,6 +122,7 @@ struct WindowFold<K, V, A> {
     wants_late: bool,
     /// When the first open window closes; `None` if it must be looked up.
     next_due: Option<Timestamp>,
+    places: Places,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -142,31 +144,31 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         careful: bool,
         to: &mut Progress<'_, K, V, A>,
     ) {
-        let start = self.spec.start(row.at);
+        let (start, place) = (self.spec.start(row.at), self.places.next());
         if self.spec.is_closed(start, now) {
             return self.turn_away(row, to);
         }
         let due = self.spec.end(start).plus_millis(self.spec.grace);
         self.next_due = self.next_due.map(|next| next.min(due));
-        let slot = to.store.pane(start).edit(row.key.clone());
-        if let Some(Held::Closed) = slot.value {
+        let slot = to.store.pane(start).edit_at(place, &row.key);
+        if let Some(Held::Closed) = slot.get() {
             return self.turn_away(row, to);
         }
         if careful {
-            to.undo = Some((start, row.key.clone(), slot.value.clone()));
+            to.undo = Some((start, row.key.clone(), slot.get().cloned()));
         }
         let Record { key, value, at, headers } = row;
-        let is_new = slot.value.is_none();
+        let at = if slot.get().is_none() { at } else { slot.at().max(at) };
         let new = || Held::Open((self.init)(), Headers::NONE);
-        let Held::Open(state, last) = slot.value.get_or_insert_with(new) else { return };
+        let Held::Open(state, last) = slot.get_or_insert_with(new) else { return };
         (self.add)(state, value);
-        slot.at = if is_new { at } else { slot.at.max(at) };
         if self.closes {
             *last = headers;
         } else {
             let value = InWindow { start, end: self.spec.end(start), value: state.clone() };
-            to.results.push(Record { key, value, at: slot.at, headers });
+            to.results.push(Record { key, value, at, headers });
         }
+        slot.set_at(at);
     }
 
     /// The record updates no window: it is late.
@@ -219,7 +221,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
             });
         }
         for key in marked {
-            to.store.pane(start).edit(key).value.clone_from(&mark);
+            to.store.pane(start).edit(&key).replace(mark.clone());
         }
         if self.closes {
             let order = KeyOrder::of(to.store.keys, rows.iter().map(|row| &row.key))?;
@@ -251,11 +253,13 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         let (gate, careful, step) = (cx.gate, cx.careful, self.step.clone());
         let mut counters = *cx.counters;
         let mut to = self.progress(cx);
+        self.places.clear();
         for rows in
             rows.as_slice().chunk_by(|a, b| self.spec.start(a.at) == self.spec.start(b.at))
         {
-            if let Some(pane) = to.store.panes.get(&self.spec.start(rows[0].at)) {
-                pane.warm(rows.iter().map(|row| &row.key));
+            match to.store.panes.get(&self.spec.start(rows[0].at)) {
+                Some(pane) => pane.find(rows.iter().map(|row| &row.key), &mut self.places),
+                None => self.places.skip(rows.len()),
             }
         }
         let result = step.stateful(
@@ -272,7 +276,7 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
             },
             |to| {
                 if let Some((start, key, row)) = to.undo.take() {
-                    to.store.pane(start).edit(key).value = row;
+                    to.store.pane(start).edit(&key).replace(row);
                 }
             },
         );

@@ -1,23 +1,26 @@
 //! What is to be looked at when: keys by time, the near ones apart from the far.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use suiro_core::Timestamp;
 
 /// Keys to be looked at, each at its time.
 ///
-/// Far ones lie unsorted in boxes of some width; a box is put in order when its time comes near.
-/// So most pushes only append, and most pops only take from an end.
+/// What is not due soon lies unsorted in boxes of some width; a box is put in order when its
+/// time comes near. So most pushes only append, and most pops only take from an end.
 pub(crate) struct Agenda<K> {
     /// What is near, the earliest last.
     near: Vec<Due<K>>,
     /// What came to be near after its box was opened.
     sudden: BinaryHeap<Due<K>>,
-    /// What is due before this time is near.
-    horizon: Timestamp,
+    /// What is due before this box is near.
+    first: i64,
+    /// The boxes from `first` on.
+    boxes: VecDeque<Vec<Due<K>>>,
+    /// How many keys are in them.
+    boxed: usize,
+    /// Boxes further away, by number.
     far: BTreeMap<i64, Vec<Due<K>>>,
-    /// The box that was pushed to last, apart from the others.
-    open: (i64, Vec<Due<K>>),
     width: i64,
 }
 
@@ -50,46 +53,50 @@ impl<K> Ord for Due<K> {
 /// How many boxes the usual distance is divided into.
 const BOXES: i64 = 64;
 
+/// How many boxes are at hand; what is due later waits further away.
+const AT_HAND: i64 = 4 * BOXES;
+
 impl<K> Agenda<K> {
     /// An agenda whose keys are usually due `distance` milliseconds ahead.
     pub(crate) fn new(distance: i64) -> Self {
         Self {
             near: Vec::new(),
             sudden: BinaryHeap::new(),
-            horizon: Timestamp::MIN,
+            first: i64::MIN,
+            boxes: VecDeque::new(),
+            boxed: 0,
             far: BTreeMap::new(),
-            open: (i64::MIN, Vec::new()),
             width: (distance / BOXES).max(1),
         }
     }
 
     #[inline]
     pub(crate) fn push(&mut self, at: Timestamp, key: K) {
-        let due = Due { at, key };
-        if at < self.horizon {
-            return self.sudden.push(due);
-        }
         let number = at.as_millis().div_euclid(self.width);
-        if number != self.open.0 {
-            self.shut();
-            let again = self.far.remove(&number).unwrap_or_default();
-            self.open = (number, again);
+        if self.first == i64::MIN {
+            self.first = number;
         }
-        self.open.1.push(due);
+        let due = Due { at, key };
+        match usize::try_from(number.saturating_sub(self.first)) {
+            Err(_) => self.sudden.push(due),
+            Ok(ahead) if ahead < AT_HAND as usize => self.put(ahead, due),
+            Ok(_) => self.far.entry(number).or_default().push(due),
+        }
     }
 
-    /// Puts the open box to the others.
-    fn shut(&mut self) {
-        let (number, dues) = std::mem::replace(&mut self.open, (i64::MIN, Vec::new()));
-        if !dues.is_empty() {
-            self.far.insert(number, dues);
+    #[inline]
+    fn put(&mut self, ahead: usize, due: Due<K>) {
+        if self.boxes.len() <= ahead {
+            self.boxes.resize_with(ahead + 1, Vec::new);
         }
+        self.boxes[ahead].push(due);
+        self.boxed += 1;
     }
 
     /// Takes a key that is due at `now`, the earliest first.
     #[inline]
     pub(crate) fn pop(&mut self, now: Timestamp) -> Option<K> {
-        if self.horizon <= now {
+        if self.first.saturating_mul(self.width) <= now.as_millis() {
             self.look_ahead(now);
         }
         let near = self.near.last().map(|due| due.at);
@@ -105,28 +112,50 @@ impl<K> Agenda<K> {
 
     /// Opens the boxes that may hold something due; times without a box are leapt over.
     fn look_ahead(&mut self, now: Timestamp) {
-        self.shut();
-        while self.horizon <= now {
-            let Some(first) = self.far.first_entry() else { break };
-            let start = Timestamp::from_millis(first.key().saturating_mul(self.width));
-            if start > now {
-                break;
+        let last = now.as_millis().div_euclid(self.width);
+        while self.first <= last {
+            if self.boxed == 0 {
+                let Some(far) = self.far.keys().next().filter(|far| **far <= last) else {
+                    break;
+                };
+                self.first = *far;
+                self.boxes.clear();
+                self.fetch();
             }
-            self.horizon = start.plus_millis(self.width);
+            let opened = self.boxes.pop_front().unwrap_or_default();
+            self.boxed -= opened.len();
+            self.first += 1;
+            self.open(opened);
+            self.fetch();
+        }
+    }
+
+    /// Puts a box in order, behind what is near already.
+    fn open(&mut self, mut opened: Vec<Due<K>>) {
+        if !opened.is_empty() {
             // What is left of earlier boxes is due earlier, and stays at the end.
-            let mut later = first.remove();
-            later.sort_unstable();
-            later.append(&mut self.near);
-            self.near = later;
+            opened.sort_unstable();
+            opened.append(&mut self.near);
+            let spare = std::mem::replace(&mut self.near, opened);
+            // The place of the list that was near serves a box to come.
+            self.boxes.push_back(spare);
+        }
+    }
+
+    /// Brings boxes to hand that are not far any more.
+    fn fetch(&mut self) {
+        while let Some(entry) = self.far.first_entry()
+            && *entry.key() < self.first.saturating_add(AT_HAND)
+        {
+            let ahead = (entry.key() - self.first) as usize;
+            for due in entry.remove() {
+                self.put(ahead, due);
+            }
         }
     }
 
     pub(crate) fn clear(&mut self) {
-        self.near.clear();
-        self.sudden.clear();
-        self.far.clear();
-        self.open = (i64::MIN, Vec::new());
-        self.horizon = Timestamp::MIN;
+        *self = Self { width: self.width, ..Self::new(0) };
     }
 }
 

@@ -1,14 +1,18 @@
 //! A hash map with a memory: what changed since the last commit, and what was there before.
 
+use super::places::{NOWHERE, Places};
+use super::slot::Slot;
 use crate::Key;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use hashbrown::hash_map::{Entry, EntryRef};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use std::hash::BuildHasher;
 use suiro_core::Timestamp;
 
 /// Rows by key, with one open generation of changes.
 pub(crate) struct Cells<K, A> {
-    map: HashMap<K, Slot<A>, FixedState>,
+    table: HashTable<Cell<K, A>>,
+    hasher: FixedState,
     /// Slots with a larger number were touched since the last commit; see [`Slot::touch`].
     base: u32,
     touched: Vec<Touched<K, A>>,
@@ -16,14 +20,9 @@ pub(crate) struct Cells<K, A> {
     fresh: bool,
 }
 
-/// A row, or the place of one that was removed in this generation.
-#[derive(Clone)]
-pub(crate) struct Slot<A> {
-    pub(crate) value: Option<A>,
-    /// The time of the row.
-    pub(crate) at: Timestamp,
-    /// If it is larger than the base: the place of the before-image, counted from there, from 1.
-    touch: u32,
+struct Cell<K, A> {
+    key: K,
+    slot: Slot<A>,
 }
 
 /// A key that changed, and its row at the last commit.
@@ -33,7 +32,7 @@ pub(crate) struct Touched<K, A> {
 }
 
 /// A map below this size, in bytes, is in the caches anyway.
-const CACHED: usize = 1 << 20;
+const CACHED: usize = 1 << 18;
 
 /// How many slots are brought into the caches in one pass.
 const WARM: usize = 256;
@@ -44,69 +43,121 @@ const SEED: u64 = 0x0053_7569_726f;
 
 impl<K: Key, A: Clone> Cells<K, A> {
     pub(crate) fn new() -> Self {
-        let map = HashMap::with_hasher(FixedState::with_seed(SEED));
-        Self { map, base: 0, touched: Vec::new(), fresh: true }
+        Self {
+            table: HashTable::new(),
+            hasher: FixedState::with_seed(SEED),
+            base: 0,
+            touched: Vec::new(),
+            fresh: true,
+        }
+    }
+
+    #[inline]
+    fn slot(&self, key: &K) -> Option<&Slot<A>> {
+        let cell = self.table.find(self.hasher.hash_one(key), |cell| cell.key == *key)?;
+        Some(&cell.slot)
     }
 
     /// The row of `key` as it is now.
+    #[inline]
     pub(crate) fn get(&self, key: &K) -> Option<&Slot<A>> {
-        self.map.get(key).filter(|slot| slot.value.is_some())
+        self.slot(key).filter(|slot| slot.get().is_some())
+    }
+
+    /// As [`Cells::get`], for a key that is probably at `place`.
+    #[inline]
+    pub(crate) fn get_at(&self, place: u32, key: &K) -> Option<&Slot<A>> {
+        match self.table.get_bucket(place as usize) {
+            Some(cell) if cell.key == *key => Some(&cell.slot).filter(|s| s.get().is_some()),
+            _ => self.get(key),
+        }
     }
 
     /// The row of `key` as of the last commit.
     pub(crate) fn committed(&self, key: &K) -> Option<(&A, Timestamp)> {
-        let slot = self.map.get(key)?;
-        if slot.touch > self.base {
-            let place = (slot.touch - self.base - 1) as usize;
+        self.committed_slot(self.slot(key)?)
+    }
+
+    fn committed_slot<'a>(&'a self, slot: &'a Slot<A>) -> Option<(&'a A, Timestamp)> {
+        if slot.touch() > self.base {
+            let place = (slot.touch() - self.base - 1) as usize;
             let (value, at) = self.touched[place].before.as_ref()?;
             return Some((value, *at));
         }
-        Some((slot.value.as_ref()?, slot.at))
+        Some((slot.get()?, slot.at()))
     }
 
     /// All rows as of the last commit, in no order.
     pub(crate) fn all_committed(&self) -> impl Iterator<Item = (&K, &A, Timestamp)> {
-        self.map.keys().filter_map(|key| {
-            let (value, at) = self.committed(key)?;
-            Some((key, value, at))
+        self.table.iter().filter_map(|cell| {
+            let (value, at) = self.committed_slot(&cell.slot)?;
+            Some((&cell.key, value, at))
         })
     }
 
-    /// Brings the slots of keys into the caches. One pass that depends on nothing waits for many
-    /// of them at a time, where the work itself would wait for one after another: on a map that
-    /// is larger than the caches this halves the cost of a fold.
-    pub(crate) fn warm<'a>(&self, keys: impl Iterator<Item = &'a K>) {
-        if self.map.capacity() * size_of::<(K, Slot<A>)>() < CACHED {
-            return;
+    /// Whether the map is so large that rows had better be found before they are needed.
+    fn is_large(&self) -> bool {
+        self.table.num_buckets() * size_of::<Cell<K, A>>() > CACHED
+    }
+
+    /// Looks for the rows of keys, and brings them into the caches. One pass that depends on
+    /// nothing waits for many of them at a time, where the work itself would wait for one after
+    /// another; and with its place in hand a row need not be looked for again.
+    pub(crate) fn find<'a>(&self, keys: impl Iterator<Item = &'a K>, places: &mut Places) {
+        if self.is_large() {
+            places.found.extend(keys.map(|key| self.place(key)));
+        } else {
+            places.found.extend(keys.map(|_| NOWHERE));
         }
-        let mut seen = 0_u32;
-        for key in keys {
-            seen ^= self.map.get(key).map_or(0, |slot| slot.touch);
+    }
+
+    /// Where the row of `key` is now.
+    #[inline]
+    pub(crate) fn place(&self, key: &K) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        let index = self.table.find_bucket_index(hash, |cell| cell.key == *key);
+        index.map_or(NOWHERE, |index| index as u32)
+    }
+
+    /// Brings the slots of keys into the caches.
+    fn warm<'a>(&self, keys: impl Iterator<Item = &'a K>) {
+        if self.is_large() {
+            let seen = keys.fold(0, |seen, key| seen ^ self.place(key));
+            std::hint::black_box(seen);
         }
-        std::hint::black_box(seen);
     }
 
     /// The slot of `key`, to be changed; an empty one if there is no row.
     #[inline]
-    pub(crate) fn edit(&mut self, key: K) -> &mut Slot<A> {
+    pub(crate) fn edit(&mut self, key: &K) -> &mut Slot<A> {
         let touch = self.base + 1 + self.touched.len() as u32;
-        match self.map.entry(key) {
+        let (hasher, hash) = (&self.hasher, self.hasher.hash_one(key));
+        let entry =
+            self.table.entry(hash, |cell| cell.key == *key, |cell| hasher.hash_one(&cell.key));
+        match entry {
             Entry::Occupied(entry) => {
-                if entry.get().touch <= self.base {
-                    let slot = entry.get();
-                    let before = slot.value.clone().map(|value| (value, slot.at));
-                    self.touched.push(Touched { key: entry.key().clone(), before });
-                    let slot = entry.into_mut();
-                    slot.touch = touch;
-                    return slot;
-                }
-                entry.into_mut()
+                let cell = entry.into_mut();
+                remember(cell, self.base, &mut self.touched);
+                &mut cell.slot
             }
             Entry::Vacant(entry) => {
-                self.touched.push(Touched { key: entry.key().clone(), before: None });
-                entry.insert(Slot { value: None, at: Timestamp::MIN, touch })
+                self.touched.push(Touched { key: key.clone(), before: None });
+                let (key, slot) = (key.clone(), Slot::gone(touch));
+                &mut entry.insert(Cell { key, slot }).into_mut().slot
             }
         }
+    }
+
+    /// As [`Cells::edit`], for a key that is probably at `place`.
+    #[inline]
+    pub(crate) fn edit_at(&mut self, place: u32, key: &K) -> &mut Slot<A> {
+        let place = place as usize;
+        if self.table.get_bucket(place).is_none_or(|cell| cell.key != *key) {
+            return self.edit(key);
+        }
+        let cell = self.table.get_bucket_mut(place).expect("the bucket was just looked at");
+        remember(cell, self.base, &mut self.touched);
+        &mut cell.slot
     }
 
     /// What changed in this generation, in order of the first change.
@@ -114,7 +165,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
         self.touched.chunks(WARM).flat_map(|chunk| {
             self.warm(chunk.iter().map(|touched| &touched.key));
             chunk.iter().map(|touched| {
-                let slot = self.map.get(&touched.key);
+                let slot = self.slot(&touched.key);
                 (touched, slot.expect("a touched row keeps its slot until the commit"))
             })
         })
@@ -128,29 +179,31 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// Takes all rows out of a fresh map, in no order, and leaves nothing to take back.
     pub(crate) fn drain_fresh(&mut self, mut take: impl FnMut(K, A, Timestamp)) {
         self.touched.clear();
-        for (key, slot) in self.map.drain() {
-            if let Some(value) = slot.value {
-                take(key, value, slot.at);
+        for Cell { key, mut slot } in self.table.drain() {
+            let at = slot.at();
+            if let Some(value) = slot.replace(None) {
+                take(key, value, at);
             }
         }
     }
 
     /// Takes all rows out, in no order.
     pub(crate) fn take_all(&mut self, mut take: impl FnMut(&K, A, Timestamp)) {
-        for (key, slot) in &mut self.map {
-            let Some(value) = slot.value.take() else { continue };
-            if slot.touch <= self.base {
-                slot.touch = self.base + 1 + self.touched.len() as u32;
-                let before = Some((value.clone(), slot.at));
-                self.touched.push(Touched { key: key.clone(), before });
+        for cell in &mut self.table {
+            if cell.slot.get().is_none() {
+                continue;
             }
-            take(key, value, slot.at);
+            remember(cell, self.base, &mut self.touched);
+            let at = cell.slot.at();
+            if let Some(value) = cell.slot.replace(None) {
+                take(&cell.key, value, at);
+            }
         }
     }
 
     /// Whether there are no rows now.
     pub(crate) fn is_emptied(&self) -> bool {
-        self.map.values().all(|slot| slot.value.is_none())
+        self.table.iter().all(|cell| cell.slot.get().is_none())
     }
 
     /// The rows of the last commit that changed since, of a map that is emptied.
@@ -167,29 +220,33 @@ impl<K: Key, A: Clone> Cells<K, A> {
         for chunk in touched.chunks(WARM) {
             self.warm(chunk.iter().map(|touched| &touched.key));
             for touched in chunk {
-                if let EntryRef::Occupied(entry) = self.map.entry_ref(&touched.key)
-                    && entry.get().value.is_none()
+                let hash = self.hasher.hash_one(&touched.key);
+                if let Ok(entry) = self.table.find_entry(hash, |cell| cell.key == touched.key)
+                    && entry.get().slot.get().is_none()
                 {
                     entry.remove();
                 }
             }
         }
-        self.fresh &= self.map.is_empty();
+        self.fresh &= self.table.is_empty();
         self.begin(touched.len());
     }
 
     /// Puts everything back to the last commit.
     pub(crate) fn rollback(&mut self) {
         let count = self.touched.len();
-        for touched in self.touched.drain(..) {
+        for touched in std::mem::take(&mut self.touched) {
+            let hash = self.hasher.hash_one(&touched.key);
+            let entry = self.table.find_entry(hash, |cell| cell.key == touched.key).ok();
+            let mut entry = entry.expect("a touched row keeps its slot until the commit");
             match touched.before {
                 None => {
-                    self.map.remove(&touched.key);
+                    entry.remove();
                 }
                 Some((value, at)) => {
-                    let slot = self.map.get_mut(&touched.key);
-                    let slot = slot.expect("a touched row keeps its slot until the commit");
-                    (slot.value, slot.at) = (Some(value), at);
+                    let slot = &mut entry.get_mut().slot;
+                    slot.replace(Some(value));
+                    slot.set_at(at);
                 }
             }
         }
@@ -201,7 +258,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
         self.base += count as u32;
         // Long before the numbers run out they start anew.
         if self.base > u32::MAX / 2 {
-            self.map.values_mut().for_each(|slot| slot.touch = 0);
+            self.table.iter_mut().for_each(|cell| cell.slot.set_touch(0));
             self.base = 0;
         }
     }
@@ -209,26 +266,54 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// Puts a committed row, as restoring does.
     pub(crate) fn load(&mut self, key: K, value: A, at: Timestamp) {
         self.fresh = false;
-        self.map.insert(key, Slot { value: Some(value), at, touch: 0 });
+        let (hasher, hash) = (&self.hasher, self.hasher.hash_one(&key));
+        let entry =
+            self.table.entry(hash, |cell| cell.key == key, |cell| hasher.hash_one(&cell.key));
+        let slot = Slot::row(0, value, at);
+        match entry {
+            Entry::Occupied(mut entry) => entry.get_mut().slot = slot,
+            Entry::Vacant(entry) => {
+                entry.insert(Cell { key, slot });
+            }
+        }
     }
 
     /// Drops a committed row, as restoring does.
     pub(crate) fn unload(&mut self, key: &K) {
-        self.map.remove(key);
+        let hash = self.hasher.hash_one(key);
+        if let Ok(entry) = self.table.find_entry(hash, |cell| cell.key == *key) {
+            entry.remove();
+        }
     }
 
     /// All rows as they are now, in no order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &Slot<A>)> {
-        self.map.iter().filter(|(_, slot)| slot.value.is_some())
+        let cells = self.table.iter().map(|cell| (&cell.key, &cell.slot));
+        cells.filter(|(_, slot)| slot.get().is_some())
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.map.len()
+        self.table.len()
     }
 
     pub(crate) fn is_unused(&self) -> bool {
-        self.map.is_empty() && self.touched.is_empty()
+        self.table.is_empty() && self.touched.is_empty()
     }
+}
+
+/// Keeps the row of `cell` as of the last commit, if this is its first change since.
+#[inline]
+fn remember<K: Clone, A: Clone>(
+    cell: &mut Cell<K, A>,
+    base: u32,
+    touched: &mut Vec<Touched<K, A>>,
+) {
+    if cell.slot.touch() > base {
+        return;
+    }
+    let before = cell.slot.get().map(|value| (value.clone(), cell.slot.at()));
+    touched.push(Touched { key: cell.key.clone(), before });
+    cell.slot.set_touch(base + touched.len() as u32);
 }
 
 #[cfg(test)]
@@ -238,8 +323,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn set(cells: &mut Cells<u8, u32>, key: u8, value: Option<u32>) {
-        let slot = cells.edit(key);
-        (slot.value, slot.at) = (value, Timestamp::from_millis(1));
+        let slot = cells.edit(&key);
+        slot.replace(value);
+        slot.set_at(Timestamp::from_millis(1));
     }
 
     proptest! {
@@ -256,7 +342,7 @@ mod tests {
                     _ => { set(&mut cells, key, Some(value)); now.insert(key, value); }
                 }
                 for key in 0..8 {
-                    let got = cells.get(&key).and_then(|slot| slot.value);
+                    let got = cells.get(&key).and_then(|slot| slot.get().copied());
                     prop_assert_eq!(got, now.get(&key).copied());
                     let got = cells.committed(&key).map(|(value, _)| *value);
                     prop_assert_eq!(got, committed.get(&key).copied());

@@ -2,14 +2,18 @@
 
 mod agenda;
 mod cells;
+mod places;
 mod session_store;
+mod slot;
 mod stream_time;
 mod table_store;
 mod window_store;
 
 pub(crate) use agenda::Agenda;
 pub(crate) use cells::Cells;
+pub(crate) use places::Places;
 pub(crate) use session_store::{Session, SessionList, SessionStore};
+pub(crate) use slot::Slot;
 pub(crate) use stream_time::StreamTime;
 pub(crate) use table_store::{TableStore, encode_key, keep_headers};
 pub(crate) use window_store::{Held, WindowStore};

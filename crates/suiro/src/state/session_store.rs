@@ -1,7 +1,7 @@
 //! The store of sessions: for each key, the sessions that are open, in order of time.
 
 use super::table_store::encode_key;
-use super::{Agenda, Cells, StreamTime, prefix};
+use super::{Agenda, Cells, Slot, StreamTime, prefix};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
 use serde::{Deserialize, Serialize};
@@ -54,13 +54,14 @@ impl<K: Key, A: Data> SessionStore<K, A> {
         let linger = self.linger;
         while let Some(key) = self.due.pop(now) {
             let is_closed = |session: &Session<A>| session.end.plus_millis(linger) <= now;
-            let Some(slot) = self.cells.get(&key) else { continue };
-            let sessions = slot.value.as_deref().unwrap_or(&[]);
+            let place = self.cells.place(&key);
+            let slot = self.cells.get_at(place, &key);
+            let Some(sessions) = slot.and_then(Slot::get) else { continue };
             let next = sessions.iter().filter(|session| !is_closed(session));
             let next = next.map(|session| session.end).min();
             if sessions.iter().any(is_closed) {
-                let slot = self.cells.edit(key.clone());
-                let mut sessions = slot.value.take().unwrap_or_default();
+                let slot = self.cells.edit_at(place, &key);
+                let mut sessions = slot.replace(None).unwrap_or_default();
                 if sessions.len() == 1 {
                     closed.extend(sessions.pop().map(|session| (key, session)));
                     continue;
@@ -68,7 +69,7 @@ impl<K: Key, A: Data> SessionStore<K, A> {
                 let (gone, left): (SessionList<A>, SessionList<A>) =
                     sessions.into_iter().partition(is_closed);
                 closed.extend(gone.into_iter().map(|session| (key.clone(), session)));
-                slot.value = (!left.is_empty()).then_some(left);
+                slot.replace((!left.is_empty()).then_some(left));
             }
             if let Some(end) = next {
                 self.remember(key, end);
@@ -81,7 +82,7 @@ impl<K: Key, A: Data> SessionStore<K, A> {
         self.due.clear();
         let keys: Vec<K> = self.cells.iter().map(|(key, _)| key.clone()).collect();
         for key in keys {
-            let sessions = self.cells.edit(key.clone()).value.take().unwrap_or_default();
+            let sessions = self.cells.edit(&key).replace(None).unwrap_or_default();
             closed.extend(sessions.into_iter().map(|session| (key.clone(), session)));
         }
     }
@@ -91,7 +92,7 @@ impl<K: Key, A: Data> SessionStore<K, A> {
         self.due.clear();
         let linger = self.linger;
         for (key, slot) in self.cells.iter() {
-            let ends = slot.value.iter().flatten().map(|session| session.end);
+            let ends = slot.get().into_iter().flatten().map(|session| session.end);
             if let Some(end) = ends.min() {
                 self.due.push(end.plus_millis(linger), key.clone());
             }
@@ -103,14 +104,14 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         for (touched, slot) in self.cells.touched() {
-            if touched.before.is_none() && slot.value.is_none() {
+            if touched.before.is_none() && slot.get().is_none() {
                 continue;
             }
             key.clear();
             key.push(prefix::ROW);
             encode_key(self.keys, &touched.key, &mut key)?;
-            let at = slot.at.max(Timestamp::ZERO);
-            match &slot.value {
+            let at = slot.at().max(Timestamp::ZERO);
+            match slot.get() {
                 None => changes.put(at, &key, None, &Headers::NONE)?,
                 Some(sessions) => {
                     let stored: Vec<_> = sessions.iter().map(store).collect();

@@ -32,6 +32,7 @@ impl<K: Key, A: Data> TableStore<K, A> {
 }
 
 /// Keeps the headers of the record that changed `key`; no headers replace some.
+#[inline]
 pub(crate) fn keep_headers<K: Key>(
     kept: &mut HashMap<K, Headers, FixedState>,
     key: &K,
@@ -48,18 +49,18 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (key, value) = &mut self.buffers;
         for (touched, slot) in self.cells.touched() {
-            if touched.before.is_none() && slot.value.is_none() {
+            if touched.before.is_none() && slot.get().is_none() {
                 continue;
             }
             key.clear();
             key.push(prefix::ROW);
             self.keys.encode(&touched.key, key)?;
-            match &slot.value {
-                None => changes.put(slot.at, key, None, &Headers::NONE)?,
+            match slot.get() {
+                None => changes.put(slot.at(), key, None, &Headers::NONE)?,
                 Some(row) => {
                     value.clear();
                     write_state(row, value)?;
-                    changes.put(slot.at, key, Some(value), &Headers::NONE)?;
+                    changes.put(slot.at(), key, Some(value), &Headers::NONE)?;
                 }
             }
         }

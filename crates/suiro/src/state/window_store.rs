@@ -78,20 +78,20 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
                 continue;
             }
             for (touched, slot) in cells.touched() {
-                if touched.before.is_none() && slot.value.is_none() {
+                if touched.before.is_none() && slot.get().is_none() {
                     continue;
                 }
                 self.key(*start, &touched.key, &mut key)?;
                 value.clear();
-                match &slot.value {
-                    None => changes.put(slot.at, &key, None, &Headers::NONE)?,
+                match slot.get() {
+                    None => changes.put(slot.at(), &key, None, &Headers::NONE)?,
                     Some(Held::Open(row, headers)) => {
                         write_state(&Some(row.clone()), &mut value)?;
-                        changes.put(slot.at, &key, Some(&value), headers)?;
+                        changes.put(slot.at(), &key, Some(&value), headers)?;
                     }
                     Some(Held::Closed) => {
                         write_state(&None::<A>, &mut value)?;
-                        changes.put(slot.at, &key, Some(&value), &Headers::NONE)?;
+                        changes.put(slot.at(), &key, Some(&value), &Headers::NONE)?;
                     }
                 }
             }

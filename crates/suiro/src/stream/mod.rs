@@ -1,7 +1,10 @@
 //! A stream: an endless run of independent events.
 
+mod emit;
 mod fallible;
 mod stateless;
+
+pub use emit::Emit;
 
 use crate::format::Format;
 use crate::operators;
