@@ -26,7 +26,7 @@ const BATCH_LEAST: usize = 32;
 
 /// Runs below this are short, and so many rows ahead are foreseen for them.
 const SHORT: usize = 64;
-const AHEAD: usize = 256;
+const AHEAD: usize = 128;
 
 /// So many rows on their way to other tasks end a step, so that they are taken while they are in
 /// the caches.

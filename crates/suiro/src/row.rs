@@ -80,34 +80,40 @@ impl<K: Send + 'static, V: Send + 'static> Rows for Typed<K, V> {
 }
 
 /// Rows in parts that came together; none of the parts is empty.
-struct Queue<K, V>(VecDeque<IntoIter<Record<K, V>>>);
+struct Queue<K, V> {
+    parts: VecDeque<IntoIter<Record<K, V>>>,
+    /// How many rows there are in all parts.
+    len: usize,
+}
 
 impl<K, V> Queue<K, V> {
     fn of(batches: impl IntoIterator<Item = Batch<K, V>>) -> Self {
         let parts = batches.into_iter().filter(|batch| !batch.is_empty());
-        Self(parts.map(Vec::into_iter).collect())
+        let parts: VecDeque<_> = parts.map(Vec::into_iter).collect();
+        let len = parts.iter().map(IntoIter::len).sum();
+        Self { parts, len }
     }
 
     fn iter(&self) -> impl Iterator<Item = &Record<K, V>> {
-        self.0.iter().flat_map(IntoIter::as_slice)
+        self.parts.iter().flat_map(IntoIter::as_slice)
     }
 }
 
 impl<K: Send + 'static, V: Send + 'static> RowQueue for Queue<K, V> {
     fn len(&self) -> usize {
-        self.0.iter().map(IntoIter::len).sum()
+        self.len
     }
 
     fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len == 0
     }
 
     fn ready(&self) -> usize {
-        self.0.front().map_or(0, IntoIter::len)
+        self.parts.front().map_or(0, IntoIter::len)
     }
 
     fn at(&self, mut index: usize) -> Timestamp {
-        for part in &self.0 {
+        for part in &self.parts {
             match part.as_slice().get(index) {
                 Some(row) => return row.at,
                 None => index -= part.len(),
@@ -128,18 +134,19 @@ impl<K: Send + 'static, V: Send + 'static> RowQueue for Queue<K, V> {
     fn take(&mut self, count: usize) -> BoxRows {
         let mut rows = Vec::new();
         while rows.len() < count {
-            let Some(front) = self.0.front_mut() else { break };
+            let Some(front) = self.parts.front_mut() else { break };
             let wanted = count - rows.len();
             if wanted < front.len() {
                 rows.extend(front.take(wanted));
                 break;
             }
-            match self.0.pop_front() {
+            match self.parts.pop_front() {
                 // A part that is taken as a whole is not copied.
                 Some(part) if rows.is_empty() => rows = part.collect(),
                 part => rows.extend(part.into_iter().flatten()),
             }
         }
+        self.len -= rows.len();
         boxed(rows)
     }
 

@@ -7,7 +7,7 @@ use crate::measure::{Cost, measure};
 use crate::options::{Options, Setup};
 use crate::place::Place;
 use crate::report::Report;
-use compact_str::CompactString as Word;
+use ecow::EcoString as Word;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ fn suiro(setup: &Setup, lines: Arc<[Arc<str>]>) -> Outcome<(Digest, Cost)> {
         })
         .flat_rekey(|line, out| {
             for word in line.split_ascii_whitespace() {
-                out.push(Word::new(word), ());
+                out.push(Word::from(word), ());
             }
         })
         .count("counts")

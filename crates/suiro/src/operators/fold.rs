@@ -70,6 +70,7 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
         let keys = waiting::<K, V>(rows).take(count).map(|row| &row.key);
         self.places.clear();
         stores.get::<TableStore<K, A>>(self.store).cells.find(keys, &mut self.places);
+        self.places.doubt();
     }
 
     fn process(

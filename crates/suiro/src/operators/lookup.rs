@@ -105,8 +105,9 @@ where
     ) {
         for Record { key, value, at, headers } in rows {
             let slot = cells.get_at(self.places.next(), &key);
-            let joined = (self.combine)(value, slot.and_then(Slot::get));
-            out.extend(joined.map(|value| Record { key, value, at, headers }));
+            if let Some(value) = (self.combine)(value, slot.and_then(Slot::get)) {
+                out.push(Record { key, value, at, headers });
+            }
         }
     }
 
@@ -127,7 +128,9 @@ where
             if let Some(value) = value {
                 joined = (self.combine)(value, None);
             }
-            out.extend(joined.map(|value| Record { key, value, at, headers }));
+            if let Some(value) = joined {
+                out.push(Record { key, value, at, headers });
+            }
         }
     }
 }
@@ -145,6 +148,7 @@ where
         let keys = waiting::<K, V>(rows).take(count).map(|row| &row.key);
         self.places.clear();
         stores.get::<TableStore<K, T>>(store).cells.find(keys, &mut self.places);
+        self.places.doubt();
     }
 
     fn process(

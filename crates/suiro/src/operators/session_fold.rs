@@ -5,7 +5,7 @@ use super::fold::{Add, Init};
 use super::window_fold::Emit;
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, boxed, copy, typed};
-use crate::state::{Places, Session, SessionList, SessionStore};
+use crate::state::{Place, Places, Session, SessionList, SessionStore};
 use crate::step::Step;
 use crate::topology::{maker, step_node};
 use crate::window::{InWindow, SessionTable};
@@ -95,7 +95,7 @@ struct Progress<'a, K: 'static, V, A: 'static> {
 impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
     fn take(
         &self,
-        (row, place): (Record<K, V>, u32),
+        (row, place): (Record<K, V>, Place),
         now: Timestamp,
         careful: bool,
         to: &mut Progress<'_, K, V, A>,

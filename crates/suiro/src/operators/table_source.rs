@@ -55,6 +55,7 @@ impl<K: Key, V: Data> Operator for TableSource<K, V> {
         let keys = waiting::<K, Option<V>>(rows).take(count).map(|row| &row.key);
         self.places.clear();
         stores.get::<TableStore<K, V>>(self.store).cells.find(keys, &mut self.places);
+        self.places.doubt();
     }
 
     fn process(

@@ -262,6 +262,8 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
                 None => self.places.skip(rows.len()),
             }
         }
+        // A window may close, and its map serve another one, before its rows are at hand.
+        self.places.doubt();
         let result = step.stateful(
             &mut to,
             &mut counters,

@@ -1,6 +1,6 @@
 //! A hash map with a memory: what changed since the last commit, and what was there before.
 
-use super::places::{NOWHERE, Places};
+use super::places::{NOWHERE, Place, Places};
 use super::slot::Slot;
 use crate::Key;
 use foldhash::fast::FixedState;
@@ -13,6 +13,8 @@ use suiro_core::Timestamp;
 pub(crate) struct Cells<K, A> {
     table: HashTable<Cell<K, A>>,
     hasher: FixedState,
+    /// Changes when rows may have moved; never zero.
+    version: u32,
     /// Slots with a larger number were touched since the last commit; see [`Slot::touch`].
     base: u32,
     touched: Vec<Touched<K, A>>,
@@ -46,6 +48,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
         Self {
             table: HashTable::new(),
             hasher: FixedState::with_seed(SEED),
+            version: 1,
             base: 0,
             touched: Vec::new(),
             fresh: true,
@@ -64,12 +67,37 @@ impl<K: Key, A: Clone> Cells<K, A> {
         self.slot(key).filter(|slot| slot.get().is_some())
     }
 
-    /// As [`Cells::get`], for a key that is probably at `place`.
+    /// Whether the row of `key` is at `place`.
     #[inline]
-    pub(crate) fn get_at(&self, place: u32, key: &K) -> Option<&Slot<A>> {
-        match self.table.get_bucket(place as usize) {
-            Some(cell) if cell.key == *key => Some(&cell.slot).filter(|s| s.get().is_some()),
-            _ => self.get(key),
+    fn is_at(&self, place: Place, key: &K) -> bool {
+        let cell = self.table.get_bucket(place.index as usize);
+        let is_sure = place.version == self.version;
+        debug_assert!(!is_sure || cell.is_none_or(|cell| cell.key == *key));
+        cell.is_some_and(|cell| is_sure || cell.key == *key)
+    }
+
+    /// As [`Cells::get`], for a key that was found at `place`.
+    #[inline]
+    pub(crate) fn get_at(&self, place: Place, key: &K) -> Option<&Slot<A>> {
+        if !self.is_at(place, key) {
+            return self.get(key);
+        }
+        let cell = self.table.get_bucket(place.index as usize);
+        cell.map(|cell| &cell.slot).filter(|slot| slot.get().is_some())
+    }
+
+    /// Rows may have moved.
+    fn moved(&mut self) {
+        self.version = self.version.wrapping_add(1).max(1);
+    }
+
+    /// Makes room for a row. Without it a row that is put would move others unseen.
+    #[inline]
+    fn make_room(&mut self) {
+        if self.table.len() == self.table.capacity() {
+            let hasher = &self.hasher;
+            self.table.reserve(1, |cell| hasher.hash_one(&cell.key));
+            self.moved();
         }
     }
 
@@ -104,8 +132,9 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// nothing waits for many of them at a time, where the work itself would wait for one after
     /// another; and with its place in hand a row need not be looked for again.
     pub(crate) fn find<'a>(&self, keys: impl Iterator<Item = &'a K>, places: &mut Places) {
+        places.version = self.version;
         if self.is_large() {
-            places.found.extend(keys.map(|key| self.place(key)));
+            places.found.extend(keys.map(|key| self.place(key).index));
         } else {
             places.found.extend(keys.map(|_| NOWHERE));
         }
@@ -113,16 +142,17 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// Where the row of `key` is now.
     #[inline]
-    pub(crate) fn place(&self, key: &K) -> u32 {
+    pub(crate) fn place(&self, key: &K) -> Place {
         let hash = self.hasher.hash_one(key);
         let index = self.table.find_bucket_index(hash, |cell| cell.key == *key);
-        index.map_or(NOWHERE, |index| index as u32)
+        let index = index.map_or(NOWHERE, |index| index as u32);
+        Place { index, version: self.version }
     }
 
     /// Brings the slots of keys into the caches.
     fn warm<'a>(&self, keys: impl Iterator<Item = &'a K>) {
         if self.is_large() {
-            let seen = keys.fold(0, |seen, key| seen ^ self.place(key));
+            let seen = keys.fold(0, |seen, key| seen ^ self.place(key).index);
             std::hint::black_box(seen);
         }
     }
@@ -130,6 +160,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// The slot of `key`, to be changed; an empty one if there is no row.
     #[inline]
     pub(crate) fn edit(&mut self, key: &K) -> &mut Slot<A> {
+        self.make_room();
         let touch = self.base + 1 + self.touched.len() as u32;
         let (hasher, hash) = (&self.hasher, self.hasher.hash_one(key));
         let entry =
@@ -148,14 +179,16 @@ impl<K: Key, A: Clone> Cells<K, A> {
         }
     }
 
-    /// As [`Cells::edit`], for a key that is probably at `place`.
+    /// As [`Cells::edit`], for a key that was found at `place`.
     #[inline]
-    pub(crate) fn edit_at(&mut self, place: u32, key: &K) -> &mut Slot<A> {
-        let place = place as usize;
-        if self.table.get_bucket(place).is_none_or(|cell| cell.key != *key) {
+    pub(crate) fn edit_at(&mut self, place: Place, key: &K) -> &mut Slot<A> {
+        if !self.is_at(place, key) {
             return self.edit(key);
         }
-        let cell = self.table.get_bucket_mut(place).expect("the bucket was just looked at");
+        let cell = self
+            .table
+            .get_bucket_mut(place.index as usize)
+            .expect("the bucket was just looked at");
         remember(cell, self.base, &mut self.touched);
         &mut cell.slot
     }
@@ -179,6 +212,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// Takes all rows out of a fresh map, in no order, and leaves nothing to take back.
     pub(crate) fn drain_fresh(&mut self, mut take: impl FnMut(K, A, Timestamp)) {
         self.touched.clear();
+        self.moved();
         for Cell { key, mut slot } in self.table.drain() {
             let at = slot.at();
             if let Some(value) = slot.replace(None) {
@@ -255,6 +289,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// Begins a generation, after one in which `count` rows were touched.
     fn begin(&mut self, count: usize) {
+        self.moved();
         self.base += count as u32;
         // Long before the numbers run out they start anew.
         if self.base > u32::MAX / 2 {
@@ -265,6 +300,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// Puts a committed row, as restoring does.
     pub(crate) fn load(&mut self, key: K, value: A, at: Timestamp) {
+        self.make_room();
         self.fresh = false;
         let (hasher, hash) = (&self.hasher, self.hasher.hash_one(&key));
         let entry =
@@ -280,6 +316,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// Drops a committed row, as restoring does.
     pub(crate) fn unload(&mut self, key: &K) {
+        self.moved();
         let hash = self.hasher.hash_one(key);
         if let Ok(entry) = self.table.find_entry(hash, |cell| cell.key == *key) {
             entry.remove();
@@ -322,26 +359,45 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn set(cells: &mut Cells<u8, u32>, key: u8, value: Option<u32>) {
-        let slot = cells.edit(&key);
+    fn put(slot: &mut Slot<u32>, value: Option<u32>) {
         slot.replace(value);
         slot.set_at(Timestamp::from_millis(1));
     }
 
     proptest! {
-        /// Cells behave as two maps: the one that is, and the one that was committed.
+        /// Cells behave as two maps, the one that is and the one that was committed; also where
+        /// rows are taken by places that were found at any time before, of any key.
         #[test]
-        fn cells_are_two_maps(steps in prop::collection::vec((0..6_u8, 0..8_u8, any::<u32>()), 0..200)) {
+        fn cells_are_two_maps(
+            steps in prop::collection::vec((0..9_u8, 0..40_u8, any::<u32>()), 0..400),
+        ) {
             let mut cells = Cells::<u8, u32>::new();
             let (mut now, mut committed) = (BTreeMap::new(), BTreeMap::new());
+            let mut places = BTreeMap::new();
             for (what, key, value) in steps {
                 match what {
                     0 => { cells.commit(); committed = now.clone(); }
                     1 => { cells.rollback(); now = committed.clone(); }
-                    2 => { set(&mut cells, key, None); now.remove(&key); }
-                    _ => { set(&mut cells, key, Some(value)); now.insert(key, value); }
+                    2 => { put(cells.edit(&key), None); now.remove(&key); }
+                    3 | 4 => { places.insert(key, cells.place(&key)); }
+                    5 => { put(cells.edit(&key), Some(value)); now.insert(key, value); }
+                    6 => {
+                        let other = places.get(&(value as u8 % 40)).copied();
+                        let place = other.map(|place| Place { version: 0, ..place });
+                        let place = place.unwrap_or_else(|| cells.place(&key));
+                        put(cells.edit_at(place, &key), Some(value));
+                        now.insert(key, value);
+                    }
+                    _ => {
+                        let place = places.get(&key).copied();
+                        let place = place.unwrap_or_else(|| cells.place(&key));
+                        let got = cells.get_at(place, &key).and_then(|slot| slot.get().copied());
+                        prop_assert_eq!(got, now.get(&key).copied());
+                        put(cells.edit_at(place, &key), Some(value));
+                        now.insert(key, value);
+                    }
                 }
-                for key in 0..8 {
+                for key in 0..40 {
                     let got = cells.get(&key).and_then(|slot| slot.get().copied());
                     prop_assert_eq!(got, now.get(&key).copied());
                     let got = cells.committed(&key).map(|(value, _)| *value);

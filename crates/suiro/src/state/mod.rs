@@ -11,7 +11,7 @@ mod window_store;
 
 pub(crate) use agenda::Agenda;
 pub(crate) use cells::Cells;
-pub(crate) use places::Places;
+pub(crate) use places::{Place, Places};
 pub(crate) use session_store::{Session, SessionList, SessionStore};
 pub(crate) use slot::Slot;
 pub(crate) use stream_time::StreamTime;
