@@ -10,10 +10,11 @@ use crate::graph::{NodeKind, TaskInfo};
 use crate::input::{Chunk, Input, InputKind, Offsets};
 use crate::operator::{Context, Counters, Emitted, Failure, Gate, Operator};
 use crate::outbox::Outbox;
-use crate::plan::Plan;
+use crate::plan::{Links, Plan};
 use crate::rows::BoxRows;
 use crate::source::{Decode, Generate};
 use crate::stores::Stores;
+use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::TaskId;
 use suiro_core::{Error, Offset, Timestamp, TopicPartition};
@@ -149,12 +150,13 @@ impl Task {
         if budget > 0 {
             self.generate(budget.min(BATCH * 4));
         }
+        let links = Arc::clone(&self.plan.links);
         let mut left = budget;
         while left > 0 {
             let Some((input, count)) = self.choose() else { break };
             let count = count.min(left);
             left -= count;
-            self.take(input, count)?;
+            self.take(&links, input, count)?;
             if self.widest > BATCH * 2 {
                 self.batch = (self.batch / 2).max(BATCH_LEAST);
             } else if self.widest < BATCH {
@@ -194,7 +196,7 @@ impl Task {
         input.foreseen = input.foreseen.saturating_sub(count);
     }
 
-    fn take(&mut self, index: usize, count: usize) -> Tried<()> {
+    fn take(&mut self, links: &[Links], index: usize, count: usize) -> Tried<()> {
         self.foresee(index, count);
         let input = &mut self.inputs[index];
         let (node, lane) = (input.node, input.front_lane());
@@ -207,7 +209,7 @@ impl Task {
             self.newest = offsets.map(|(_, last)| (index, last));
         }
         let turn = Turning { input: Some((index, lane)) };
-        let mut result = self.dispatch(node, 0, rows, turn);
+        let mut result = self.dispatch(links, node, 0, rows, turn);
         if self.inputs[index].settle() && result.is_ok() {
             result = self.advance();
         }
@@ -255,18 +257,18 @@ impl Task {
     /// Hands the rows of an output to its readers, depth first, in order of declaration.
     fn dispatch(
         &mut self,
+        links: &[Links],
         node: usize,
         output: usize,
         rows: BoxRows,
         turn: Turning,
     ) -> Result<(), Failure> {
-        let links = std::sync::Arc::clone(&self.plan.links);
         let readers = &links[node].readers[output];
         let Some((last, others)) = readers.split_last() else { return Ok(()) };
         if links[node].cut && !others.is_empty() && rows.len() > 1 {
             let mut queue = rows.into_queue();
             while !queue.is_empty() {
-                self.dispatch(node, output, queue.take(1), turn)?;
+                self.dispatch(links, node, output, queue.take(1), turn)?;
             }
             return Ok(());
         }
@@ -274,39 +276,40 @@ impl Task {
             let copy = self.plan.graph.nodes[node].outputs[output]
                 .expect("an output with several readers knows how to copy its rows");
             for (reader, port) in others {
-                self.push(*reader, *port, copy(&*rows), turn)?;
+                self.push(links, *reader, *port, copy(&*rows), turn)?;
             }
         }
-        self.push(last.0, last.1, rows, turn)
+        self.push(links, last.0, last.1, rows, turn)
     }
 
     fn push(
         &mut self,
+        links: &[Links],
         node: usize,
         port: usize,
         rows: BoxRows,
         turn: Turning,
     ) -> Result<(), Failure> {
-        let several = self.plan.graph.nodes[node].outputs.len() > 1;
-        let links = &self.plan.links[node];
-        if (links.single || several && links.cut) && rows.len() > 1 {
+        let link = &links[node];
+        if (link.single || link.cut && link.readers.len() > 1) && rows.len() > 1 {
             let mut queue = rows.into_queue();
             while !queue.is_empty() {
-                self.push(node, port, queue.take(1), turn)?;
+                self.push(links, node, port, queue.take(1), turn)?;
             }
             return Ok(());
         }
-        self.call(node, turn, |operator, cx| operator.process(port, rows, cx))
+        self.call(links, node, turn, |operator, cx| operator.process(port, rows, cx))
     }
 
     /// Calls an operator, and hands on what it emits.
     fn call(
         &mut self,
+        links: &[Links],
         node: usize,
         turn: Turning,
         call: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let gate = self.gate(node, turn);
+        let gate = self.gate(&links[node].gates, turn);
         let mut out = Emitted(self.spare.pop().unwrap_or_default());
         let operator = self.operators[node].as_mut().expect("only operators have inputs");
         let mut cx = Context {
@@ -322,16 +325,15 @@ impl Task {
         for (output, rows) in out.0.drain(..) {
             self.widest = self.widest.max(rows.len());
             if result.is_ok() {
-                result = self.dispatch(node, output, rows, turn);
+                result = self.dispatch(links, node, output, rows, turn);
             }
         }
         self.spare.push(out.0);
         result
     }
 
-    /// How far the lanes above `node` let its stream time rise in this turn.
-    fn gate(&self, node: usize, turn: Turning) -> Gate {
-        let gates = &self.plan.links[node].gates;
+    /// How far the lanes above an operator let its stream time rise in this turn.
+    fn gate(&self, gates: &[usize], turn: Turning) -> Gate {
         if gates.is_empty() {
             return Gate::OPEN;
         }
@@ -375,9 +377,10 @@ impl Task {
         which: impl Fn(&Self, usize) -> bool,
         call: impl Fn(&mut dyn Operator, &mut Context<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        let links = Arc::clone(&self.plan.links);
         for node in 0..self.operators.len() {
             if self.operators[node].is_some() && which(self, node) {
-                self.call(node, Turning { input: None }, &call)?;
+                self.call(&links, node, Turning { input: None }, &call)?;
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::vec::IntoIter;
 use suiro_core::{Headers, Timestamp};
-use suiro_engine::{BoxRows, RowQueue, Rows};
+use suiro_engine::{BoxRows, Context, RowQueue, Rows};
 
 /// A record with its types: who it is about, what it says, when it happened.
 ///
@@ -191,8 +191,19 @@ pub(crate) fn gather<K: Send + 'static, V: Send + 'static>(
 }
 
 /// Hides the types of a batch.
-pub(crate) fn boxed<K: Send + 'static, V: Send + 'static>(rows: Batch<K, V>) -> BoxRows {
+fn boxed<K: Send + 'static, V: Send + 'static>(rows: Batch<K, V>) -> BoxRows {
     Box::new(Typed(rows))
+}
+
+/// Emits a batch, if there is something in it.
+pub(crate) fn emit<K: Send + 'static, V: Send + 'static>(
+    cx: &mut Context<'_>,
+    output: usize,
+    rows: Batch<K, V>,
+) {
+    if !rows.is_empty() {
+        cx.out.emit(output, boxed(rows));
+    }
 }
 
 /// Makes a queue of a batch.

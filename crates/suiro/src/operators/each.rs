@@ -1,7 +1,7 @@
 //! Steps without state: the user's closure, already inside its loop over a batch.
 
 use crate::format::Format;
-use crate::row::{Batch, boxed, typed};
+use crate::row::{Batch, emit, typed};
 use crate::step::Step;
 use crate::topology::{maker, step_node};
 use crate::{Record, Stream};
@@ -107,7 +107,7 @@ where
         let mut out = Vec::with_capacity(rows.len());
         let mut rows = rows.into_iter();
         self.step.stateless(cx.counters, || (self.run)(&mut rows, &mut out))?;
-        cx.out.emit(0, boxed(out));
+        emit(cx, 0, out);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Folds the values of each key into a table, by arrival.
 
 use super::exchange::settle;
-use crate::row::{Batch, boxed, copy, typed, waiting};
+use crate::row::{Batch, copy, emit, typed, waiting};
 use crate::state::{Cells, Places, TableStore, keep_headers};
 use crate::step::Step;
 use crate::table::{Change, Demand, view_of_store};
@@ -130,7 +130,7 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
                 }
             },
         )?;
-        cx.out.emit(0, boxed(out));
+        emit(cx, 0, out);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Two tables with the same key: an update on either side changes the joined row (Q1 to Q3).
 
 use super::lookup::{check, same_key};
-use crate::row::{boxed, typed};
+use crate::row::{emit, typed};
 use crate::step::Step;
 use crate::table::{Change, Demand, View, copy_changes};
 use crate::topology::{maker, step_node};
@@ -128,7 +128,7 @@ impl<K: Key, V: Data, T: Data, W: Data> Operator for JoinTables<K, V, T, W> {
                 Ok(())
             })?;
         }
-        cx.out.emit(0, boxed(out));
+        emit(cx, 0, out);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A stream looks up a table's row of the same key, as of its own turn (rules K1 and K3).
 
-use crate::row::{Batch, boxed, typed, waiting};
+use crate::row::{Batch, emit, typed, waiting};
 use crate::state::{Cells, Places, Slot, TableStore};
 use crate::step::Step;
 use crate::table::View;
@@ -176,7 +176,7 @@ where
             }
             Ok(())
         })?;
-        cx.out.emit(0, boxed(out));
+        emit(cx, 0, out);
         Ok(())
     }
 

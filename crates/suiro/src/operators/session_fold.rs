@@ -4,7 +4,7 @@ use super::exchange::settle;
 use super::fold::{Add, Init};
 use super::window_fold::Emit;
 use crate::key_order::KeyOrder;
-use crate::row::{Batch, boxed, copy, typed};
+use crate::row::{Batch, copy, emit, typed};
 use crate::state::{Place, Places, Session, SessionList, SessionStore};
 use crate::step::Step;
 use crate::topology::{maker, step_node};
@@ -262,8 +262,8 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
         *cx.counters = counters;
         cx.counters.late += late_count;
         result?;
-        cx.out.emit(1, boxed(late));
-        cx.out.emit(0, boxed(results));
+        emit(cx, 1, late);
+        emit(cx, 0, results);
         Ok(())
     }
 
@@ -276,7 +276,7 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
         let sent = self.send(&mut closed, &mut to);
         let results = to.results;
         sent.map_err(|cause| Failure::stop(&self.step.label, cause))?;
-        cx.out.emit(0, boxed(results));
+        emit(cx, 0, results);
         Ok(())
     }
 
@@ -287,7 +287,7 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
         let sent = self.send(&mut closed, &mut to);
         let results = to.results;
         sent.map_err(|cause| Failure::stop(&self.step.label, cause))?;
-        cx.out.emit(0, boxed(results));
+        emit(cx, 0, results);
         Ok(())
     }
 }

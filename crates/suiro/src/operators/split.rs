@@ -1,7 +1,7 @@
 //! One stream into two, by a test on the value.
 
 use crate::Stream;
-use crate::row::{boxed, typed};
+use crate::row::{emit, typed};
 use crate::step::Step;
 use crate::topology::{maker, step_node};
 use std::sync::Arc;
@@ -55,8 +55,8 @@ impl<K: Send + 'static, V: Send + 'static> Operator for Split<K, V> {
             }
             Ok(())
         })?;
-        cx.out.emit(0, boxed(passed));
-        cx.out.emit(1, boxed(others));
+        emit(cx, 0, passed);
+        emit(cx, 1, others);
         Ok(())
     }
 }

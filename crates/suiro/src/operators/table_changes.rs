@@ -1,6 +1,6 @@
 //! Every change of a table, as a stream.
 
-use crate::row::{boxed, copy, typed};
+use crate::row::{copy, emit, typed};
 use crate::table::Change;
 use crate::topology::{maker, step_node};
 use crate::{Data, Key, Stream, Table};
@@ -30,7 +30,7 @@ impl<K: Key, V: Data> Operator for Changes<K, V> {
             let new = row.value.new.take();
             row.with_value(new)
         });
-        cx.out.emit(0, boxed(changes.collect()));
+        emit(cx, 0, changes.collect());
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A topic read as a table: a record replaces the row of its key, a null removes it.
 
-use crate::row::{boxed, copy, typed, waiting};
+use crate::row::{copy, emit, typed, waiting};
 use crate::state::{Places, TableStore, keep_headers};
 use crate::table::{Change, Demand, view_of_store};
 use crate::topology::{Draft, maker, step_node};
@@ -88,7 +88,7 @@ impl<K: Key, V: Data> Operator for TableSource<K, V> {
                 out.push(Record { key, value: Change { old, new }, at, headers });
             }
         }
-        cx.out.emit(0, boxed(out));
+        emit(cx, 0, out);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Steps on tables: filter and map. They keep no rows; a look-up goes through to the rows above.
 
-use crate::row::{boxed, typed};
+use crate::row::{emit, typed};
 use crate::step::Step;
 use crate::table::{Change, Demand, View, copy_changes};
 use crate::topology::{maker, step_node};
@@ -81,7 +81,7 @@ impl<K: Key, V: Data, W: Data> Operator for TableStep<K, V, W> {
             }
             Ok(())
         })?;
-        cx.out.emit(0, boxed(out));
+        emit(cx, 0, out);
         Ok(())
     }
 }

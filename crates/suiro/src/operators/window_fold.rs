@@ -3,7 +3,7 @@
 use super::exchange::settle;
 use super::fold::{Add, Init};
 use crate::key_order::KeyOrder;
-use crate::row::{Batch, boxed, copy, typed};
+use crate::row::{Batch, copy, emit, typed};
 use crate::state::{Held, Places, WindowStore};
 use crate::step::Step;
 use crate::topology::{Draft, maker, step_node};
@@ -286,8 +286,8 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         *cx.counters = counters;
         cx.counters.late += late_count;
         result?;
-        cx.out.emit(1, boxed(late));
-        cx.out.emit(0, boxed(results));
+        emit(cx, 1, late);
+        emit(cx, 0, results);
         Ok(())
     }
 
@@ -298,7 +298,7 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         let closed = self.close(now, &mut to);
         let results = to.results;
         closed.map_err(|cause| Failure::stop(&self.step.label, cause))?;
-        cx.out.emit(0, boxed(results));
+        emit(cx, 0, results);
         Ok(())
     }
 
@@ -314,7 +314,7 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
             .try_for_each(|start| self.close_pane(start, Some(Held::Closed), &mut to));
         let results = to.results;
         closed.map_err(|cause| Failure::stop(&self.step.label, cause))?;
-        cx.out.emit(0, boxed(results));
+        emit(cx, 0, results);
         Ok(())
     }
 }
