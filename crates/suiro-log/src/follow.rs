@@ -6,17 +6,17 @@ use crate::disk::{DiskFile, Mode, failed};
 use crate::frame::{Append, Frame, HEAD};
 use crate::journal::{JOURNAL_HEAD, journal_path, read_head};
 use crate::mark::Mark;
-use crate::recent::{Recent, Source};
+use crate::recent::{Pieces, Recent};
 use crate::segment::{damaged, read_at, walk};
 use crate::view::View;
+use crate::walk::whole_batches;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use suiro_core::batch::BatchHeader;
 use suiro_core::{Error, Result, Timestamp};
 
-/// A reader of appends splits them into pieces of about this many bytes.
-const PIECE: u64 = 64 * 1024;
+/// An append of no more than this many bytes is one piece: its batches are not looked at.
+const SMALL: u64 = 128 * 1024;
 /// Bytes read to see the head and, mostly, the meta of a frame.
 const PEEK: usize = 4096;
 /// How often a file may be dropped by the writer while it is looked for.
@@ -144,25 +144,18 @@ impl Follow {
 
     /// The batches of an append, which lie at `position`.
     fn pieces(&self, append: &Append, at: Timestamp, position: u64) -> Result<Vec<Recent>> {
-        let piece = |base, next, position, bytes| {
-            let (file, path) = (Arc::clone(&self.file), Arc::clone(&self.path));
-            Recent { base, next, at, source: Source::Journal { file, path, position, bytes } }
-        };
-        if append.bytes <= 2 * PIECE {
-            return Ok(vec![piece(append.base, append.next, position, append.bytes)]);
+        let mut pieces = Pieces::new(&self.file, &self.path, append.base, at, position);
+        if append.bytes <= SMALL {
+            pieces.push(append.bytes, append.next - append.base);
+            return Ok(pieces.finish());
         }
-        let (mut pieces, mut base, mut start) = (Vec::new(), append.base, position);
         let end = position + append.bytes;
-        walk(&*self.file, &self.path, position, end, |at, bytes| {
-            let after = at + bytes.len() as u64;
-            if after - start >= PIECE || after == end {
-                let next = BatchHeader::parse(bytes)?.map_or(base, |batch| batch.next_offset());
-                pieces.push(piece(base, next, start, after - start));
-                (base, start) = (next, after);
-            }
+        walk(&*self.file, &self.path, position, end, |_, bytes| {
+            let offsets = whole_batches(bytes).map(|batch| batch.offsets).sum();
+            pieces.push(bytes.len() as u64, offsets);
             Ok(())
         })?;
-        Ok(pieces)
+        Ok(pieces.finish())
     }
 }
 

@@ -68,11 +68,15 @@ impl Journal {
         Ok(Self { number, path, end, durable, zeroed, file })
     }
 
-    /// Adds frames, without making them durable.
-    pub fn append(&mut self, frames: &[u8]) -> io::Result<()> {
-        write_all(&*self.file, self.end, frames)?;
-        self.end += frames.len() as u64;
-        Ok(())
+    /// Writes frames, or a part of one, at `position`, without making it durable. They count
+    /// when `end` is moved behind them.
+    pub fn write(&self, position: u64, frames: &[u8]) -> io::Result<()> {
+        write_all(&*self.file, position, frames)
+    }
+
+    /// The file, for who reads what is in it.
+    pub fn source(&self) -> (Arc<dyn DiskFile>, Arc<Path>) {
+        (Arc::clone(&self.file), self.path.as_path().into())
     }
 
     /// Writes zeros where frames will go, so that syncing a small frame need not sync the length

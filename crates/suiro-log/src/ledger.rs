@@ -9,12 +9,15 @@ use crate::journal::Journal;
 use crate::mark::Mark;
 use crate::options::Durability;
 use crate::partition::Partition;
+use crate::recent::Pieces;
 use crate::view::in_memory;
-use crate::walk::set_offsets;
+use crate::walk::whole_batches;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use suiro_core::batch::set_base_offset;
 use suiro_core::broker::Outcome;
 use suiro_core::{Error, Result};
 
@@ -40,6 +43,19 @@ pub(crate) struct Prepared {
     /// One per append of the entry.
     pub data: Vec<Bytes>,
 }
+
+/// What was written to the journal.
+struct Written {
+    /// Where it begins.
+    start: u64,
+    /// The bytes, if memory may keep them.
+    frames: Option<Bytes>,
+    /// Where the data of each commit begin.
+    data_at: Vec<u64>,
+}
+
+/// Frames that memory may not keep are written in pieces of about this many bytes at most.
+const PIECE: usize = 1 << 20;
 
 /// Why a commit was not recorded.
 pub(crate) enum Failure {
@@ -98,65 +114,101 @@ impl Ledger {
             return Err(Failure::Nothing(poisoned(why)));
         }
         self.settle(core).map_err(Failure::Nothing)?;
-        let (frames, data_at) = self.encode(commits);
-        if core.options.durability == Durability::Fsync {
-            self.journal.write_ahead(frames.len(), core.options.journal_bytes);
-        }
-        if let Err(cause) = self.journal.append(&frames) {
-            let taken_back = self.journal.take_back();
-            let error = failed("write the journal", &self.journal.path, cause);
-            return Err(match taken_back {
-                Ok(()) => Failure::Nothing(error),
-                Err(_) => {
-                    self.poison(&error);
-                    Failure::Unknown(error)
-                }
-            });
-        }
+        let written = match self.write(core, commits) {
+            Ok(written) => written,
+            Err(cause) => {
+                let taken_back = self.journal.take_back();
+                let error = failed("write the journal", &self.journal.path, cause);
+                return Err(match taken_back {
+                    Ok(()) => Failure::Nothing(error),
+                    Err(_) => {
+                        self.poison(&error);
+                        Failure::Unknown(error)
+                    }
+                });
+            }
+        };
         if sync && core.options.durability == Durability::Fsync {
             self.sync(core).map_err(Failure::Unknown)?;
         }
         self.number += commits.len() as u64;
-        self.publish(core, commits, &frames.into(), &data_at);
+        self.publish(core, commits, &written);
         self.mark.set(self.journal.number, self.journal.end);
         core.sessions().ring();
         Ok(())
     }
 
-    /// The frames of `commits`, and where in them the data of each begin.
-    fn encode(&self, commits: &[Prepared]) -> (Vec<u8>, Vec<usize>) {
+    /// Writes the frames of `commits`. What memory may not keep is written in pieces, and read
+    /// back from the journal until the segments have it.
+    fn write(&mut self, core: &Core, commits: &[Prepared]) -> io::Result<Written> {
         let data = commits.iter().flat_map(|commit| &commit.data).map(Bytes::len);
-        let mut frames = Vec::with_capacity(data.sum::<usize>() + 512 * commits.len());
+        let data: usize = data.sum();
+        let large = data > core.options.recent_bytes;
+        let piece = PIECE.min(core.options.recent_bytes);
+        let room = if large { piece } else { data };
+        let mut frames = Vec::with_capacity(room + 512 * commits.len());
         let mut data_at = Vec::with_capacity(commits.len());
+        let mut end = self.journal.end;
         for (nth, commit) in (1..).zip(commits) {
             let stamp = Stamp {
                 number: self.number + nth,
                 journal: self.journal.number,
-                position: self.journal.end + frames.len() as u64,
+                position: end + frames.len() as u64,
                 durable: self.journal.durable,
             };
             commit.entry.encode(stamp, &mut frames);
-            data_at.push(frames.len());
+            data_at.push(end + frames.len() as u64);
             for (append, data) in commit.entry.appends.iter().zip(&commit.data) {
-                let start = frames.len();
-                frames.extend_from_slice(data);
-                set_offsets(&mut frames[start..], append.base);
+                let mut base = append.base;
+                for batch in whole_batches(data) {
+                    let start = frames.len();
+                    frames.extend_from_slice(batch.bytes);
+                    set_base_offset(&mut frames[start..], base);
+                    base += batch.offsets;
+                    if large && frames.len() >= piece {
+                        self.journal.write(end, &frames)?;
+                        end += frames.len() as u64;
+                        frames.clear();
+                    }
+                }
             }
         }
-        (frames, data_at)
+        if !large && core.options.durability == Durability::Fsync {
+            self.journal.write_ahead(frames.len(), core.options.journal_bytes);
+        }
+        self.journal.write(end, &frames)?;
+        let start = std::mem::replace(&mut self.journal.end, end + frames.len() as u64);
+        Ok(Written { start, frames: (!large).then(|| frames.into()), data_at })
     }
 
-    fn publish(
-        &mut self,
-        core: &Core,
-        commits: &[Prepared],
-        frames: &Bytes,
-        data_at: &[usize],
-    ) {
-        for (commit, data_at) in commits.iter().zip(data_at) {
-            let data = frames.slice(data_at..);
-            self.apply(core, &commit.entry, &data);
+    fn publish(&mut self, core: &Core, commits: &[Prepared], written: &Written) {
+        for (commit, data_at) in commits.iter().zip(&written.data_at) {
+            match &written.frames {
+                Some(frames) => {
+                    let data = frames.slice((data_at - written.start) as usize..);
+                    self.apply(core, &commit.entry, &data);
+                }
+                None => self.apply_large(core, commit, *data_at),
+            }
         }
+    }
+
+    /// Makes a commit visible whose data, from `data_at` on, are in the journal alone.
+    fn apply_large(&mut self, core: &Core, commit: &Prepared, data_at: u64) {
+        let (file, path) = self.journal.source();
+        let mut data = commit.data.iter();
+        core.view.apply(
+            &commit.entry,
+            |append, position| {
+                let at = commit.entry.at;
+                let mut pieces = Pieces::new(&file, &path, append.base, at, data_at + position);
+                for batch in data.next().into_iter().flat_map(|data| whole_batches(data)) {
+                    pieces.push(batch.bytes.len() as u64, batch.offsets);
+                }
+                pieces.finish()
+            },
+            |partition, _| self.behind.push(Arc::clone(partition)),
+        );
     }
 
     /// Makes a commit visible that the journal has.

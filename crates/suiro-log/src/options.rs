@@ -98,7 +98,8 @@ impl LogOptions {
         Self { journal_bytes, ..self }
     }
 
-    /// How many bytes of the newest records are kept in memory for readers. Default: 32 MiB.
+    /// How many bytes of the newest records are kept in memory for readers. A commit with more
+    /// of them is written in pieces, and is not kept. Default: 32 MiB.
     #[must_use]
     pub fn recent_bytes(self, recent_bytes: usize) -> Self {
         Self { recent_bytes, ..self }

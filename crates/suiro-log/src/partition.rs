@@ -108,12 +108,18 @@ impl Partition {
             let first = state.recent.partition_point(|recent| recent.next <= state.written);
             state.recent.range(first..).cloned().collect()
         };
+        let mut in_journal = false;
         for recent in waiting {
             let bytes = recent.source.load()?;
             let mut rest = self.unwritten(&bytes);
             while !rest.is_empty() {
                 rest = self.write(disk, segment_bytes, recent.at, rest)?;
             }
+            in_journal |= matches!(recent.source, Source::Journal { .. });
+        }
+        if in_journal {
+            // From now on the segments serve it, and the file of the journal may go.
+            self.state().recent.clear();
         }
         Ok(())
     }

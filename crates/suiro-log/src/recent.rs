@@ -26,6 +26,61 @@ pub(crate) enum Source {
     Journal { file: Arc<dyn DiskFile>, path: Arc<Path>, position: u64, bytes: u64 },
 }
 
+/// Splits an append that is in a journal, so that nobody who wants a part of it reads it whole.
+pub(crate) struct Pieces {
+    file: Arc<dyn DiskFile>,
+    path: Arc<Path>,
+    at: Timestamp,
+    base: Offset,
+    next: Offset,
+    start: u64,
+    end: u64,
+    done: Vec<Recent>,
+}
+
+/// A piece ends with the batch with which it has this many bytes.
+const PIECE: u64 = 64 * 1024;
+
+impl Pieces {
+    /// The pieces of an append that lies at `position`, committed `at`.
+    pub fn new(
+        file: &Arc<dyn DiskFile>,
+        path: &Arc<Path>,
+        base: Offset,
+        at: Timestamp,
+        position: u64,
+    ) -> Self {
+        let (file, path) = (Arc::clone(file), Arc::clone(path));
+        let (next, start, end) = (base, position, position);
+        Self { file, path, at, base, next, start, end, done: Vec::new() }
+    }
+
+    /// Takes up the next batch.
+    pub fn push(&mut self, bytes: u64, offsets: i64) {
+        self.end += bytes;
+        self.next += offsets;
+        if self.end - self.start >= PIECE {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        let (file, path) = (Arc::clone(&self.file), Arc::clone(&self.path));
+        let (position, bytes) = (self.start, self.end - self.start);
+        let source = Source::Journal { file, path, position, bytes };
+        self.done.push(Recent { base: self.base, next: self.next, at: self.at, source });
+        (self.base, self.start) = (self.next, self.end);
+    }
+
+    /// All pieces.
+    pub fn finish(mut self) -> Vec<Recent> {
+        if self.end > self.start {
+            self.cut();
+        }
+        self.done
+    }
+}
+
 impl Source {
     /// How many bytes it has.
     pub fn len(&self) -> usize {

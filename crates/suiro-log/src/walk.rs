@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use suiro_core::Offset;
-use suiro_core::batch::{BatchHeader, HEADER_LEN, check_crc, set_base_offset};
+use suiro_core::batch::{BatchHeader, HEADER_LEN, check_crc};
 
 /// What is at the front of some bytes.
 pub(crate) enum Front {
@@ -28,13 +28,21 @@ pub(crate) fn peek(bytes: &[u8]) -> Front {
     }
 }
 
-/// Gives the batches in `bytes` offsets from `base` on.
-pub(crate) fn set_offsets(mut bytes: &mut [u8], mut base: Offset) {
-    while let Front::Whole(batch) = peek(bytes) {
-        set_base_offset(bytes, base);
-        base += offsets(&batch);
-        bytes = &mut bytes[batch.length..];
-    }
+/// One whole batch among others.
+pub(crate) struct Whole<'a> {
+    pub bytes: &'a [u8],
+    /// How many offsets it takes.
+    pub offsets: i64,
+}
+
+/// The batches in bytes that were checked.
+pub(crate) fn whole_batches(mut bytes: &[u8]) -> impl Iterator<Item = Whole<'_>> {
+    std::iter::from_fn(move || {
+        let Front::Whole(batch) = peek(bytes) else { return None };
+        let (front, rest) = bytes.split_at(batch.length);
+        bytes = rest;
+        Some(Whole { bytes: front, offsets: offsets(&batch) })
+    })
 }
 
 /// How many offsets a batch takes.
