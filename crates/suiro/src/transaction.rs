@@ -2,7 +2,8 @@
 
 use crate::Topic;
 use crate::format::Encoded;
-use std::collections::BTreeMap;
+use bytes::Bytes;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use suiro_core::batch::{BatchWriter, Compression};
@@ -11,6 +12,10 @@ use suiro_core::partition::partition_of;
 use suiro_core::{Error, Headers, Result, Timestamp, TopicPartition};
 
 /// Records for any topics that become visible and durable together, or not at all.
+///
+/// Until it is committed, a transaction is held in memory, encoded: what it holds must fit
+/// there. The embedded log takes it over without a copy. What is larger goes in several
+/// transactions, or through a [`Producer`](crate::Producer), which flushes by itself.
 ///
 /// ```
 /// use suiro::{Log, Producer, Transaction, Topic};
@@ -29,17 +34,36 @@ use suiro_core::{Error, Headers, Result, Timestamp, TopicPartition};
 /// ```
 pub struct Transaction {
     session: Box<dyn Session>,
-    counts: BTreeMap<String, u32>,
-    writers: BTreeMap<TopicPartition, (BatchWriter, Vec<u8>)>,
+    topics: Vec<Written>,
+    /// The topic of the last record, which is mostly that of the next one.
+    last: usize,
     buffers: (Vec<u8>, Vec<u8>),
-    fallback: u32,
     bytes: usize,
+}
+
+/// What was written to one topic.
+struct Written {
+    name: Arc<str>,
+    partitions: Vec<Partition>,
+    /// The partition of the next record without a key.
+    fallback: usize,
+}
+
+struct Partition {
+    to: TopicPartition,
+    writer: BatchWriter,
+    /// The batches that are finished.
+    full: Vec<Bytes>,
 }
 
 impl std::fmt::Debug for Transaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Transaction").field("bytes", &self.bytes).finish_non_exhaustive()
     }
+}
+
+fn each_partition(topics: &mut [Written]) -> impl Iterator<Item = &mut Partition> {
+    topics.iter_mut().flat_map(|topic| &mut topic.partitions)
 }
 
 /// A batch is closed when it is larger than this.
@@ -99,10 +123,9 @@ impl Transaction {
     pub fn open(broker: &dyn Broker) -> Result<Self> {
         Ok(Self {
             session: open_session(broker, "transaction")?,
-            counts: BTreeMap::new(),
-            writers: BTreeMap::new(),
+            topics: Vec::new(),
+            last: 0,
             buffers: Default::default(),
-            fallback: 0,
             bytes: 0,
         })
     }
@@ -161,17 +184,7 @@ impl Transaction {
         at: Timestamp,
         headers: &Headers,
     ) -> Result<()> {
-        let count = match self.counts.get(topic.name()) {
-            Some(count) => *count,
-            None => {
-                let count = partitions(&mut *self.session, topic.name())?.ok_or_else(|| {
-                    Error::invalid("topic does not exist; create it first")
-                        .with("topic", topic.name())
-                })?;
-                self.counts.insert(topic.name().to_owned(), count);
-                count
-            }
-        };
+        self.find(topic.name())?;
         let (key_bytes, value_bytes) = &mut self.buffers;
         key_bytes.clear();
         value_bytes.clear();
@@ -186,21 +199,45 @@ impl Transaction {
             },
             None => None,
         };
+        let written = &mut self.topics[self.last];
+        let count = written.partitions.len();
         let partition = match key {
-            Some(key) => partition_of(key, count),
+            Some(key) => partition_of(key, count as u32) as usize,
             None => {
-                self.fallback = self.fallback.wrapping_add(1);
-                self.fallback % count
+                written.fallback = (written.fallback + 1) % count;
+                written.fallback
             }
         };
-        let to = TopicPartition::new(topic.name(), partition);
-        let new = || (BatchWriter::new(Compression::None), Vec::new());
-        let (writer, full) = self.writers.entry(to).or_insert_with(new);
+        let Partition { writer, full, .. } = &mut written.partitions[partition];
         writer.push(at, key, value, headers);
         self.bytes += key_bytes.len() + value_bytes.len() + 16;
         if writer.size() >= BATCH_BYTES {
-            writer.finish_into(full)?;
+            full.push(writer.finish()?);
         }
+        Ok(())
+    }
+
+    /// Makes the topic called `name` the last one.
+    fn find(&mut self, name: &str) -> Result<()> {
+        if self.topics.get(self.last).is_some_and(|topic| &*topic.name == name) {
+            return Ok(());
+        }
+        if let Some(place) = self.topics.iter().position(|topic| &*topic.name == name) {
+            self.last = place;
+            return Ok(());
+        }
+        let count = partitions(&mut *self.session, name)?.ok_or_else(|| {
+            Error::invalid("topic does not exist; create it first").with("topic", name)
+        })?;
+        let name: Arc<str> = name.into();
+        let partition = |partition| Partition {
+            to: TopicPartition { topic: Arc::clone(&name), partition },
+            writer: BatchWriter::new(Compression::None),
+            full: Vec::new(),
+        };
+        let partitions = (0..count).map(partition).collect();
+        self.last = self.topics.len();
+        self.topics.push(Written { name, partitions, fallback: 0 });
         Ok(())
     }
 
@@ -230,11 +267,15 @@ impl Transaction {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn commit(&mut self) -> Result<()> {
+        for Partition { writer, full, .. } in each_partition(&mut self.topics) {
+            if !writer.is_empty() {
+                full.push(writer.finish()?);
+            }
+        }
         let commit = self.session.begin();
-        for (to, (writer, full)) in &mut self.writers {
-            writer.finish_into(full)?;
-            if !full.is_empty() {
-                self.session.append(commit, to, full.clone().into());
+        for Partition { to, full, .. } in each_partition(&mut self.topics) {
+            for batch in full {
+                self.session.append(commit, to, batch.clone());
             }
         }
         self.session.commit(commit, None, Vec::new());
@@ -244,7 +285,7 @@ impl Transaction {
         });
         match outcome {
             Outcome::Committed { .. } => {
-                self.writers.values_mut().for_each(|(_, full)| full.clear());
+                each_partition(&mut self.topics).for_each(|partition| partition.full.clear());
                 self.bytes = 0;
                 Ok(())
             }
