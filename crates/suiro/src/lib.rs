@@ -65,7 +65,7 @@ pub use format::{Encoded, Format, Integer, Json, JsonKey, Raw, Text, Unkeyed};
 pub use policy::Policy;
 pub use producer::Producer;
 pub use query::Query;
-pub use reader::{Reader, Received};
+pub use reader::{Reader, Received, ToEnd};
 pub use row::Record;
 pub use stream::{Emit, Stream};
 pub use table::Table;

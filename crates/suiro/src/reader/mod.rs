@@ -1,7 +1,13 @@
 //! Reads a topic from outside of any program: committed records, in order.
 
+mod decode;
+mod to_end;
+
+pub use to_end::ToEnd;
+
 use crate::transaction::{open_session, partitions, wait_for};
 use crate::{Start, Topic};
+use decode::{Decoded, decode};
 use std::time::Duration;
 use suiro_core::batch::batches;
 use suiro_core::broker::{Broker, Event, Fetch, Fetched, Session};
@@ -130,17 +136,89 @@ impl<K: 'static, V: 'static> Reader<K, V> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn seek(&mut self, start: Start) -> Result<()> {
-        for (partition, cursor) in &mut self.cursors {
-            let asked = self.session.offset(partition, start.seek());
-            *cursor = wait_for(&mut *self.session, |event| match event {
-                Event::Offset(ticket, answer) if ticket == asked => Some(answer),
-                _ => None,
-            })?;
+        let offsets = self.offsets(start)?;
+        for ((_, cursor), offset) in self.cursors.iter_mut().zip(offsets) {
+            *cursor = offset;
         }
         Ok(())
     }
 
-    /// Goes to an offset in one partition. Nothing happens if the topic has no such partition.
+    /// Where `start` is in each partition.
+    fn offsets(&mut self, start: Start) -> Result<Vec<Offset>> {
+        let session = &mut *self.session;
+        let ask = |(partition, _): &(TopicPartition, Offset)| {
+            let asked = session.offset(partition, start.seek());
+            wait_for(session, |event| match event {
+                Event::Offset(ticket, answer) if ticket == asked => Some(answer),
+                _ => None,
+            })
+        };
+        self.cursors.iter().map(ask).collect()
+    }
+
+    /// Reads one partition only. It is an error if the topic has no such partition.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Reader, Topic};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(2)?;
+    /// for key in 0..100 {
+    ///     words.send(key, "tea".into(), 0)?;
+    /// }
+    /// words.flush()?;
+    ///
+    /// let words = Reader::open(&log, &WORDS)?.only(1)?.read_to_end()?;
+    /// assert!(!words.is_empty() && words.len() < 100);
+    /// assert!(words.iter().all(|word| word.partition == 1));
+    /// assert!(Reader::open(&log, &WORDS)?.only(2).is_err());
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn only(mut self, partition: u32) -> Result<Self> {
+        let count = self.cursors.len();
+        self.cursors.retain(|(cursor, _)| cursor.partition == partition);
+        if self.cursors.is_empty() {
+            return Err(Error::invalid("topic has no such partition")
+                .with("topic", self.topic.name())
+                .with("partition", partition)
+                .with("partitions", count));
+        }
+        Ok(self)
+    }
+
+    /// Where the reader stands: each partition that it reads, with the offset of the record
+    /// that comes next. With [`seek_to`](Reader::seek_to) a later reader goes on from there.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Reader, Topic};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(1)?;
+    /// for (word, at) in [("tea", 10), ("milk", 20)] {
+    ///     words.send(1, word.into(), at)?;
+    /// }
+    /// words.flush()?;
+    ///
+    /// let mut first = Reader::open(&log, &WORDS)?;
+    /// first.iter_to_end()?.next();
+    /// let mut second = Reader::open(&log, &WORDS)?;
+    /// for (partition, offset) in first.positions() {
+    ///     second.seek_to(partition, offset);
+    /// }
+    /// assert_eq!(second.read_to_end()?[0].value.as_deref(), Some("milk"));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn positions(&self) -> impl Iterator<Item = (u32, Offset)> {
+        self.cursors.iter().map(|(cursor, offset)| (cursor.partition, *offset))
+    }
+
+    /// Goes to an offset in one partition. Nothing happens if the reader reads no such partition.
     ///
     /// ```
     /// use suiro::{Log, Producer, Reader, Topic};
@@ -161,14 +239,17 @@ impl<K: 'static, V: 'static> Reader<K, V> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn seek_to(&mut self, partition: u32, offset: Offset) {
-        if let Some((_, cursor)) = self.cursors.get_mut(partition as usize) {
-            *cursor = offset;
+        for (cursor, next) in &mut self.cursors {
+            if cursor.partition == partition {
+                *next = offset;
+            }
         }
     }
 
-    /// Reads what is there now, partition by partition, in order of offsets. Only committed
-    /// records are seen. A record that the formats of the topic cannot read is an error that
-    /// names topic, partition and offset.
+    /// Reads what is there now, all of it into memory; [`iter_to_end`](Reader::iter_to_end)
+    /// does not. It goes partition by partition, in order of offsets. Only committed records
+    /// are seen. A record that the formats of the topic cannot read is an error that names
+    /// topic, partition and offset; the reader then stands where it stood before.
     ///
     /// ```
     /// use suiro::{Log, Producer, Reader, Topic};
@@ -189,20 +270,53 @@ impl<K: 'static, V: 'static> Reader<K, V> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn read_to_end(&mut self) -> Result<Vec<Received<K, V>>> {
-        let mut all = Vec::new();
-        for index in 0..self.cursors.len() {
-            loop {
-                let end = self.read_some(index, &mut all)?;
-                if self.cursors[index].1 >= end {
-                    break;
-                }
-            }
+        let before = self.cursors.clone();
+        let all = self.iter_to_end().and_then(Iterator::collect);
+        if all.is_err() {
+            self.cursors = before;
         }
-        Ok(all)
+        all
+    }
+
+    /// Goes through what is there now, as [`read_to_end`](Reader::read_to_end) does, in a
+    /// memory that does not depend on how much that is: about a megabyte of the log, and the
+    /// records of one batch. The ends of the partitions are taken here, once; what comes later
+    /// is for a later call.
+    ///
+    /// The reader moves with the iterator: dropped half way, it stands behind the last record
+    /// that was given. After an error there is no further record, and the reader stands at the
+    /// one that cannot be read: [`seek_to`](Reader::seek_to) goes past it.
+    ///
+    /// ```
+    /// use suiro::{Log, Producer, Reader, Topic};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(4)?;
+    /// for key in 0..100 {
+    ///     words.send(key, "tea".into(), 0)?;
+    /// }
+    /// words.flush()?;
+    ///
+    /// let mut reader = Reader::open(&log, &WORDS)?;
+    /// let mut count = 0;
+    /// for word in reader.iter_to_end()? {
+    ///     count += u64::from(word?.value.as_deref() == Some("tea"));
+    /// }
+    /// assert_eq!(count, 100);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn iter_to_end(&mut self) -> Result<ToEnd<'_, K, V>> {
+        ToEnd::new(self)
     }
 
     /// Reads what has come, and waits for something at most `patience` long if nothing has: an
-    /// empty answer is no end. Records come partition by partition, in order of offsets.
+    /// empty answer is no end. Records come partition by partition, in order of offsets, at most
+    /// about a megabyte of each partition at once. What was read before a record that cannot be
+    /// read comes first; that record is the error of the next call, and of each until
+    /// [`seek_to`](Reader::seek_to) has gone past it.
     ///
     /// ```
     /// use suiro::{Log, Producer, Reader, Topic};
@@ -238,69 +352,51 @@ impl<K: 'static, V: 'static> Reader<K, V> {
     fn read_round(&mut self) -> Result<Vec<Received<K, V>>> {
         let mut all = Vec::new();
         for index in 0..self.cursors.len() {
-            self.read_some(index, &mut all)?;
+            match self.read_some(index, &mut all) {
+                Ok(()) => {}
+                Err(error) if all.is_empty() => return Err(error),
+                // What was read comes first; the error comes again.
+                Err(_) => break,
+            }
         }
         Ok(all)
     }
 
-    /// Reads one fetch of a partition, and gives the end of the partition.
-    fn read_some(&mut self, index: usize, all: &mut Vec<Received<K, V>>) -> Result<Offset> {
-        let (partition, offset) = self.cursors[index].clone();
-        let max_bytes = FETCH_BYTES;
-        let asked = self.session.fetch(Fetch { partition, offset, max_bytes });
-        let fetched = wait_for(&mut *self.session, |event| match event {
-            Event::Fetched(ticket, answer) if ticket == asked => Some(answer),
-            _ => None,
-        })?;
-        let (next, end) = (fetched.next.max(offset), fetched.end);
-        self.decode(fetched, offset, all)?;
-        self.cursors[index].1 = next;
-        Ok(end)
-    }
-
-    fn decode(
-        &self,
-        fetched: Fetched,
-        from: Offset,
-        all: &mut Vec<Received<K, V>>,
-    ) -> Result<()> {
-        let Fetched { partition, batches: bytes, .. } = fetched;
-        for batch in batches(bytes) {
-            let records = batch?.records()?;
-            for record in records.iter() {
-                let record = record?;
-                if record.offset < from {
-                    continue;
-                }
-                let wrong = |cause: Error| {
-                    Error::invalid("cannot read record")
-                        .with("topic", &partition.topic)
-                        .with("partition", partition.partition)
-                        .with("offset", record.offset)
-                        .caused_by(cause)
-                };
-                let key = match record.key {
-                    Some(key) => self.topic.keys.decode(key).map_err(wrong)?,
-                    None => self
-                        .topic
-                        .keys
-                        .decode_null()
-                        .ok_or_else(|| wrong(Error::invalid("record has no key")))?,
-                };
-                let value = match record.value {
-                    Some(value) => Some(self.topic.values.decode(value).map_err(wrong)?),
-                    None => self.topic.values.decode_null(),
-                };
-                all.push(Received {
-                    key,
-                    value,
-                    at: record.at,
-                    headers: record.headers.to_headers()?,
-                    partition: partition.partition,
-                    offset: record.offset,
-                });
+    /// Reads one fetch of a partition. At an error the cursor stands where it is.
+    fn read_some(&mut self, index: usize, all: &mut Vec<Received<K, V>>) -> Result<()> {
+        let fetched = self.fetch(index)?;
+        let (partition, cursor) = &mut self.cursors[index];
+        for batch in batches(fetched.batches) {
+            let read =
+                batch.and_then(|batch| decode(&self.topic, partition, &batch, *cursor..));
+            let Decoded { records, next, failed } =
+                read.map_err(|error| at(partition, error))?;
+            all.extend(records);
+            *cursor = next.max(*cursor);
+            if let Some(error) = failed {
+                return Err(error);
             }
         }
+        *cursor = fetched.next.max(*cursor);
         Ok(())
     }
+
+    /// Fetches from where a cursor stands.
+    fn fetch(&mut self, index: usize) -> Result<Fetched> {
+        let (partition, offset) = self.cursors[index].clone();
+        let asked = self.session.fetch(Fetch { partition, offset, max_bytes: FETCH_BYTES });
+        wait_for(&mut *self.session, |event| match event {
+            Event::Fetched(ticket, answer) if ticket == asked => Some(answer),
+            _ => None,
+        })
+    }
+}
+
+/// The error of a batch that cannot be read.
+fn at(partition: &TopicPartition, error: Error) -> Error {
+    let kind = error.kind();
+    Error::new(kind, "cannot read a batch")
+        .with("topic", &partition.topic)
+        .with("partition", partition.partition)
+        .caused_by(error)
 }
