@@ -12,7 +12,7 @@
 //! | `input`, `task`, `exchange` | taking turns, and passing rows on |
 //! | `scope`, `commit`, `recover`, `restore`, `ends` | rounds, the one commit, and the way back |
 //! | `crew`, `worker` | jobs, and the only file with threads |
-//! | `link`, `layout`, `settings`, `metrics` | the broker, the partition counts, the knobs, the dials |
+//! | `link`, `layout`, `settings`, `metrics`, `progress` | the broker, the partition counts, the knobs, the dials |
 
 mod commit;
 mod crew;
@@ -27,6 +27,7 @@ mod metrics;
 mod operator;
 mod outbox;
 mod plan;
+mod progress;
 mod recover;
 mod restore;
 mod rows;
@@ -47,6 +48,7 @@ pub use metrics::{Metrics, TaskMetrics};
 pub use operator::{Context, Counters, Emitted, Failure, Gate, Operator};
 pub use outbox::{Outbox, Outgoing};
 pub use plan::Plan;
+pub use progress::Restoring;
 pub use rows::{BoxRows, CloneRows, RowQueue, Rows};
 pub use scope::{Round, Scope};
 pub use settings::Settings;

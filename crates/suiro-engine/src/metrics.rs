@@ -1,6 +1,7 @@
 //! What a running app says of itself.
 
 use crate::operator::Counters;
+use crate::progress::Restoring;
 use crate::scope::Scope;
 use crate::task::Task;
 use suiro_core::broker::TaskId;
@@ -30,6 +31,8 @@ pub struct Metrics {
     pub rollbacks: u64,
     /// Records that were replayed from changelogs at the start.
     pub restored: u64,
+    /// How far the stores are restored; `None` when they are.
+    pub restoring: Option<Restoring>,
     /// One entry per task.
     pub tasks: Vec<TaskMetrics>,
 }
@@ -82,6 +85,7 @@ impl Scope {
     /// A snapshot of the app.
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.totals.clone();
+        metrics.restoring = self.progress.restoring();
         metrics.tasks = self.tasks.iter().flatten().map(|task| of_task(task)).collect();
         metrics
     }

@@ -3,6 +3,7 @@
 use crate::exchange::ExchangeKind;
 use crate::graph::NodeKind;
 use crate::input::InputKind;
+use crate::progress::Restoring;
 use crate::scope::Scope;
 use crate::stores::{Restored, State};
 use crate::task::Task;
@@ -29,14 +30,26 @@ impl Scope {
         self.take_over((self.generation, tasks))
     }
 
-    /// Drops the tasks of an older assignment without a trace, and opens those of this one.
+    /// Drops the tasks of an older assignment without a trace, and opens and restores those of
+    /// this one.
     pub(crate) fn take_over(
+        &mut self,
+        assigned: (Generation, Vec<(TaskId, Role)>),
+    ) -> Result<()> {
+        self.open_tasks(assigned)?;
+        self.restore()
+    }
+
+    /// Opens the tasks of an assignment in place of those of an older one, and finds out what is
+    /// to be replayed.
+    pub(crate) fn open_tasks(
         &mut self,
         (generation, tasks): (Generation, Vec<(TaskId, Role)>),
     ) -> Result<()> {
         self.generation = generation;
         self.tasks.clear();
         self.places.clear();
+        self.replays.clear();
         self.committed.clear();
         self.outgoing.clear();
         self.forget_fetches();
@@ -54,8 +67,21 @@ impl Scope {
                 self.open_task(id)?;
             }
         }
+        self.take_ends()
+    }
+
+    /// Replays all changelogs.
+    pub(crate) fn restore(&mut self) -> Result<()> {
+        let replays = std::mem::take(&mut self.replays);
+        let of = replays.iter().map(Replay::records).sum();
+        let mut restoring = Restoring { records: 0, of };
+        for replay in replays {
+            self.progress.set(Some(restoring));
+            self.replay(&replay, restoring)?;
+            restoring.records += replay.records();
+        }
         self.read_leftovers()?;
-        self.take_ends()?;
+        self.progress.set(None);
         Ok(())
     }
 
@@ -108,7 +134,8 @@ impl Scope {
             if self.layout.source_is_changelog(&self.plan, store) {
                 task.unlogged.push(store);
             }
-            self.restore(&mut task, store)?;
+            let replay = self.replay_of(id, store)?;
+            self.replays.push(replay);
         }
         self.places.insert(id, self.tasks.len());
         self.tasks.push(Some(task));
@@ -130,23 +157,33 @@ impl Scope {
         Ok(next)
     }
 
-    /// Replays the changelog of a store: all of it that is committed. A source topic is
-    /// replayed up to the committed position only.
-    fn restore(&mut self, task: &mut Task, store: usize) -> Result<()> {
+    /// What is to be replayed into a store: all of its changelog that is committed. A source
+    /// topic is replayed up to the committed position only.
+    fn replay_of(&mut self, task: TaskId, store: usize) -> Result<Replay> {
         let from_source = self.layout.source_is_changelog(&self.plan, store);
         let topic = match &self.plan.graph.stores[store].topic {
             Some(topic) if from_source => std::sync::Arc::clone(topic),
             _ => self.plan.changelog(store),
         };
-        let partition = TopicPartition { topic, partition: task.id.partition };
+        let partition = TopicPartition { topic, partition: task.partition };
         let end = if from_source {
             self.committed.get(&partition).map_or(0, |position| position.next)
         } else {
             self.link.offset(&partition, Seek::Latest)?
         };
-        let mut next = self.link.offset(&partition, Seek::Earliest)?;
-        let (mut count, mut told) = (0, 0);
-        while next < end {
+        let start = self.link.offset(&partition, Seek::Earliest)?;
+        Ok(Replay { place: self.tasks.len(), store, partition, from_source, start, end })
+    }
+
+    /// Replays one changelog; `restoring` says how far the others are.
+    fn replay(&mut self, replay: &Replay, restoring: Restoring) -> Result<()> {
+        let Replay { place, store, partition, from_source, start, end } = replay;
+        let mut task = self.tasks[*place].take().expect("a task that was opened is there");
+        let (mut next, mut count, mut told) = (*start, 0, 0);
+        while next < *end {
+            if self.progress.cuts() {
+                return Err(Error::unavailable("stopped before the state was restored"));
+            }
             let fetch = Fetch {
                 partition: partition.clone(),
                 offset: next,
@@ -158,14 +195,15 @@ impl Scope {
                 let records = batch?.records()?;
                 for record in records.iter() {
                     let record = record?;
-                    if record.offset < next || record.offset >= end {
+                    if record.offset < next || record.offset >= *end {
                         continue;
                     }
                     let Some(key) = record.key else { continue };
                     let (value, at) = (record.value, record.at);
                     let headers = &record.headers.to_headers()?;
+                    let from_source = *from_source;
                     let restored = Restored { key, value, at, headers, from_source };
-                    task.stores.state(store).restore(restored).map_err(|error| {
+                    task.stores.state(*store).restore(restored).map_err(|error| {
                         Error::corrupt("cannot restore a row")
                             .with("topic", &partition.topic)
                             .with("partition", partition.partition)
@@ -178,18 +216,40 @@ impl Scope {
             if fetched.next <= next {
                 break;
             }
-            next = fetched.next;
+            next = fetched.next.min(*end);
+            let records = restoring.records + (next - start).unsigned_abs();
+            self.progress.set(Some(Restoring { records, ..restoring }));
             if count >= told + TELL {
                 told = count;
                 tracing::info!(partition = %partition, records = count, at = next, end, "restoring");
             }
         }
-        task.stores.state(store).restored();
+        task.stores.state(*store).restored();
+        self.tasks[*place] = Some(task);
         self.totals.restored += count;
         if count > 0 {
             tracing::info!(partition = %partition, records = count, "store restored");
         }
         Ok(())
+    }
+}
+
+/// A changelog and the store that it is replayed into.
+pub(crate) struct Replay {
+    /// The place of the task.
+    place: usize,
+    store: usize,
+    partition: TopicPartition,
+    /// The changelog is the topic of a source.
+    from_source: bool,
+    start: Offset,
+    end: Offset,
+}
+
+impl Replay {
+    /// How many records there are, with those that compaction took.
+    fn records(&self) -> u64 {
+        u64::try_from(self.end - self.start).unwrap_or(0)
     }
 }
 

@@ -11,6 +11,8 @@ use crate::layout::Layout;
 use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::restore::Replay;
 use crate::settings::Settings;
 use crate::stores::Stores;
 use crate::task::{Failed, Task, Tried};
@@ -46,6 +48,9 @@ pub struct Scope {
     stale: bool,
     /// The last round took rows.
     moving: bool,
+    /// Changelogs that are to be replayed before the first round.
+    pub(crate) replays: Vec<Replay>,
+    pub(crate) progress: Arc<Progress>,
     /// A commit was waited for, which may have used up the ring that said that there is more.
     pub(crate) missed: bool,
 }
@@ -77,6 +82,19 @@ impl Scope {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
+        let mut scope = Self::begin(plan, broker, settings, clock)?;
+        scope.restore()?;
+        Ok(scope)
+    }
+
+    /// Opens the program as far as that is quick: it is known then where each source begins,
+    /// and, in a bounded run, where it ends. The stores must be restored before the first round.
+    pub(crate) fn begin(
+        plan: Plan,
+        broker: &dyn Broker,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let mut link = Link::new(broker.session(plan.name())?);
         let layout = Layout::prepare(&plan, &mut link, &settings)?;
         link.session.join(plan.name(), &layout.tasks());
@@ -100,9 +118,11 @@ impl Scope {
             stale: true,
             moving: false,
             missed: false,
+            replays: Vec::new(),
+            progress: Arc::default(),
         };
         let assigned = scope.link.wait_assigned();
-        scope.take_over(assigned)?;
+        scope.open_tasks(assigned)?;
         Ok(scope)
     }
 

@@ -5,6 +5,7 @@
 use crate::crew::{Alone, Crew, Job};
 use crate::metrics::Metrics;
 use crate::plan::Plan;
+use crate::progress::{Progress, Restoring};
 use crate::scope::{Round, Scope};
 use crate::settings::Settings;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,7 @@ pub struct Running {
     errands: Sender<Message>,
     waker: Arc<dyn Wake>,
     metrics: Arc<Mutex<Metrics>>,
+    progress: Arc<Progress>,
 }
 
 enum Message {
@@ -34,8 +36,9 @@ enum Message {
 }
 
 impl Worker {
-    /// Opens `plan` on `broker` and runs it on a thread of its own, with as many helpers as the
-    /// settings say. Returns when the stores are restored. `done` is called at the end.
+    /// Opens `plan` on `broker`, restores it and runs it on a thread of its own, with as many
+    /// helpers as the settings say. Returns when it is known where each source begins and, in a
+    /// bounded run, ends. `done` is called at the end.
     pub fn start(
         plan: Plan,
         broker: &dyn Broker,
@@ -45,11 +48,13 @@ impl Worker {
     ) -> Result<Running> {
         let threads = settings.threads;
         let name = plan.name().to_string();
-        let scope = Scope::open(plan, broker, settings, clock)?;
-        let waker = scope.waker();
+        let scope = Scope::begin(plan, broker, settings, clock)?;
+        let (waker, progress) = (scope.waker(), Arc::clone(&scope.progress));
+        // Nothing is restored yet, whenever the thread begins with it.
+        progress.set(Some(Restoring::default()));
         let metrics = Arc::new(Mutex::new(scope.metrics()));
         let (errands, inbox) = channel();
-        let shown = Arc::clone(&metrics);
+        let (shown, restoring) = (Arc::clone(&metrics), Arc::clone(&progress));
         let thread = std::thread::Builder::new()
             .name(name)
             .spawn(move || {
@@ -58,11 +63,13 @@ impl Worker {
                 let result = catch_unwind(run).unwrap_or_else(|_| {
                     Err(Error::corrupt("the engine panicked; nothing uncommitted was kept"))
                 });
+                restoring.set(None);
                 done();
-                result
+                // Whoever stopped it does not ask for its state.
+                if restoring.was_cut() { Ok(()) } else { result }
             })
             .map_err(|error| Error::unavailable("cannot start a thread").caused_by(error))?;
-        Ok(Running { thread: Some(thread), errands, waker, metrics })
+        Ok(Running { thread: Some(thread), errands, waker, metrics, progress })
     }
 }
 
@@ -72,6 +79,7 @@ fn run(
     inbox: &Receiver<Message>,
     shown: &Mutex<Metrics>,
 ) -> Result<()> {
+    scope.restore()?;
     let mut commits = u64::MAX;
     loop {
         while let Ok(message) = inbox.try_recv() {
@@ -100,6 +108,7 @@ fn run(
 impl Running {
     /// Asks the program to commit and stop. It does not wait.
     pub fn stop(&self) {
+        self.progress.stop();
         // A program that has ended takes no message, and needs none.
         let _ = self.errands.send(Message::Stop);
         self.waker.wake();
@@ -116,9 +125,16 @@ impl Running {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// A snapshot as of the last commit.
+    /// A snapshot as of the last commit; what it says of restoring is as of now.
     pub fn metrics(&self) -> Metrics {
-        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut metrics = self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        metrics.restoring = self.restoring();
+        metrics
+    }
+
+    /// How far restoring is; `None` if nothing is being restored.
+    pub fn restoring(&self) -> Option<Restoring> {
+        self.progress.restoring()
     }
 
     /// Has `ask` called between two rounds, where all tasks are at rest.

@@ -1,6 +1,6 @@
 //! A plan, a log and settings: a running service.
 
-use crate::{Data, Ended, Key, Query};
+use crate::{Ended, Running};
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::Broker;
@@ -182,10 +182,12 @@ impl App {
         self
     }
 
-    /// Starts the program on a thread of its own, and returns when its state is restored.
+    /// Starts the program on a thread of its own. It returns when it is known where each source
+    /// begins; the state is restored behind it, and [`Running::state`] says how far that is.
     ///
-    /// The errors of the start come from here: a missing source, stores that do not fit the
-    /// program, a log that cannot be read. Later ones come from [`Running::wait`].
+    /// Errors of the program come from here: a missing source, topics with other numbers of
+    /// partitions. Those of the state, which is read later, and of the run come from
+    /// [`Running::wait`].
     ///
     /// ```
     /// use suiro::{App, Log, Topic, Topology};
@@ -207,7 +209,7 @@ impl App {
         let at_end = ended.clone();
         let copy = plan.clone();
         let worker = Worker::start(plan, &*broker, settings, clock, move || at_end.set())?;
-        Ok(Running { worker, plan: copy, ended })
+        Ok(Running::new(worker, copy, ended))
     }
 
     /// Runs until the process gets SIGINT or SIGTERM; then commits, leaves its group and
@@ -265,53 +267,18 @@ impl App {
     /// assert_eq!(App::new(plan, log).run_to_end()?.records_out, 0);
     /// # Ok::<(), suiro::Error>(())
     /// ```
-    pub fn run_to_end(mut self) -> Result<Metrics> {
-        self.settings.bounded = true;
-        let mut running = self.start()?;
+    pub fn run_to_end(self) -> Result<Metrics> {
+        let mut running = self.start_to_end()?;
         running.worker.join()?;
         Ok(running.metrics())
     }
-}
 
-/// A running program. Dropping it commits and stops it, and hides its error: say
-/// [`shutdown`](Running::shutdown) instead.
-///
-/// ```
-/// use suiro::{App, Log, Running, Topic, Topology};
-///
-/// const WORDS: Topic<u64, String> = Topic::json("words");
-/// const LOUD: Topic<u64, String> = Topic::json("loud-words");
-///
-/// let topology = Topology::new("loud");
-/// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
-///
-/// let running: Running =
-///     App::new(topology.build()?, Log::in_memory()).partitions(1).start()?;
-/// assert_eq!(running.metrics().records_in, 0);
-/// running.shutdown()?;
-/// # Ok::<(), suiro::Error>(())
-/// ```
-pub struct Running {
-    worker: suiro_engine::Running,
-    plan: Plan,
-    ended: Ended,
-}
-
-impl std::fmt::Debug for Running {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Running")
-            .field("plan", &self.plan.name())
-            .field("ended", &self.is_ended())
-            .finish_non_exhaustive()
-    }
-}
-
-impl Running {
-    /// Commits, leaves the group and waits for the end. The error is that of the program, if
-    /// it had ended with one.
+    /// Starts a bounded run, as [`run_to_end`](App::run_to_end) does, on a thread of its own:
+    /// with metrics, state and queries while it runs. The ends of the sources are those of now.
+    /// [`Running::wait`] waits for the end.
     ///
     /// ```
-    /// use suiro::{App, Log, Producer, Reader, Topic, Topology};
+    /// use suiro::{App, AppState, Log, Producer, Topic, Topology};
     ///
     /// const WORDS: Topic<u64, String> = Topic::json("words");
     /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
@@ -320,137 +287,22 @@ impl Running {
     /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
     ///
     /// let log = Log::in_memory();
-    /// let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
     /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(1)?;
     /// words.send(1, "tea".into(), 0)?;
     /// words.flush()?;
-    /// while running.metrics().records_out < 1 {
-    ///     std::thread::yield_now();
+    /// let running = App::new(topology.build()?, log).start_to_end()?;
+    /// while running.state() != AppState::Ended {
+    ///     let metrics = running.metrics();
+    ///     println!("{} records read, {} to go", metrics.records_in, metrics.lag());
+    /// #   std::thread::yield_now();
     /// }
-    /// running.shutdown()?;
-    /// assert_eq!(Reader::open(&log, &LOUD)?.read_to_end()?.len(), 1);
+    /// assert_eq!(running.metrics().records_out, 1);
+    /// running.wait()?;
     /// # Ok::<(), suiro::Error>(())
     /// ```
-    pub fn shutdown(mut self) -> Result<()> {
-        self.worker.stop();
-        self.worker.join()
-    }
-
-    /// Waits for the end of the program. It ends by itself only with an error, and that is what
-    /// is returned.
-    ///
-    /// ```
-    /// use suiro::{App, Log, Producer, Topic, Topology};
-    ///
-    /// const TEXTS: Topic<u64, String> = Topic::json("texts");
-    /// const NUMBERS: Topic<u64, i64> = Topic::json("numbers");
-    ///
-    /// let topology = Topology::new("parse");
-    /// topology.stream(&TEXTS).try_map(|text| text.parse::<i64>()).to(&NUMBERS);
-    ///
-    /// let log = Log::in_memory();
-    /// let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
-    /// let mut texts = Producer::open(&log, &TEXTS)?;
-    /// texts.send(1, "many".into(), 0)?;
-    /// texts.flush()?;
-    /// assert!(running.wait().unwrap_err().report().contains("try_map"));
-    /// # Ok::<(), suiro::Error>(())
-    /// ```
-    pub fn wait(mut self) -> Result<()> {
-        self.worker.join()
-    }
-
-    /// A future that becomes ready when the program has ended; then ask
-    /// [`wait`](Running::wait) why.
-    ///
-    /// ```
-    /// use suiro::{App, Log, Topic, Topology};
-    ///
-    /// const WORDS: Topic<u64, String> = Topic::json("words");
-    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
-    ///
-    /// let topology = Topology::new("loud");
-    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
-    ///
-    /// let running = App::new(topology.build()?, Log::in_memory()).partitions(1).start()?;
-    /// let ended = running.ended();
-    /// running.shutdown()?;
-    /// // In a service: `tokio::select! { _ = ended => .., request = server => .. }`.
-    /// let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    /// assert!(std::future::Future::poll(std::pin::pin!(ended), &mut cx).is_ready());
-    /// # Ok::<(), suiro::Error>(())
-    /// ```
-    pub fn ended(&self) -> Ended {
-        self.ended.clone()
-    }
-
-    /// Whether the program has ended; then [`wait`](Running::wait) says why, at once.
-    ///
-    /// ```
-    /// use suiro::{App, Log, Producer, Topic, Topology};
-    ///
-    /// const TEXTS: Topic<u64, String> = Topic::json("texts");
-    /// const NUMBERS: Topic<u64, i64> = Topic::json("numbers");
-    ///
-    /// let topology = Topology::new("parse");
-    /// topology.stream(&TEXTS).try_map(|text| text.parse::<i64>()).to(&NUMBERS);
-    ///
-    /// let log = Log::in_memory();
-    /// let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
-    /// let mut texts = Producer::open(&log, &TEXTS)?;
-    /// texts.send(1, "many".into(), 0)?;
-    /// texts.flush()?;
-    /// while !running.is_ended() {
-    ///     std::thread::yield_now();
-    /// }
-    /// assert!(running.wait().is_err());
-    /// # Ok::<(), suiro::Error>(())
-    /// ```
-    pub fn is_ended(&self) -> bool {
-        self.worker.is_ended()
-    }
-
-    /// What the program has counted, as of its last commit. It asks no task, and waits for
-    /// nothing.
-    ///
-    /// ```
-    /// use suiro::{App, Log, Topic, Topology};
-    ///
-    /// const WORDS: Topic<u64, String> = Topic::json("words");
-    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
-    ///
-    /// let topology = Topology::new("loud");
-    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
-    ///
-    /// let running = App::new(topology.build()?, Log::in_memory()).partitions(1).start()?;
-    /// let metrics = running.metrics();
-    /// assert_eq!((metrics.records_in, metrics.late, metrics.skipped), (0, 0, 0));
-    /// running.shutdown()?;
-    /// # Ok::<(), suiro::Error>(())
-    /// ```
-    pub fn metrics(&self) -> Metrics {
-        self.worker.metrics()
-    }
-
-    /// Looks into the store called `name`, the name that its fold was given, whose keys are `K`
-    /// and rows are `A`. What is seen is committed. A name that the program has not is an
-    /// error; other types are one at the first look-up.
-    ///
-    /// ```
-    /// use suiro::{App, Log, Topic, Topology};
-    ///
-    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
-    ///
-    /// let topology = Topology::new("clicks");
-    /// let _counts = topology.stream(&CLICKS).count("counts");
-    /// let running = App::new(topology.build()?, Log::in_memory()).partitions(1).start()?;
-    /// let counts = running.query::<String, u64>("counts")?;
-    /// assert_eq!(counts.get(&"ann".into())?, None);
-    /// assert!(running.query::<String, u64>("sums").is_err());
-    /// running.shutdown()?;
-    /// # Ok::<(), suiro::Error>(())
-    /// ```
-    pub fn query<K: Key, A: Data>(&self, name: &str) -> Result<Query<'_, K, A>> {
-        Query::new(&self.worker, &self.plan, name)
+    pub fn start_to_end(mut self) -> Result<Running> {
+        self.settings.bounded = true;
+        self.start()
     }
 }

@@ -47,6 +47,7 @@ mod producer;
 mod query;
 mod reader;
 mod row;
+mod running;
 mod source;
 mod state;
 mod step;
@@ -58,7 +59,7 @@ mod topology;
 mod transaction;
 mod window;
 
-pub use app::{App, Running};
+pub use app::App;
 pub use data::{Data, Key, NoKey, SameKey};
 pub use ended::Ended;
 pub use format::{Encoded, Format, Integer, Json, JsonKey, Raw, Text, Unkeyed};
@@ -67,6 +68,7 @@ pub use producer::Producer;
 pub use query::Query;
 pub use reader::{Reader, Received, ToEnd};
 pub use row::Record;
+pub use running::{AppState, Running};
 pub use stream::{Emit, Stream};
 pub use table::Table;
 pub use testing::{TestDriver, TestOptions};
@@ -80,7 +82,7 @@ pub use suiro_core::{
     Clock, Error, ErrorKind, Header, Headers, Offset, Result, Seed, SystemClock, Timestamp,
     TopicPartition,
 };
-pub use suiro_engine::{ExchangeKind, Metrics, Plan, TaskMetrics};
+pub use suiro_engine::{ExchangeKind, Metrics, Plan, Restoring, TaskMetrics};
 pub use suiro_log::{Durability, Log, LogOptions};
 
 pub use bytes::Bytes;
