@@ -142,10 +142,10 @@ impl Ledger {
     /// back from the journal until the segments have it.
     fn write(&mut self, core: &Core, commits: &[Prepared]) -> io::Result<Written> {
         let data = commits.iter().flat_map(|commit| &commit.data).map(Bytes::len);
-        let data: usize = data.sum();
-        let large = data > core.options.recent_bytes;
+        let mut left: usize = data.sum();
+        let large = left > core.options.recent_bytes;
         let piece = PIECE.min(core.options.recent_bytes);
-        let room = if large { piece } else { data };
+        let room = if large { piece } else { left };
         let mut frames = Vec::with_capacity(room + 512 * commits.len());
         let mut data_at = Vec::with_capacity(commits.len());
         let mut end = self.journal.end;
@@ -157,8 +157,13 @@ impl Ledger {
                 durable: self.journal.durable,
             };
             commit.entry.encode(stamp, &mut frames);
+            if !large {
+                // What is kept in memory takes no more of it than it must.
+                frames.reserve_exact(left);
+            }
             data_at.push(end + frames.len() as u64);
             for (append, data) in commit.entry.appends.iter().zip(&commit.data) {
+                left -= data.len();
                 let mut base = append.base;
                 for batch in whole_batches(data) {
                     let start = frames.len();

@@ -1,13 +1,9 @@
-//! Writes each output topic to a file: one line of JSON per record.
+//! Writes an output topic to a file: one line of JSON per record.
 
-use crate::outputs::Outputs;
-use crate::topology::{
-    AIRCRAFT_ROTATIONS, AIRLINE_TOTALS, HOURLY_DEPARTURES, LATE_FLIGHTS, STORMY_DEPARTURES,
-};
 use serde::Serialize;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use suiro::{Error, Received, Result, Timestamp};
 
 /// A line.
@@ -18,38 +14,39 @@ struct Line<'a, K, V> {
     value: Option<&'a V>,
 }
 
-/// Writes `<topic>.jsonl` for each output topic.
-pub fn write(outputs: &Outputs, dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir).map_err(|error| failed(dir, error))?;
-    write_topic(dir, HOURLY_DEPARTURES.name(), &outputs.hours)?;
-    write_topic(dir, LATE_FLIGHTS.name(), &outputs.late)?;
-    write_topic(dir, AIRCRAFT_ROTATIONS.name(), &outputs.rotations)?;
-    write_topic(dir, AIRLINE_TOTALS.name(), &outputs.airlines)?;
-    write_topic(dir, STORMY_DEPARTURES.name(), &outputs.storms)
+/// Makes the directory of the files, so that one that cannot be written to is known early.
+pub fn prepare(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).map_err(|error| failed(dir, error))
 }
 
-/// The file gets its name when it is whole, so that nobody takes a part for the whole.
-fn write_topic<K: Serialize, V: Serialize>(
-    dir: &Path,
-    topic: &str,
-    records: &[Received<K, V>],
-) -> Result<()> {
-    let (part, path) =
-        (dir.join(format!("{topic}.jsonl.part")), dir.join(format!("{topic}.jsonl")));
-    let written = write_lines(&part, records).and_then(|()| fs::rename(&part, &path));
-    written.map_err(|error| failed(&path, error))
+/// The file `<topic>.jsonl`. It gets its name when it is whole, so that nobody takes a part for
+/// the whole.
+pub struct Lines {
+    file: BufWriter<File>,
+    part: PathBuf,
+    path: PathBuf,
 }
 
-fn write_lines<K: Serialize, V: Serialize>(
-    path: &Path,
-    records: &[Received<K, V>],
-) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    for Received { key, value, at, .. } in records {
-        serde_json::to_writer(&mut file, &Line { key, at: *at, value: value.as_ref() })?;
-        file.write_all(b"\n")?;
+impl Lines {
+    pub fn create(dir: &Path, topic: &str) -> Result<Self> {
+        let path = dir.join(format!("{topic}.jsonl"));
+        let part = dir.join(format!("{topic}.jsonl.part"));
+        let file = File::create(&part).map_err(|error| failed(&part, error))?;
+        Ok(Self { file: BufWriter::new(file), part, path })
     }
-    file.flush()
+
+    pub fn write<K: Serialize, V: Serialize>(&mut self, record: &Received<K, V>) -> Result<()> {
+        let Received { key, value, at, .. } = record;
+        let line = Line { key, at: *at, value: value.as_ref() };
+        let written = serde_json::to_writer(&mut self.file, &line).map_err(io::Error::from);
+        let written = written.and_then(|()| self.file.write_all(b"\n"));
+        written.map_err(|error| failed(&self.part, error))
+    }
+
+    pub fn finish(mut self) -> Result<()> {
+        let written = self.file.flush().and_then(|()| fs::rename(&self.part, &self.path));
+        written.map_err(|error| failed(&self.path, error))
+    }
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {

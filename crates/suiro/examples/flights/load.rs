@@ -5,6 +5,9 @@ use crate::domain::{Airline, Airport, Carrier, Flight, Plane, Tailnum, Weather};
 use crate::options::Options;
 use crate::sheet::{Rows, Sheet};
 use crate::topology::{AIRLINES, FLIGHTS, PLANES, WEATHER};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::iter;
 use std::path::Path;
 use std::time::Duration;
 use suiro::{
@@ -15,8 +18,6 @@ use suiro::{
 pub struct Loaded {
     /// Rows that a policy skipped.
     pub skipped: u64,
-    /// The first and the last schedule.
-    pub span: (Timestamp, Timestamp),
 }
 
 /// How far one copy of the data is from the next.
@@ -64,17 +65,15 @@ fn load(log: &Log, options: &Options) -> Result<Loaded> {
     {
         transaction.write(&WEATHER, origin, Some(weather), at.plus_millis(shift))?;
     }
-    let mut span = (Timestamp::MAX, Timestamp::ZERO);
     for (shift, (origin, flight)) in
         copies(&flights.rows, options.copies, |(_, flight)| flight.reported())
     {
         let scheduled = flight.scheduled.plus_millis(shift);
         let flight = Flight { scheduled, ..flight.clone() };
-        span = (span.0.min(scheduled), span.1.max(scheduled));
         transaction.write(&FLIGHTS, origin, Some(&flight), flight.departure())?;
     }
     transaction.commit()?;
-    Ok(Loaded { skipped, span })
+    Ok(Loaded { skipped })
 }
 
 /// The rows of all copies with the shift of each, in order of time, ties in order of copy and
@@ -84,12 +83,19 @@ fn copies<T>(
     copies: u32,
     time: impl Fn(&T) -> Timestamp,
 ) -> impl Iterator<Item = (i64, &T)> {
-    let mut order = Vec::with_capacity(rows.len() * copies as usize);
-    for shift in (0..i64::from(copies)).map(|copy| copy * SHIFT) {
-        order.extend(rows.iter().map(|row| (time(row).plus_millis(shift), shift, row)));
-    }
-    order.sort_by_key(|(at, _, _)| *at);
-    order.into_iter().map(|(_, shift, row)| (shift, row))
+    let mut rows: Vec<&T> = rows.iter().collect();
+    rows.sort_by_key(|row| time(row));
+    // The next row of each copy, by its time.
+    let next = move |rows: &[&T], shift: i64, row: usize| {
+        rows.get(row).map(|found| Reverse((time(found).plus_millis(shift), shift, row)))
+    };
+    let shifts = (0..i64::from(copies)).map(|copy| copy * SHIFT);
+    let mut heap: BinaryHeap<_> = shifts.filter_map(|shift| next(&rows, shift, 0)).collect();
+    iter::from_fn(move || {
+        let Reverse((_, shift, row)) = heap.pop()?;
+        heap.extend(next(&rows, shift, row + 1));
+        Some((shift, rows[row]))
+    })
 }
 
 fn read_planes(dir: &Path, policy: Policy) -> Result<Rows<(Tailnum, Plane)>> {

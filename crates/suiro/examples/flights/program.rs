@@ -2,12 +2,10 @@
 
 use crate::options::{HELP, Options};
 use crate::outputs::Outputs;
-use crate::progress::{Progress, Seen};
 use crate::report::{self, Cost};
-use crate::{export, load, topology};
+use crate::{export, load, progress, topology};
 use std::ffi::OsString;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Instant;
 use suiro::{App, Error, Log, Result};
 
@@ -27,6 +25,9 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     let temporary = tempfile::tempdir().map_err(|error| {
         Error::unavailable("cannot make a temporary directory; give --dir").caused_by(error)
     })?;
+    if let Some(out) = &options.out {
+        export::prepare(out)?;
+    }
     let dir = options.dir.as_deref().unwrap_or(temporary.path());
     let log = Log::options().holder("flights").open(dir)?;
 
@@ -34,22 +35,16 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     let loaded = load::fill(&log, &options)?;
     let loading = started.elapsed();
 
-    let seen = Arc::new(Seen::default());
-    let progress = Progress::show(&seen, loaded.as_ref().map(|loaded| loaded.span));
-    let plan = topology::plan(options.on_error, move |flight| seen.add(flight))?;
     let started = Instant::now();
-    let metrics = App::new(plan, log.clone())
+    let running = App::new(topology::plan(options.on_error)?, log.clone())
         .threads(options.threads)
         .exchange(options.exchange)
         .commit_interval(options.commit_interval)
-        .run_to_end()?;
+        .start_to_end()?;
+    let metrics = progress::wait(running)?;
     let running = started.elapsed();
-    drop(progress);
 
-    let outputs = Outputs::read(&log)?;
-    if let Some(out) = &options.out {
-        export::write(&outputs, out)?;
-    }
+    let outputs = Outputs::read(&log, options.out.as_deref())?;
     let skipped = loaded.as_ref().map_or(0, |loaded| loaded.skipped);
     let cost = Cost { loading, running, metrics, skipped, resumed: loaded.is_none() };
     let text = report::write(&outputs, &cost)

@@ -1,77 +1,72 @@
 //! One line on the terminal that says how far the run has come.
 
 use crate::calendar;
-use crate::domain::Flight;
+use crate::report::Grouped;
+use std::future::Future;
 use std::io::{IsTerminal, Write, stderr};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::task::{Context, Wake, Waker};
+use std::thread::{Thread, current, park_timeout};
 use std::time::Duration;
-use suiro::Timestamp;
-
-/// What has been seen so far.
-#[derive(Default)]
-pub struct Seen {
-    flights: AtomicU64,
-    newest: AtomicI64,
-}
-
-/// Shows what has been seen, until it is dropped. It shows nothing where nobody looks.
-pub struct Progress {
-    line: Option<(Sender<()>, JoinHandle<()>)>,
-}
+use suiro::{AppState, Metrics, Result, Running};
 
 const REFRESH: Duration = Duration::from_millis(100);
-const WIDTH: usize = 30;
+const WIDTH: u64 = 30;
 
-impl Seen {
-    pub fn add(&self, flight: &Flight) {
-        self.flights.fetch_add(1, Ordering::Relaxed);
-        self.newest.fetch_max(flight.scheduled.as_millis(), Ordering::Relaxed);
+/// Waits for the end of `running`, and gives what it has counted. On a terminal a line shows
+/// how far it is.
+pub fn wait(running: Running) -> Result<Metrics> {
+    let waker = Waker::from(Arc::new(Unpark(current())));
+    let (mut ended, mut context) = (pin!(running.ended()), Context::from_waker(&waker));
+    let shown = stderr().is_terminal();
+    while ended.as_mut().poll(&mut context).is_pending() {
+        if shown {
+            draw(&line(&running));
+        }
+        park_timeout(REFRESH);
     }
+    if shown {
+        draw("");
+    }
+    let metrics = running.metrics();
+    running.wait().map(|()| metrics)
+}
 
-    /// The line. Without the span of the data there is no bar.
-    fn line(&self, span: Option<(Timestamp, Timestamp)>) -> String {
-        let newest = Timestamp::from_millis(self.newest.load(Ordering::Relaxed));
-        let flights = self.flights.load(Ordering::Relaxed);
-        let bar = span.map_or(String::new(), |(first, last)| {
-            let whole = (last.as_millis() - first.as_millis()).max(1);
-            let part = (newest.as_millis() - first.as_millis()).clamp(0, whole);
-            let full = (part as usize * WIDTH) / whole as usize;
-            format!("[{}{}] ", "=".repeat(full), " ".repeat(WIDTH - full))
-        });
-        format!("{bar}{} {flights} flights", calendar::show_date(newest))
+/// Wakes the thread that draws, at the end.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
-impl Progress {
-    pub fn show(seen: &Arc<Seen>, span: Option<(Timestamp, Timestamp)>) -> Self {
-        if !stderr().is_terminal() {
-            return Self { line: None };
+fn line(running: &Running) -> String {
+    let metrics = running.metrics();
+    match running.state() {
+        AppState::Restoring(restoring) => {
+            let (records, of) = (restoring.records, restoring.of);
+            let (done, all) = (Grouped(records), Grouped(of));
+            format!("{} restoring: {done} of {all} records", bar(records, of))
         }
-        let (stop, stopped) = channel();
-        let seen = Arc::clone(seen);
-        let thread = std::thread::spawn(move || {
-            while stopped.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
-                draw(&seen.line(span));
-            }
-            draw("");
-        });
-        Self { line: Some((stop, thread)) }
+        _ => working(&metrics),
     }
+}
+
+fn working(metrics: &Metrics) -> String {
+    let read = metrics.records_in;
+    let newest = metrics.tasks.iter().filter_map(|task| task.stream_time).max();
+    let day = newest.map_or(String::new(), |at| calendar::show_date(at) + " ");
+    format!("{} {day}{} records", bar(read, read + metrics.lag()), Grouped(read))
+}
+
+fn bar(part: u64, whole: u64) -> String {
+    let full = (part * WIDTH).checked_div(whole).unwrap_or(0).min(WIDTH) as usize;
+    format!("[{}{}]", "=".repeat(full), " ".repeat(WIDTH as usize - full))
 }
 
 /// Replaces the line. A terminal that takes no text is no reason to stop.
 fn draw(line: &str) {
     let _ = write!(stderr(), "\r\x1b[K{line}").and_then(|()| stderr().flush());
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some((stop, thread)) = self.line.take() {
-            drop(stop);
-            let _ = thread.join();
-        }
-    }
 }

@@ -1,10 +1,9 @@
 //! The report: what a reader wants to know of the outputs, and what the run has cost.
 
 use crate::calendar::{show, show_span};
-use crate::domain::{AircraftRotation, AirlineTotals, Airport, HourlyDepartures};
+use crate::domain::AirlineTotals;
 use crate::outputs::Outputs;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 use suiro::Metrics;
@@ -20,9 +19,6 @@ pub struct Cost {
     pub resumed: bool,
 }
 
-/// How many rows the tables have that are not shown whole.
-const TOP: usize = 5;
-
 /// The whole report.
 pub fn write(outputs: &Outputs, cost: &Cost) -> Result<String, fmt::Error> {
     let mut text = String::new();
@@ -34,12 +30,8 @@ pub fn write(outputs: &Outputs, cost: &Cost) -> Result<String, fmt::Error> {
 }
 
 fn busiest_hours(text: &mut String, outputs: &Outputs) -> fmt::Result {
-    let hours = outputs.hours.iter();
-    let mut hours: Vec<(&Airport, &HourlyDepartures)> =
-        hours.filter_map(|row| Some((&row.key, row.value.as_ref()?))).collect();
-    hours.sort_by_key(|(origin, hour)| (Reverse(hour.flights), hour.start, *origin));
     writeln!(text, "Busiest hours            flights  cancelled  delayed  worst delay")?;
-    for (origin, hour) in hours.into_iter().take(TOP) {
+    for ((_, _, origin), hour) in outputs.busiest.iter() {
         let worst = hour.worst_delay.map_or("-".into(), |delay| format!("{delay} min"));
         writeln!(
             text,
@@ -54,9 +46,7 @@ fn busiest_hours(text: &mut String, outputs: &Outputs) -> fmt::Result {
 }
 
 fn airlines_by_delay(text: &mut String, outputs: &Outputs) -> fmt::Result {
-    let rows = outputs.airlines.iter();
-    let last: BTreeMap<_, _> = rows.map(|row| (&row.key, row.value.as_ref())).collect();
-    let mut airlines: Vec<&AirlineTotals> = last.into_values().flatten().collect();
+    let mut airlines: Vec<&AirlineTotals> = outputs.airlines.values().collect();
     airlines.sort_by_key(|row| Reverse(row.delayed * 1_000_000 / row.flights.max(1)));
     writeln!(text, "Airlines by delay              delayed  flights  cancelled       miles")?;
     for row in airlines {
@@ -74,15 +64,8 @@ fn airlines_by_delay(text: &mut String, outputs: &Outputs) -> fmt::Result {
 }
 
 fn longest_rotations(text: &mut String, outputs: &Outputs) -> fmt::Result {
-    let rotations = outputs.rotations.iter();
-    let mut rotations: Vec<&AircraftRotation> =
-        rotations.filter_map(|row| row.value.as_ref()).collect();
-    rotations.sort_by(|left, right| {
-        let length = |row: &AircraftRotation| row.end.as_millis() - row.start.as_millis();
-        length(right).cmp(&length(left)).then_with(|| left.tailnum.cmp(&right.tailnum))
-    });
     writeln!(text, "Longest aircraft rotations       time  legs   miles  airports  airline")?;
-    for row in rotations.into_iter().take(TOP) {
+    for (_, row) in outputs.longest.iter() {
         writeln!(
             text,
             "  {:<6}  from {}  {}  {:>4}  {:>6}  {:>8}  {}",
@@ -105,10 +88,10 @@ fn summary(text: &mut String, outputs: &Outputs, cost: &Cost) -> fmt::Result {
     writeln!(
         text,
         "{} hours, {} rotations, {} stormy departures, {} late flights",
-        Grouped(outputs.hours.len() as u64),
-        Grouped(outputs.rotations.len() as u64),
-        Grouped(outputs.storms.len() as u64),
-        Grouped(outputs.late.len() as u64),
+        Grouped(outputs.hours),
+        Grouped(outputs.rotations),
+        Grouped(outputs.storms),
+        Grouped(outputs.late),
     )?;
     if *resumed {
         writeln!(text, "the log was loaded before; this run goes on where the last one ended")?;
@@ -128,7 +111,7 @@ fn summary(text: &mut String, outputs: &Outputs, cost: &Cost) -> fmt::Result {
 }
 
 /// A number with its thousands apart.
-struct Grouped(u64);
+pub struct Grouped(pub u64);
 
 impl Display for Grouped {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -21,14 +21,14 @@ pub const AIRCRAFT_ROTATIONS: Topic<Carrier, AircraftRotation> =
 pub const AIRLINE_TOTALS: Topic<Carrier, AirlineTotals> = Topic::json("airline-totals");
 pub const STORMY_DEPARTURES: Topic<Airport, StormyDeparture> = Topic::json("stormy-departures");
 
-/// The program. `seen` is shown every flight as it is read.
-pub fn plan(on_error: Policy, seen: impl Fn(&Flight) + Send + Sync + 'static) -> Result<Plan> {
+/// The program.
+pub fn plan(on_error: Policy) -> Result<Plan> {
     let topology = Topology::new("flights");
     topology.on_error(on_error);
 
     // Weather is declared before flights: at the same time, the weather comes first.
     let weather = topology.stream(&WEATHER);
-    let flights = topology.stream(&FLIGHTS).inspect(move |_, flight| seen(flight));
+    let flights = topology.stream(&FLIGHTS);
     let planes = topology.table(&PLANES);
     let airlines = topology.table(&AIRLINES);
 
