@@ -7,11 +7,11 @@ mod program;
 
 #[path = "count/audit.rs"]
 mod audit;
-#[path = "count/process.rs"]
+#[path = "support/process.rs"]
 mod process;
 
 use audit::Audit;
-use process::{Process, args_of_child};
+use process::{Process, args_of_child, bytes, run, temporary, text};
 use std::fs;
 use std::path::Path;
 use suiro::{Bytes, Encoded, Format, Producer, Raw, Result, Seed, TestDriver, Topic};
@@ -22,7 +22,7 @@ const KEYS: u64 = 40;
 /// Does nothing, unless this process was started by a test: then it is the program.
 #[test]
 fn child() {
-    if let Some(args) = args_of_child() {
+    if let Some(args) = args_of_child("count") {
         std::process::exit(program::main(args).into());
     }
 }
@@ -32,7 +32,9 @@ fn to_the_end(dir: &Path, emit: &str, more: &[&str]) -> Vec<String> {
     let (records, keys) = (RECORDS.to_string(), KEYS.to_string());
     let load = ["--load", &records, "--keys", &keys, "--partitions", "3", "--until-end"];
     let rest = ["--emit", emit, "--commit-ms", "2"];
-    process::args(dir, &[&load[..], &rest, more].concat())
+    let log = ["--dir", text(dir), "--input", "in", "--output", "out"];
+    let all = [&log[..], &load, &rest, more].concat();
+    all.into_iter().map(str::to_owned).collect()
 }
 
 /// About how many bytes of work are done: loading writes input, counting writes output.
@@ -40,17 +42,10 @@ fn work(dir: &Path) -> u64 {
     bytes(&dir.join("topics/in")) + 4 * bytes(&dir.join("topics/out"))
 }
 
-fn bytes(path: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(path) else {
-        return fs::metadata(path).map_or(0, |file| file.len());
-    };
-    entries.flatten().map(|entry| bytes(&entry.path())).sum()
-}
-
 /// Runs to the end, killed `kills` times on the way, at moments that `seed` spreads over the
 /// work; then audits what is in the log.
 fn survive(seed: u64, kills: usize, emit: &str, more: &[&str]) -> Result<()> {
-    let dir = tempfile::tempdir().expect("the system has a directory for temporary files");
+    let dir = temporary();
     let args = to_the_end(dir.path(), emit, more);
     let mut seed = Seed::new(seed);
     let all = RECORDS * if emit == "every-change" { 200 } else { 110 };
@@ -73,7 +68,7 @@ fn survive(seed: u64, kills: usize, emit: &str, more: &[&str]) -> Result<()> {
         killed += 1;
     }
     assert!(killed > kills / 2, "only {killed} of {kills} kills came before the end");
-    Process::start(&args).finish().assert_success();
+    run(&args).assert_success();
     let audit = Audit::read(dir.path())?;
     audit.assert_loaded(RECORDS, KEYS);
     match emit {
@@ -81,7 +76,7 @@ fn survive(seed: u64, kills: usize, emit: &str, more: &[&str]) -> Result<()> {
         _ => audit.assert_last_counts(),
     }
     let outputs = audit.outputs();
-    Process::start(&args).finish().assert_success();
+    run(&args).assert_success();
     assert_eq!(Audit::read(dir.path())?.outputs(), outputs, "a run after the end wrote");
     Ok(())
 }
@@ -109,7 +104,7 @@ fn counts_survive_many_kills() -> Result<()> {
 #[test]
 fn a_signal_ends_it_with_success_and_nothing_is_lost() -> Result<()> {
     for (signal, emit) in [("TERM", "every-change"), ("INT", "per-commit")] {
-        let dir = tempfile::tempdir().expect("the system has a directory for temporary files");
+        let dir = temporary();
         let until_end = to_the_end(dir.path(), emit, &[]);
         let endless: Vec<_> =
             until_end.iter().filter(|arg| *arg != "--until-end").cloned().collect();
@@ -117,7 +112,7 @@ fn a_signal_ends_it_with_success_and_nothing_is_lost() -> Result<()> {
         assert!(process.wait_until(|| bytes(&dir.path().join("topics/out")) > 0));
         process.signal(signal);
         process.finish().assert_success();
-        Process::start(&until_end).finish().assert_success();
+        run(&until_end).assert_success();
         let audit = Audit::read(dir.path())?;
         audit.assert_loaded(RECORDS, KEYS);
         match emit {
@@ -130,13 +125,11 @@ fn a_signal_ends_it_with_success_and_nothing_is_lost() -> Result<()> {
 
 #[test]
 fn mistakes_are_named() {
-    let dir = tempfile::tempdir().expect("the system has a directory for temporary files");
+    let dir = temporary();
     let wrong = |args: &[&str], code, expected: &str| {
-        let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Process::start(&args).finish().assert_failure(code, expected);
+        run(args).assert_failure(code, &[expected]);
     };
-    let log = dir.path().display().to_string();
-    let known = ["--dir", &log, "--input", "in", "--output", "out"];
+    let known = ["--dir", text(dir.path()), "--input", "in", "--output", "out"];
     wrong(&known[..4], 2, "count: --output is missing; --help names the options");
     let emit = [&known[..], &["--emit", "now"]].concat();
     wrong(&emit, 2, "it is every-change or per-commit");
@@ -149,8 +142,7 @@ fn mistakes_are_named() {
     );
     let file = dir.path().join("file");
     fs::write(&file, "no directory").expect("the directory can be written to");
-    let file = file.display().to_string();
-    wrong(&["--dir", &file, "--input", "in", "--output", "out"], 1, &file);
+    wrong(&["--dir", text(&file), "--input", "in", "--output", "out"], 1, text(&file));
 }
 
 /// Bytes of any kind, with a null.
@@ -180,7 +172,7 @@ fn keys_and_values_are_any_bytes() -> Result<()> {
 
 #[test]
 fn a_load_that_was_broken_off_goes_on_where_it_ended() -> Result<()> {
-    let dir = tempfile::tempdir().expect("the system has a directory for temporary files");
+    let dir = temporary();
     let log = suiro::Log::open(dir.path())?;
     let mut input = Producer::open(&log, &Topic::bytes("in"))?;
     input.create(3)?;
@@ -190,7 +182,7 @@ fn a_load_that_was_broken_off_goes_on_where_it_ended() -> Result<()> {
     }
     input.flush()?;
     drop((input, log));
-    Process::start(&to_the_end(dir.path(), "every-change", &[])).finish().assert_success();
+    run(&to_the_end(dir.path(), "every-change", &[])).assert_success();
     let audit = Audit::read(dir.path())?;
     audit.assert_loaded(RECORDS, KEYS);
     audit.assert_every_change();

@@ -32,7 +32,7 @@ mod exports;
 mod kills;
 #[path = "flights/model.rs"]
 mod model;
-#[path = "flights/process.rs"]
+#[path = "support/process.rs"]
 mod process;
 #[path = "flights/rows.rs"]
 mod rows;
@@ -44,7 +44,7 @@ use process::{args_of_child, run, temporary, text};
 /// Does nothing, unless this process was started by a test: then it is the program.
 #[test]
 fn child() {
-    if let Some(args) = args_of_child() {
+    if let Some(args) = args_of_child("flights") {
         std::process::exit(program::main(args).into());
     }
 }

@@ -64,9 +64,9 @@ fn bad_records_stop_the_run_or_are_skipped_and_counted() -> Result<()> {
         let (dir, out) = (log_with(value, at)?, temporary());
         let args = ["--dir", text(dir.path()), "--out", text(out.path()), "--partitions", "1"];
         let place = ["topic=`flights`", "partition=`0`", "offset=`1`", "mend it", cause];
-        run(&args).assert_failure(&place);
+        run(&args).assert_failure(1, &place);
         // A further run stops at the same record.
-        run(&args).assert_failure(&place);
+        run(&args).assert_failure(1, &place);
         run(&[&args[..], &["--on-error", "skip"]].concat()).assert_prints(&["1 skipped"]);
         assert_eq!(counted(out.path()), 2, "{cause}");
     }
@@ -123,8 +123,8 @@ fn bad_files_are_named_and_load_nothing() {
     ] {
         let (data, dir) = (data_with(content), temporary());
         let args = ["--dir", text(dir.path()), "--data", text(data.path())];
-        run(&args).assert_failure(&expected);
-        run(&[&args[..], &["--on-error", "skip"]].concat()).assert_failure(&expected);
+        run(&args).assert_failure(1, &expected);
+        run(&[&args[..], &["--on-error", "skip"]].concat()).assert_failure(1, &expected);
         // With the file mended, the same log takes all of it.
         fs::write(data.path().join("flights.csv.gz"), &good).unwrap();
         run(&args).assert_prints(&[FEW]);
@@ -139,7 +139,7 @@ fn bad_fields_are_named_or_skipped_and_counted() {
     ] {
         let data = data_with(&packed(&few_flights().replacen(good, wrong, 1)));
         let args = ["--data", text(data.path())];
-        run(&args).assert_failure(&expected);
+        run(&args).assert_failure(1, &expected);
         let skipping = [&args[..], &["--on-error", "skip"]].concat();
         run(&skipping).assert_prints(&[ONE_LESS, "1 skipped"]);
     }
@@ -153,13 +153,13 @@ fn wrong_options_are_named() {
         (["--speed", "9"], "--speed"),
         (["--data", "/nowhere"], "--data"),
     ] {
-        run(&args).assert_failure(&[expected]);
+        run(&args).assert_failure(1, &[expected]);
     }
     let (data, dir) = (data_with(&packed(&few_flights())), temporary());
     let args = ["--data", text(data.path()), "--dir", text(dir.path()), "--partitions"];
     run(&[&args[..], &["2"]].concat()).assert_success();
     let other = run(&[&args[..], &["3"]].concat());
-    other.assert_failure(&["--partitions", "partitions=`2`", "wanted=`3`"]);
+    other.assert_failure(1, &["--partitions", "partitions=`2`", "wanted=`3`"]);
 }
 
 #[test]
@@ -168,9 +168,9 @@ fn a_directory_that_cannot_be_written_is_named() {
     let file = dir.path().join("file");
     fs::write(&file, "a file, not a directory").unwrap();
     let log = file.join("log");
-    run(&["--dir", text(&log)]).assert_failure(&[text(&log), "cannot"]);
+    run(&["--dir", text(&log)]).assert_failure(1, &[text(&log), "cannot"]);
     let out = file.join("out");
-    run(&["--out", text(&out)]).assert_failure(&[text(&out), "--out"]);
+    run(&["--out", text(&out)]).assert_failure(1, &[text(&out), "--out"]);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_directory_in_use_is_named_with_its_holder() -> Result<()> {
     let dir = temporary();
     let log = Log::options().holder("the test").open(dir.path())?;
     let args = ["--dir", text(dir.path())];
-    run(&args).assert_failure(&["log is in use", text(dir.path()), "the test"]);
+    run(&args).assert_failure(1, &["log is in use", text(dir.path()), "the test"]);
     log.close()?;
     run(&args).assert_success();
     Ok(())
@@ -206,7 +206,7 @@ fn damage(file: &Path, again: &[&str]) {
         good.iter().rposition(|byte| *byte != 0).expect("the file holds something") / 2;
     damaged[middle] ^= 1;
     fs::write(file, &damaged).expect(FILES);
-    run(again).assert_failure(&["damaged", text(file), "position=`"]);
+    run(again).assert_failure(1, &["damaged", text(file), "position=`"]);
     fs::write(file, &good).expect(FILES);
     run(again).assert_success();
 }

@@ -51,7 +51,7 @@ fn args(setting: Setting, dir: &Path, out: &Path) -> Vec<String> {
 fn survive(setting: Setting, kills: usize, seed: u64) -> Result<Landed> {
     let (dir, out) = (temporary(), temporary());
     let whole = args(setting, dir.path(), out.path());
-    run(&whole.iter().map(String::as_str).collect::<Vec<_>>()).assert_success();
+    run(&whole).assert_success();
     let undisturbed = Exports::read(out.path());
     let work = (bytes(dir.path()), bytes(out.path()));
     let mut seed = Seed::new(seed);
@@ -78,7 +78,7 @@ fn survive(setting: Setting, kills: usize, seed: u64) -> Result<Landed> {
                 *place(dir.path(), &undisturbed, &mut landed) += 1;
             }
         }
-        Process::start(&args).finish().assert_success();
+        run(&args).assert_success();
         Exports::read(out.path()).assert_same(&undisturbed);
     }
     println!("{setting:?}: {landed:?}");

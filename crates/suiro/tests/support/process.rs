@@ -1,4 +1,6 @@
-//! The program as a child process: this test, started again with arguments in its environment.
+//! An example as a child process: a test that is started again, with the arguments of the
+//! example in its environment. Each test that uses it takes what it needs.
+#![allow(dead_code)]
 
 use std::ffi::OsString;
 use std::fs;
@@ -9,12 +11,12 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Where a child finds its arguments, one per line.
-const CHILD: &str = "SUIRO_FLIGHTS_ARGS";
+const CHILD: &str = "SUIRO_CHILD_ARGS";
 
 /// The arguments of this process, if it is a child; the name of the program first.
-pub fn args_of_child() -> Option<Vec<OsString>> {
+pub fn args_of_child(program: &str) -> Option<Vec<OsString>> {
     let args = std::env::var(CHILD).ok()?;
-    Some(std::iter::once("flights").chain(args.lines()).map(OsString::from).collect())
+    Some(std::iter::once(program).chain(args.lines()).map(OsString::from).collect())
 }
 
 /// A child that runs.
@@ -28,9 +30,10 @@ pub struct Finished {
 }
 
 impl Process {
-    /// Starts the program.
-    pub fn start(args: &[String]) -> Self {
+    /// Starts the program: the test `child` of this file of tests.
+    pub fn start(args: &[impl AsRef<str>]) -> Self {
         let test = std::env::current_exe().expect("a test knows where it is");
+        let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
         let mut command = Command::new(test);
         command.args(["child", "--exact", "--nocapture"]).env(CHILD, args.join("\n"));
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -55,6 +58,13 @@ impl Process {
         self.0.wait().expect("a child can be waited for").code().is_none()
     }
 
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.expect("the system has `kill`").success());
+    }
+
     /// Waits for its end. The child prints less than a pipe holds before it ends.
     pub fn finish(mut self) -> Finished {
         let (mut said, mut printed) = (String::new(), String::new());
@@ -68,9 +78,8 @@ impl Process {
 }
 
 /// Runs the program to its end.
-pub fn run(args: &[&str]) -> Finished {
-    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    Process::start(&args).finish()
+pub fn run(args: &[impl AsRef<str>]) -> Finished {
+    Process::start(args).finish()
 }
 
 impl Finished {
@@ -82,21 +91,19 @@ impl Finished {
     /// It ended with exit code 0, and printed all of `expected`.
     pub fn assert_prints(&self, expected: &[&str]) {
         self.assert_success();
-        for expected in expected {
-            assert!(
-                self.printed.contains(expected),
-                "`{expected}` is not in: {}",
-                self.printed
-            );
-        }
+        assert_in(&self.printed, expected);
     }
 
-    /// It ended with exit code 1, and said all of `expected`.
-    pub fn assert_failure(&self, expected: &[&str]) {
-        assert_eq!(self.code, Some(1), "{}", self.said);
-        for expected in expected {
-            assert!(self.said.contains(expected), "`{expected}` is not in: {}", self.said);
-        }
+    /// It ended with exit code `code`, and said all of `expected`.
+    pub fn assert_failure(&self, code: i32, expected: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.said);
+        assert_in(&self.said, expected);
+    }
+}
+
+fn assert_in(text: &str, expected: &[&str]) {
+    for expected in expected {
+        assert!(text.contains(expected), "`{expected}` is not in: {text}");
     }
 }
 
