@@ -10,7 +10,7 @@
 //! | `graph`, `plan`, `describe` | a program as data, and how it is cut |
 //! | `rows`, `operator`, `source`, `stores`, `outbox` | what the library implements and uses |
 //! | `input`, `task`, `exchange` | taking turns, and passing rows on |
-//! | `scope`, `commit`, `recover`, `restore`, `ends` | rounds, the one commit, and the way back |
+//! | `scope`, `pacing`, `commit`, `recover`, `restore`, `ends` | rounds, the one commit, and the way back |
 //! | `crew`, `worker` | jobs, and the only file with threads |
 //! | `link`, `layout`, `settings`, `metrics`, `progress` | the broker, the partition counts, the knobs, the dials |
 
@@ -26,6 +26,7 @@ mod link;
 mod metrics;
 mod operator;
 mod outbox;
+mod pacing;
 mod plan;
 mod progress;
 mod recover;

@@ -47,7 +47,7 @@ pub struct Scope {
     /// Something may have come since the caught-up inputs were last looked at.
     stale: bool,
     /// The last round took rows.
-    moving: bool,
+    pub(crate) moving: bool,
     /// Changelogs that are to be replayed before the first round.
     pub(crate) replays: Vec<Replay>,
     pub(crate) progress: Arc<Progress>,
@@ -306,7 +306,10 @@ impl Scope {
         level: usize,
         budget: usize,
     ) -> Result<bool> {
-        let jobs = self.jobs(Some(level), Work::Step(budget));
+        let mut jobs = self.jobs(Some(level), Work::Step(budget));
+        if level == 0 {
+            self.hold_back(&mut jobs);
+        }
         let (mut failed, mut broken) = (None, None);
         for mut job in crew.work(jobs) {
             match job.done.take() {
@@ -346,24 +349,6 @@ impl Scope {
             }
         }
         Ok(Worked::Rows(rows))
-    }
-
-    /// How many rows a task of this level may take in this round. What comes through an exchange
-    /// in memory is taken at once, so that little waits there; where much waits all the same,
-    /// for another input, the senders pause as long as anything else moves.
-    fn budget(&self, level: usize) -> usize {
-        match self.probe {
-            Some(probe) => probe.rows,
-            None if level > 0 => usize::MAX,
-            None if self.moving && self.is_crowded() => 0,
-            None => self.settings.batch_rows,
-        }
-    }
-
-    fn is_crowded(&self) -> bool {
-        let limit = self.settings.batch_rows.saturating_mul(16);
-        let mut inputs = self.tasks.iter().flatten().flat_map(|task| &task.inputs);
-        inputs.any(|input| input.is_exchange() && input.waiting > limit)
     }
 
     pub(crate) fn levels(&self) -> usize {
