@@ -233,12 +233,10 @@ impl Scope {
             input.appended(next);
         }
         self.totals.commits += 1;
+        self.taken_before = self.taken();
         for task in self.tasks.iter_mut().flatten() {
             self.totals.records_in += std::mem::take(&mut task.read);
             self.totals.count(&std::mem::take(&mut task.counters));
-            for input in &mut task.inputs {
-                self.totals.skipped += std::mem::take(&mut input.skipped);
-            }
             task.stores.iter_mut().for_each(|(_, store)| store.committed());
         }
         Ok(())

@@ -11,6 +11,10 @@ impl Plan {
     /// a change of it be read in review.
     pub fn describe(&self) -> String {
         let mut text = format!("app {}\n", self.graph.name);
+        for letters in &self.graph.letters {
+            let line = format!("dead letters to {}\n", self.graph.topics[*letters]);
+            text += &line;
+        }
         for (number, sub) in self.subs.iter().enumerate() {
             let line = format!("\nsub-topology {number}\n");
             text += &line;

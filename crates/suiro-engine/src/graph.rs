@@ -1,10 +1,12 @@
 //! The graph of a program, as the library writes it down: nodes, edges, stores, exchanges.
 
 use crate::exchange::ExchangeCodec;
+use crate::letters::Show;
 use crate::operator::Operator;
 use crate::rows::CloneRows;
 use crate::source::{Decode, Generate};
 use crate::stores::State;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use suiro_core::broker::Seek;
 
@@ -35,8 +37,12 @@ pub struct Graph {
     pub stores: Vec<StoreSpec>,
     /// The exchanges.
     pub exchanges: Vec<ExchangeSpec>,
-    /// The topics that sinks write to, by number.
+    /// The topics that sinks and letters are written to, by number.
     pub topics: Vec<Arc<str>>,
+    /// Those of them that take dead letters.
+    pub letters: BTreeSet<usize>,
+    /// How dead letters show rows that go into a node, by node and port.
+    pub shows: BTreeMap<(usize, usize), Show>,
 }
 
 /// One step, source or sink.
@@ -135,5 +141,12 @@ impl Graph {
             self.topics.push(name.into());
             self.topics.len() - 1
         })
+    }
+
+    /// The number of the topic `name`, which takes dead letters.
+    pub fn letter_topic(&mut self, name: &str) -> usize {
+        let topic = self.topic(name);
+        self.letters.insert(topic);
+        topic
     }
 }

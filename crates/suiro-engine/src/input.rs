@@ -1,6 +1,7 @@
 //! One input of a task: rows that wait for their turn, and what is known of those to come.
 
 use crate::exchange::{Mark, read_mark};
+use crate::letters::{Kept, Refused};
 use crate::rows::{BoxRows, RowQueue};
 use crate::source::Decode;
 use std::collections::VecDeque;
@@ -21,6 +22,8 @@ pub(crate) struct Chunk {
     pub(crate) poison: Option<Error>,
     /// The position once all of it is taken; `None` if it is in no topic.
     pub(crate) next: Option<Offset>,
+    /// The encoded records, where letters may be written.
+    pub(crate) kept: Option<Kept>,
 }
 
 /// Where the rows of a chunk are in their topic.
@@ -94,7 +97,8 @@ pub(crate) struct Input {
     /// The lane whose rows are on their way through the operators, and their largest time: the
     /// lane has come so far only when they are through.
     rising: Option<(u32, Timestamp)>,
-    pub(crate) skipped: u64,
+    /// Records that became no rows, and that the position has not passed.
+    pub(crate) refused: VecDeque<Refused>,
     /// How many rows at the front the operators were told of.
     pub(crate) foreseen: usize,
     /// When it was first seen empty and caught up.
@@ -132,7 +136,7 @@ impl Input {
             max_at: Timestamp::MIN,
             lanes: vec![Mark::UNKNOWN; lanes],
             rising: None,
-            skipped: 0,
+            refused: VecDeque::new(),
             foreseen: 0,
             idle_since: None,
         }
@@ -142,6 +146,7 @@ impl Input {
     pub(crate) fn seek(&mut self, position: Offset) {
         self.chunks.clear();
         self.raw.clear();
+        self.refused.clear();
         self.waiting = 0;
         (self.position, self.fetch_from, self.decoded) = (position, position, position);
         (self.end, self.fetching) = (None, None);
@@ -169,7 +174,12 @@ impl Input {
     }
 
     /// Decodes what was fetched, batch by batch, into chunks.
-    pub(crate) fn absorb(&mut self, decode: &dyn Decode, of_exchange: bool) -> Result<()> {
+    pub(crate) fn absorb(
+        &mut self,
+        decode: &dyn Decode,
+        of_exchange: bool,
+        keep: bool,
+    ) -> Result<()> {
         while let Some(fetched) = self.raw.pop_front() {
             let end = fetched.next;
             for batch in batches(fetched.batches) {
@@ -190,7 +200,7 @@ impl Input {
                     continue;
                 }
                 let decoded = decode.decode(&records, from, &self.origin)?;
-                self.skipped += decoded.skipped;
+                self.refused.extend(decoded.refused);
                 let stop = decoded.poison.is_some();
                 self.push(Chunk {
                     rows: Some(decoded.rows),
@@ -199,6 +209,7 @@ impl Input {
                     lane,
                     poison: decoded.poison,
                     next: (!stop).then_some(next),
+                    kept: keep.then_some(Kept::Batch(records)),
                 });
             }
             if self.chunks.is_empty() {
@@ -221,6 +232,16 @@ impl Input {
     /// The rows of the front chunk.
     pub(crate) fn front(&self) -> Option<&dyn RowQueue> {
         self.chunks.front()?.rows.as_deref()
+    }
+
+    /// How many rows at the front come before a record of which a letter is to be written.
+    pub(crate) fn before_letter(&self) -> usize {
+        let letter = self.refused.iter().find(|refused| refused.letter.is_some());
+        let (Some(letter), Some(chunk)) = (letter, self.chunks.front()) else {
+            return usize::MAX;
+        };
+        let Offsets::Each(offsets) = &chunk.offsets else { return usize::MAX };
+        offsets[chunk.taken..].partition_point(|offset| *offset < letter.offset).max(1)
     }
 
     /// The lane of the row at the front.

@@ -145,6 +145,9 @@ impl Layout {
                 *count = self.subs[plan.links[id].sub].max(*count);
             }
         }
+        for letters in &plan.graph.letters {
+            counts.entry(Arc::clone(&plan.graph.topics[*letters])).or_insert(1);
+        }
         let missing = counts.into_iter().filter(|(name, _)| !self.topics.contains_key(name));
         missing
             .map(|(name, partitions)| TopicSpec { name, partitions, cleanup: Cleanup::Keep })

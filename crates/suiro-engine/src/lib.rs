@@ -10,10 +10,12 @@
 //! | `graph`, `plan`, `describe` | a program as data, and how it is cut |
 //! | `rows`, `operator`, `source`, `stores`, `outbox` | what the library implements and uses |
 //! | `input`, `task`, `exchange` | taking turns, and passing rows on |
+//! | `alone`, `letters` | finding the record that fails, and writing its letter |
 //! | `scope`, `pacing`, `commit`, `recover`, `restore`, `ends` | rounds, the one commit, and the way back |
 //! | `crew`, `worker` | jobs, and the only file with threads |
 //! | `link`, `layout`, `settings`, `metrics`, `progress` | the broker, the partition counts, the knobs, the dials |
 
+mod alone;
 mod commit;
 mod crew;
 mod describe;
@@ -22,6 +24,7 @@ mod exchange;
 mod graph;
 mod input;
 mod layout;
+mod letters;
 mod link;
 mod metrics;
 mod operator;
@@ -45,6 +48,7 @@ pub use graph::{
     Edge, ExchangeSpec, GeneratorSpec, Graph, MakeGenerator, MakeOperator, MakeState, Node,
     NodeKind, SourceSpec, StoreSpec, TaskInfo,
 };
+pub use letters::{Letter, RawRecord, Refused, Show, Shown, letter_header};
 pub use metrics::{Metrics, TaskMetrics};
 pub use operator::{Context, Counters, Emitted, Failure, Gate, Operator};
 pub use outbox::{Outbox, Outgoing};

@@ -25,6 +25,8 @@ pub struct Metrics {
     pub late: u64,
     /// Records that a policy skipped, undecodable ones among them.
     pub skipped: u64,
+    /// Dead letters among them.
+    pub letters: u64,
     /// Commits that were resolved as committed.
     pub commits: u64,
     /// Times that the app went back to its last commit.
@@ -78,6 +80,7 @@ impl Metrics {
         self.records_out += counters.written;
         self.late += counters.late;
         self.skipped += counters.skipped;
+        self.letters += counters.letters;
     }
 }
 

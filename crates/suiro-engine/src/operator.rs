@@ -105,6 +105,8 @@ pub struct Counters {
     pub skipped: u64,
     /// Records written to topics.
     pub written: u64,
+    /// Dead letters written.
+    pub letters: u64,
 }
 
 impl Counters {
@@ -113,6 +115,7 @@ impl Counters {
         self.late += other.late;
         self.skipped += other.skipped;
         self.written += other.written;
+        self.letters += other.letters;
     }
 }
 
@@ -126,11 +129,14 @@ pub struct Failure {
     /// Whether the policy of the step is to skip: then the commit is done again with care,
     /// and the step itself skips the record.
     pub skip: bool,
+    /// The number of the topic that takes a letter of the record, if the policy says so: then
+    /// the commit is done again with each record alone, and the step leaves its row as it was.
+    pub letter: Option<usize>,
 }
 
 impl Failure {
     /// A failure of `step` that ends the app.
     pub fn stop(step: impl Into<String>, cause: Error) -> Self {
-        Self { step: step.into(), cause, skip: false }
+        Self { step: step.into(), cause, skip: false, letter: None }
     }
 }

@@ -14,6 +14,8 @@ impl Scope {
     pub(crate) fn budget(&self, level: usize) -> usize {
         match self.probe {
             Some(probe) => probe.rows,
+            // One by one, so that what is newest in the topics tells where a row comes from.
+            None if self.alone > 0 && self.levels() > 1 => 1,
             None if level > 0 => usize::MAX,
             None if self.moving && self.is_crowded() => 0,
             None => self.settings.batch_rows,

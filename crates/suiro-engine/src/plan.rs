@@ -42,6 +42,8 @@ pub(crate) struct Links {
     pub(crate) cut: bool,
     /// A store that it writes is looked at below: it takes one row at a time (rule D2).
     pub(crate) single: bool,
+    /// What arrives may have been held back above, and be made of several records.
+    pub(crate) held: bool,
     /// The receivers above, as places among the inputs of the sub-topology.
     pub(crate) gates: Vec<usize>,
 }
@@ -56,7 +58,7 @@ impl Plan {
         mark_singles(&graph, &mut links);
         mark_gates(&graph, &subs, &mut links);
         let mut subs = subs;
-        measure_delays(&graph, &of_node, &mut subs);
+        measure_delays(&graph, &of_node, &mut subs, &mut links);
         Ok(Self { graph: Arc::new(graph), subs: Arc::new(subs), links: Arc::new(links) })
     }
 
@@ -113,6 +115,14 @@ fn check_names(graph: &Graph) -> Result<()> {
         if !seen.insert(&exchange.name) {
             let text = "two repartitions have one name; give each its own";
             return Err(Error::invalid(text).with("repartition", &exchange.name));
+        }
+    }
+    for node in &graph.nodes {
+        let NodeKind::Source(source) = &node.kind else { continue };
+        if graph.letters.iter().any(|letters| graph.topics[*letters] == source.topic) {
+            let text = "the program reads the topic of its own dead letters, and would fail at \
+                        them again; read them in another program";
+            return Err(Error::invalid(text).with("topic", &source.topic));
         }
     }
     Ok(())
@@ -271,11 +281,17 @@ fn mark_gates(graph: &Graph, subs: &[SubTopology], links: &mut [Links]) {
 }
 
 /// Adds up how far behind stream time the rows may be that reach each exchange.
-fn measure_delays(graph: &Graph, of_node: &[usize], subs: &mut [SubTopology]) {
+fn measure_delays(
+    graph: &Graph,
+    of_node: &[usize],
+    subs: &mut [SubTopology],
+    links: &mut [Links],
+) {
     let mut delays = vec![0_i64; graph.nodes.len()];
     for (id, node) in graph.nodes.iter().enumerate() {
         if !matches!(node.kind, NodeKind::Receive(_)) {
             let above = node.inputs.iter().map(|edge| delays[edge.node]).max().unwrap_or(0);
+            links[id].held = above > 0;
             delays[id] = above.saturating_add(node.delay);
         }
         if let NodeKind::Send(exchange, _) = node.kind {

@@ -14,9 +14,13 @@ impl Scope {
             failed.newest = self.newest();
         }
         let rows = self.taken();
+        let since = rows.saturating_sub(self.taken_before);
         self.rollback()?;
         if failed.failure.skip {
             self.set_careful();
+            if failed.failure.letter.is_some() {
+                self.alone = since.max(1);
+            }
             return Ok(());
         }
         let step = match self.probe {
@@ -30,7 +34,7 @@ impl Scope {
 
     /// The newest records that were taken from topics, for a row that crossed in memory: when the
     /// search has come down to single records, it comes from one of them.
-    fn newest(&self) -> Vec<String> {
+    pub(crate) fn newest(&self) -> Vec<String> {
         let tasks = self.tasks.iter().flatten();
         let newest = tasks.filter_map(|task| {
             let (input, offset) = task.newest?;
@@ -47,6 +51,7 @@ impl Scope {
     /// Puts all tasks back to the last commit.
     pub(crate) fn rollback(&mut self) -> Result<()> {
         self.totals.rollbacks += 1;
+        self.taken_before = self.taken();
         self.outgoing.clear();
         let committed = &self.committed;
         let position = |partition: &TopicPartition| -> Option<Offset> {

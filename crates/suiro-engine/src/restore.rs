@@ -52,6 +52,7 @@ impl Scope {
         self.replays.clear();
         self.committed.clear();
         self.outgoing.clear();
+        self.taken_before = 0;
         self.forget_fetches();
         let all = self.layout.tasks().len();
         if self.settings.exchange == ExchangeKind::Memory

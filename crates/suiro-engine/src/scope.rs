@@ -43,6 +43,11 @@ pub struct Scope {
     /// record is found.
     pub(crate) probe: Option<Probe>,
     pub(crate) careful: bool,
+    /// After a failure that asks for a letter: how many rows are still to be taken one at a
+    /// time.
+    pub(crate) alone: u64,
+    /// Rows taken as of the last commit.
+    pub(crate) taken_before: u64,
     fetches: HashMap<Ticket, (usize, usize)>,
     /// Something may have come since the caught-up inputs were last looked at.
     stale: bool,
@@ -114,6 +119,8 @@ impl Scope {
             dirty: false,
             probe: None,
             careful: false,
+            alone: 0,
+            taken_before: 0,
             fetches: HashMap::new(),
             stale: true,
             moving: false,
@@ -150,6 +157,7 @@ impl Scope {
             self.take_over(assigned)?;
         }
         self.receive()?;
+        let was_alone = self.alone > 0;
         let busy = match self.work(crew)? {
             Worked::Failed => return Ok(Round::Busy),
             Worked::Poisoned(error) => {
@@ -164,7 +172,9 @@ impl Scope {
         if self.settings.bounded && self.all_ended() {
             return self.finish(crew);
         }
-        if self.probe.is_some() || self.commit_due(busy) {
+        // What was done record by record is kept before there are batches again.
+        let together_again = was_alone && self.alone == 0;
+        if self.probe.is_some() || together_again || self.commit_due(busy) {
             self.commit(crew)?;
         }
         Ok(if busy { Round::Busy } else { Round::Idle })
@@ -342,6 +352,8 @@ impl Scope {
             return Ok(Worked::Poisoned(error));
         }
         let rows = self.taken() - before;
+        self.dirty |= self.tasks.iter().flatten().any(|task| task.passed_refused());
+        self.alone = self.alone.saturating_sub(rows);
         if let Some(probe) = &mut self.probe {
             probe.left = probe.left.saturating_sub(rows);
             if probe.left == 0 {
@@ -358,6 +370,9 @@ impl Scope {
     /// Takes tasks out for the crew; of one level, or all.
     pub(crate) fn jobs(&mut self, level: Option<usize>, work: Work) -> Vec<Job> {
         let (mut jobs, now) = (Vec::new(), self.clock.elapsed());
+        let alone = self.alone > 0;
+        let newest: Arc<str> =
+            if alone { self.newest().join(", ").into() } else { Arc::default() };
         for index in 0..self.tasks.len() {
             let is_due = self.tasks[index].as_ref().is_some_and(|task| {
                 let of = self.plan.subs[task.id.subtopology as usize].level;
@@ -365,6 +380,10 @@ impl Scope {
             });
             if is_due && let Some(mut task) = self.tasks[index].take() {
                 task.now = now;
+                task.alone.on = alone;
+                if alone {
+                    task.alone.newest = Arc::clone(&newest);
+                }
                 jobs.push(Job { index, task, work, done: None });
             }
         }

@@ -1,5 +1,6 @@
 //! Sources: where rows come from, and how bytes become rows.
 
+use crate::letters::Refused;
 use crate::rows::RowQueue;
 use suiro_core::batch::Records;
 use suiro_core::{Error, Offset, Result, TopicPartition};
@@ -7,7 +8,7 @@ use suiro_core::{Error, Offset, Result, TopicPartition};
 /// Turns records into rows.
 pub trait Decode: Send + Sync {
     /// Decodes the records whose offset is `from` or larger. What the policy of the source
-    /// skips is counted; a record that ends the app ends the batch before it.
+    /// puts aside is listed; a record that ends the app ends the batch before it.
     fn decode(
         &self,
         records: &Records,
@@ -22,8 +23,8 @@ pub struct Decoded {
     pub rows: Box<dyn RowQueue>,
     /// The offset of each row.
     pub offsets: Vec<Offset>,
-    /// How many records the policy skipped.
-    pub skipped: u64,
+    /// The records that the policy skipped, in order.
+    pub refused: Vec<Refused>,
     /// The record behind the last row cannot be read, and the app is to stop there.
     pub poison: Option<Error>,
 }

@@ -4,6 +4,7 @@
 //! next. Turns of one input that follow each other go through the operators as one batch; the
 //! result is that of taking them one at a time (rule D2).
 
+use crate::alone::Alone;
 use crate::exchange::Delivery;
 use crate::exchange::Sends;
 use crate::graph::{NodeKind, TaskInfo};
@@ -52,6 +53,8 @@ pub struct Task {
     pub(crate) unlogged: Vec<usize>,
     /// Leave rows as they were when user code panics.
     pub(crate) careful: bool,
+    /// Records are taken one at a time, to find one that fails.
+    pub(crate) alone: Alone,
     /// The end of a bounded run was reached and spoken of.
     pub(crate) ended: bool,
     /// What the clock of the scope said when this round began; it counts for `max_idle` only.
@@ -133,6 +136,7 @@ impl Task {
             newest: None,
             unlogged: Vec::new(),
             careful: false,
+            alone: Alone::default(),
             ended: false,
             now: Duration::ZERO,
             max_idle: Duration::ZERO,
@@ -201,22 +205,31 @@ impl Task {
         let input = &mut self.inputs[index];
         let (node, lane) = (input.node, input.front_lane());
         let offsets = input.chunks.front().and_then(|chunk| chunk.offsets_of(count));
-        let rows = input.take(count);
+        let mut rows = input.take(count);
         self.run += 1;
         self.taken += count as u64;
         if !self.inputs[index].is_exchange() {
             self.read += count as u64;
             self.newest = offsets.map(|(_, last)| (index, last));
         }
+        let failed = |task: &Self, failure| {
+            let origin = task.inputs[index].origin.clone();
+            Box::new(Failed { failure, origin, offsets, newest: Vec::new() })
+        };
+        if self.alone.on {
+            let offset = offsets.map(|(first, _)| first);
+            rows =
+                self.remember(index, rows, offset).map_err(|failure| failed(self, failure))?;
+        }
         let turn = Turning { input: Some((index, lane)) };
         let mut result = self.dispatch(links, node, 0, rows, turn);
         if self.inputs[index].settle() && result.is_ok() {
             result = self.advance();
         }
-        result.map_err(|failure| {
-            let origin = self.inputs[index].origin.clone();
-            Box::new(Failed { failure, origin, offsets, newest: Vec::new() })
-        })
+        if result.is_ok() && !self.inputs[index].refused.is_empty() {
+            result = self.put_aside();
+        }
+        result.map_err(|failure| failed(self, failure))
     }
 
     /// Which turn is next: the input, and how many of its rows. None if all that may be taken is
@@ -246,7 +259,8 @@ impl Task {
         }
         let (_, input) = best.filter(|_| !waits)?;
         let rows = self.inputs[input].front().expect("an input with a head has rows");
-        let len = rows.len().min(self.batch_of(input));
+        let batch = if self.alone.on { 1 } else { self.batch_of(input) };
+        let len = rows.len().min(batch).min(self.inputs[input].before_letter());
         let count = match second {
             None => len,
             Some((at, other)) => rows.run(at, input < other, len),
@@ -291,18 +305,22 @@ impl Task {
         turn: Turning,
     ) -> Result<(), Failure> {
         let link = &links[node];
-        if (link.single || link.cut && link.readers.len() > 1) && rows.len() > 1 {
+        let single = link.single || link.cut && link.readers.len() > 1 || self.alone.on;
+        if single && rows.len() > 1 {
             let mut queue = rows.into_queue();
             while !queue.is_empty() {
                 self.push(links, node, port, queue.take(1), turn)?;
             }
             return Ok(());
         }
+        if self.alone.on {
+            return self.push_alone(links, (node, port), rows, turn);
+        }
         self.call(links, node, turn, |operator, cx| operator.process(port, rows, cx))
     }
 
     /// Calls an operator, and hands on what it emits.
-    fn call(
+    pub(crate) fn call(
         &mut self,
         links: &[Links],
         node: usize,
@@ -363,6 +381,7 @@ impl Task {
 
     /// Lets operators say what they say once per commit.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.put_aside()?;
         self.call_all(|_, _| true, |operator, cx| operator.flush(cx))
     }
 
@@ -399,6 +418,7 @@ impl Task {
             lane: Some((delivery.lane, delivery.mark)),
             poison: None,
             next: None,
+            kept: None,
         });
         if was.0 && input.chunks.is_empty() && was.1 != input.lanes[delivery.lane as usize] {
             self.advance()?;
@@ -415,7 +435,9 @@ impl Task {
 
     /// Decodes what was fetched.
     pub(crate) fn absorb(&mut self) -> Result<(), Error> {
-        for input in &mut self.inputs {
+        let keeps: Vec<bool> =
+            self.inputs.iter().map(|input| self.keeps_records(input.node)).collect();
+        for (input, keep) in self.inputs.iter_mut().zip(keeps) {
             let node = &self.plan.graph.nodes[input.node].kind;
             let decode: &dyn Decode = match node {
                 NodeKind::Source(source) => &*source.decode,
@@ -423,7 +445,7 @@ impl Task {
                 _ => continue,
             };
             let of_exchange = matches!(input.kind, InputKind::Exchange(_));
-            input.absorb(decode, of_exchange)?;
+            input.absorb(decode, of_exchange, keep)?;
         }
         Ok(())
     }
@@ -448,6 +470,7 @@ impl Task {
                         lane: None,
                         poison: None,
                         next: Some(next),
+                        kept: None,
                     });
                 }
             }
@@ -480,8 +503,8 @@ impl Task {
 
 /// The turn that is being taken, if any: the input and the lane.
 #[derive(Clone, Copy)]
-struct Turning {
-    input: Option<(usize, Option<u32>)>,
+pub(crate) struct Turning {
+    pub(crate) input: Option<(usize, Option<u32>)>,
 }
 
 /// How many partitions things have, once a program runs.

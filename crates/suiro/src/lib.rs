@@ -34,6 +34,7 @@
 //! | test it | [`TestDriver`] |
 //! | write and read beside it | [`Producer`], [`Transaction`], [`Reader`] |
 //! | look at live state | [`Running::query`] |
+//! | look at what failed, and send it again | [`Policy::DeadLetter`], [`DeadLetters`] |
 
 mod app;
 mod data;
@@ -41,6 +42,7 @@ mod ended;
 mod format;
 mod generate;
 mod key_order;
+mod letters;
 mod operators;
 mod policy;
 mod producer;
@@ -48,6 +50,7 @@ mod query;
 mod reader;
 mod row;
 mod running;
+mod show;
 mod source;
 mod state;
 mod step;
@@ -63,6 +66,7 @@ pub use app::App;
 pub use data::{Data, Key, NoKey, SameKey};
 pub use ended::Ended;
 pub use format::{Encoded, Format, Integer, Json, JsonKey, Raw, Text, Unkeyed};
+pub use letters::{DeadLetter, DeadLetters, LetterOrigin};
 pub use policy::Policy;
 pub use producer::Producer;
 pub use query::Query;

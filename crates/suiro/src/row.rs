@@ -227,6 +227,12 @@ pub(crate) fn waiting<K: 'static, V: 'static>(
     queue.expect("an edge carries the type that its handles carry").iter()
 }
 
+/// The first row of a batch.
+pub(crate) fn first<K: 'static, V: 'static>(rows: &dyn Rows) -> Option<&Record<K, V>> {
+    let rows = rows.as_any().downcast_ref::<Typed<K, V>>();
+    rows.expect("an edge carries the type that its handles carry").0.first()
+}
+
 /// Copies a batch, for a second reader.
 pub(crate) fn copy<K: Clone + Send + 'static, V: Clone + Send + 'static>(
     rows: &dyn Rows,

@@ -1,13 +1,13 @@
 //! Sources: records become rows, and what is no valid input meets the policy.
 
 use crate::format::Format;
-use crate::policy::Policy;
+use crate::policy::Rule;
 use crate::row::queued;
 use crate::step::Step;
 use crate::{Record, Topic};
 use suiro_core::batch::{RecordView, Records};
 use suiro_core::{Error, Offset, Result, TopicPartition};
-use suiro_engine::{Decode, Decoded};
+use suiro_engine::{Decode, Decoded, Letter, RawRecord, Refused};
 
 /// Decodes the records of a topic into rows with keys `K` and values `W`.
 pub(crate) struct Decoder<K: 'static, W: 'static> {
@@ -43,16 +43,16 @@ impl<K: 'static, V: 'static> Decoder<K, Option<V>> {
 }
 
 /// What is wrong with a record.
-struct Refused {
+struct Wrong {
     cause: Error,
     /// What happens if no policy was set.
-    default: Policy,
+    default: Rule,
 }
 
 impl<K: Send + 'static, W: Send + 'static> Decoder<K, W> {
-    fn row(&self, record: &RecordView<'_>) -> Result<Record<K, W>, Refused> {
-        let skip = |text: &str| Refused { cause: Error::invalid(text), default: Policy::Skip };
-        let stop = |cause| Refused { cause, default: Policy::Stop };
+    fn row(&self, record: &RecordView<'_>) -> Result<Record<K, W>, Wrong> {
+        let skip = |text: &str| Wrong { cause: Error::invalid(text), default: Rule::Skip };
+        let stop = |cause| Wrong { cause, default: Rule::Stop };
         if !record.at.is_valid() {
             return Err(skip("record has a negative time"));
         }
@@ -76,7 +76,7 @@ impl<K: Send + 'static, W: Send + 'static> Decode for Decoder<K, W> {
     ) -> Result<Decoded> {
         let mut rows = Vec::with_capacity(records.count());
         let mut offsets = Vec::with_capacity(records.count());
-        let (mut skipped, mut poison) = (0, None);
+        let (mut refused, mut poison) = (Vec::new(), None);
         for record in records.iter() {
             let record = record?;
             if record.offset < from {
@@ -87,24 +87,33 @@ impl<K: Send + 'static, W: Send + 'static> Decode for Decoder<K, W> {
                     rows.push(row);
                     offsets.push(record.offset);
                 }
-                Err(Refused { cause, default }) => {
-                    let policy = self.step.policy.get().unwrap_or(default);
+                Err(Wrong { cause, default }) => {
+                    let rule = self.step.policy.get().unwrap_or(default);
+                    let offset = record.offset;
+                    if let Rule::Letter(topic) = rule {
+                        let step = self.step.label.clone();
+                        let record = RawRecord::keep(records, &record);
+                        tracing::warn!(step, topic = %origin.topic, offset, "record put aside");
+                        let letter = Some(Letter { topic, step, cause, record });
+                        refused.push(Refused { offset, letter });
+                        continue;
+                    }
                     let error = Error::invalid(
                         "cannot read record; mend it, or set a policy to skip it",
                     )
                     .with("topic", &origin.topic)
                     .with("partition", origin.partition)
-                    .with("offset", record.offset)
+                    .with("offset", offset)
                     .caused_by(cause);
-                    if policy == Policy::Stop {
+                    if rule == Rule::Stop {
                         poison = Some(error);
                         break;
                     }
-                    skipped += 1;
+                    refused.push(Refused { offset, letter: None });
                     tracing::warn!(error = %error.report(), "record skipped");
                 }
             }
         }
-        Ok(Decoded { rows: queued(rows), offsets, skipped, poison })
+        Ok(Decoded { rows: queued(rows), offsets, refused, poison })
     }
 }

@@ -1,6 +1,6 @@
 //! A step that runs user code: its name, its policy, and what happens when the code fails.
 
-use crate::policy::{Policy, PolicyCell};
+use crate::policy::{PolicyCell, Rule};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use suiro_core::{Error, Result};
@@ -39,8 +39,7 @@ impl Step {
     ) -> Result<(), Failure> {
         while let Err(cause) = caught(|| body(state)) {
             if !careful {
-                let skip = self.policy.get() == Some(Policy::Skip);
-                return Err(Failure { step: self.label.clone(), cause, skip });
+                return Err(self.failure(cause));
             }
             put_back(state);
             self.skip(counters, cause)?;
@@ -48,10 +47,18 @@ impl Step {
         Ok(())
     }
 
+    /// What the engine is told: with letters it sees to it that the record stands alone, writes
+    /// the letter and goes on.
+    fn failure(&self, cause: Error) -> Failure {
+        let rule = self.policy.get().unwrap_or(Rule::Stop);
+        let (skip, letter) = (rule != Rule::Stop, rule.letter());
+        Failure { step: self.label.clone(), cause, skip, letter }
+    }
+
     fn skip(&self, counters: &mut Counters, cause: Error) -> Result<(), Failure> {
-        match self.policy.get().unwrap_or(Policy::Stop) {
-            Policy::Stop => Err(Failure::stop(&self.label, cause)),
-            Policy::Skip => {
+        match self.policy.get().unwrap_or(Rule::Stop) {
+            Rule::Stop | Rule::Letter(_) => Err(self.failure(cause)),
+            Rule::Skip => {
                 counters.skipped += 1;
                 tracing::warn!(step = %self.label, cause = %cause.report(), "record skipped");
                 Ok(())

@@ -455,3 +455,10 @@ impl<K: 'static, V: 'static> Stream<K, V> {
 pub(crate) fn copy_changes<K: Key, V: Data>() -> suiro_engine::CloneRows {
     row::copy::<K, Change<V>>
 }
+
+/// Shows the new row of a change in a dead letter.
+pub(crate) fn show_change<K: Key, V: Data>(keys: &'static dyn Format<K>) -> suiro_engine::Show {
+    crate::show::with(keys, |change: &Change<V>, out| {
+        change.new.as_ref().is_some_and(|row| crate::format::write_state(row, out).is_ok())
+    })
+}

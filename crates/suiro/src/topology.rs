@@ -7,13 +7,13 @@ use crate::row;
 use crate::source::Decoder;
 use crate::step::Step;
 use crate::{Stream, Table, Topic};
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use suiro_core::broker::Seek;
 use suiro_core::{Error, Result};
 use suiro_engine::{
-    Edge, Graph, MakeOperator, MakeState, Node, NodeKind, Operator, Plan, SourceSpec, State,
-    StoreSpec, TaskInfo,
+    Edge, Graph, MakeOperator, MakeState, Node, NodeKind, Operator, Plan, Show, SourceSpec,
+    State, StoreSpec, TaskInfo,
 };
 
 /// A program under construction: streams and tables come from it, and become a [`Plan`].
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Topology {
 #[derive(Clone)]
 pub(crate) struct Draft {
     inner: Arc<Mutex<Sketch>>,
-    policy: Arc<AtomicU8>,
+    policy: Arc<AtomicU32>,
 }
 
 #[derive(Default)]
@@ -73,6 +73,11 @@ impl Draft {
     /// Adds an operator below `inputs`; the order of `inputs` is the order of ports.
     pub(crate) fn add(&self, node: Node) -> usize {
         self.sketch().graph.add(node)
+    }
+
+    /// Says how dead letters show the rows that arrive at a port of a node.
+    pub(crate) fn show(&self, (node, port): (usize, usize), show: Show) {
+        self.sketch().graph.shows.insert((node, port), show);
     }
 
     /// Adds a store, and gives its number. `topic` is that of a source table.
@@ -140,7 +145,7 @@ impl Topology {
         let name: Arc<str> = name.into().into();
         let sketch = Sketch { graph: Graph { name, ..Graph::default() }, errors: Vec::new() };
         let draft =
-            Draft { inner: Arc::new(Mutex::new(sketch)), policy: Arc::new(AtomicU8::new(0)) };
+            Draft { inner: Arc::new(Mutex::new(sketch)), policy: Arc::new(AtomicU32::new(0)) };
         Self { draft }
     }
 
@@ -164,7 +169,7 @@ impl Topology {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn on_error(&self, policy: Policy) {
-        PolicyCell::set_shared(&self.draft.policy, policy);
+        PolicyCell::set_shared(&self.draft.policy, &self.draft, &policy);
     }
 
     /// Reads `topic` as a stream: every record is an event of its own. A group without a

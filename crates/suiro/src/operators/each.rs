@@ -2,6 +2,7 @@
 
 use crate::format::Format;
 use crate::row::{Batch, emit, typed};
+use crate::show;
 use crate::step::Step;
 use crate::topology::{maker, step_node};
 use crate::{Record, Stream};
@@ -64,6 +65,7 @@ where
         maker(move |_| Each { run: Arc::clone(&run), step: step.clone() })
     };
     let node = stream.draft.add(step_node(label, vec![stream.from], make));
+    stream.draft.show((node, 0), show::key::<K, V>(stream.keys));
     let next = Stream::new(&stream.draft, Edge { node, output: 0 }, keys);
     next.with_moved(stream.moved).with_step(step)
 }

@@ -128,6 +128,6 @@ impl<K: Key, V: Data> Decode for Codec<K, V> {
             });
             offsets.push(record.offset);
         }
-        Ok(Decoded { rows: queued(rows), offsets, skipped: 0, poison: None })
+        Ok(Decoded { rows: queued(rows), offsets, refused: Vec::new(), poison: None })
     }
 }

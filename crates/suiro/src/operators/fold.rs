@@ -2,6 +2,7 @@
 
 use super::exchange::settle;
 use crate::row::{Batch, copy, emit, typed, waiting};
+use crate::show;
 use crate::state::{Cells, Places, TableStore, keep_headers};
 use crate::step::Step;
 use crate::table::{Change, Demand, view_of_store};
@@ -43,6 +44,7 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     node.outputs = vec![Some(copy::<K, Change<A>>)];
     node.stores.push(store);
     let node = draft.add(node);
+    draft.show((node, 0), show::both::<K, V>(keys));
     let from = Edge { node, output: 0 };
     Table::new(
         &draft,

@@ -3,7 +3,7 @@
 use super::lookup::{check, same_key};
 use crate::row::{emit, typed};
 use crate::step::Step;
-use crate::table::{Change, Demand, View, copy_changes};
+use crate::table::{Change, Demand, View, copy_changes, show_change};
 use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, SameKey, Table};
 use std::sync::Arc;
@@ -53,7 +53,10 @@ where
     node.stores.clone_from(&reads);
     node.looks.extend(right.reads.iter().map(|store| (0, *store)));
     node.looks.extend(left.reads.iter().map(|store| (1, *store)));
-    let from = Edge { node: draft.add(node), output: 0 };
+    let node = draft.add(node);
+    draft.show((node, 0), show_change::<K, V>(left.keys));
+    draft.show((node, 1), show_change::<K, T>(left.keys));
+    let from = Edge { node, output: 0 };
     let view: View<K, W> = Arc::new(move |stores, key, show| {
         let (left, right) = &views;
         left(stores, key, &mut |row, at| {

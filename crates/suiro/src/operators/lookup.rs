@@ -1,6 +1,7 @@
 //! A stream looks up a table's row of the same key, as of its own turn (rules K1 and K3).
 
 use crate::row::{Batch, emit, typed, waiting};
+use crate::show;
 use crate::state::{Cells, Places, Slot, TableStore};
 use crate::step::Step;
 use crate::table::View;
@@ -46,7 +47,9 @@ where
     let mut node = step_node(label, vec![stream.from], make);
     node.stores.clone_from(&table.reads);
     node.looks.extend(table.reads.iter().map(|store| (0, *store)));
-    let from = Edge { node: draft.add(node), output: 0 };
+    let node = draft.add(node);
+    draft.show((node, 0), show::both::<K, V>(stream.keys));
+    let from = Edge { node, output: 0 };
     Stream::new(draft, from, stream.keys).with_step(step)
 }
 

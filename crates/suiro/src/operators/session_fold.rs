@@ -5,6 +5,7 @@ use super::fold::{Add, Init};
 use super::window_fold::Emit;
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
+use crate::show;
 use crate::state::{Place, Places, Session, SessionList, SessionStore};
 use crate::step::Step;
 use crate::topology::{maker, step_node};
@@ -65,6 +66,7 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     node.outputs = vec![Some(copy::<K, InWindow<Option<A>>>), Some(copy::<K, V>)];
     node.stores.push(store);
     let node = draft.add(node);
+    draft.show((node, 0), show::both::<K, V>(keys));
     let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step);
     let late = Stream::new(&draft, Edge { node, output: 1 }, keys);
     SessionTable { results, late, emit }

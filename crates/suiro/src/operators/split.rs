@@ -2,6 +2,7 @@
 
 use crate::Stream;
 use crate::row::{emit, typed};
+use crate::show;
 use crate::step::Step;
 use crate::topology::{maker, step_node};
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) fn add<K: Send + 'static, V: Send + 'static>(
     let mut node = step_node("split", vec![stream.from], make);
     node.outputs.push(None);
     let node = stream.draft.add(node);
+    stream.draft.show((node, 0), show::key::<K, V>(stream.keys));
     let half = |output| {
         let next = Stream::new(&stream.draft, Edge { node, output }, stream.keys);
         next.with_moved(stream.moved).with_step(step.clone())

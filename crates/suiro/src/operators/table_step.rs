@@ -2,7 +2,7 @@
 
 use crate::row::{emit, typed};
 use crate::step::Step;
-use crate::table::{Change, Demand, View, copy_changes};
+use crate::table::{Change, Demand, View, copy_changes, show_change};
 use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, Table};
 use std::marker::PhantomData;
@@ -32,7 +32,9 @@ pub(crate) fn add<K: Key, V: Data, W: Data>(
     };
     let mut node = step_node(&format!("table {label}"), vec![table.from], make);
     node.outputs = vec![Some(copy_changes::<K, W>())];
-    let from = Edge { node: table.draft.add(node), output: 0 };
+    let node = table.draft.add(node);
+    table.draft.show((node, 0), show_change::<K, V>(table.keys));
+    let from = Edge { node, output: 0 };
     let view = view(Arc::clone(&table.view));
     Table::new(&table.draft, from, table.keys, view, table.reads, demand, None)
 }

@@ -4,6 +4,7 @@ use super::exchange::settle;
 use super::fold::{Add, Init};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
+use crate::show;
 use crate::state::{Held, Places, WindowStore};
 use crate::step::Step;
 use crate::topology::{Draft, maker, step_node};
@@ -107,6 +108,7 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     node.outputs = vec![Some(copy::<K, InWindow<A>>), Some(copy::<K, V>)];
     node.stores.push(store);
     let node = draft.add(node);
+    draft.show((node, 0), show::both::<K, V>(keys));
     let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step);
     let late = Stream::new(&draft, Edge { node, output: 1 }, keys);
     WindowTable { results, late, emit }

@@ -115,7 +115,7 @@ impl<K: 'static, V: 'static> Stream<K, V> {
     /// ```
     pub fn on_error(self, policy: Policy) -> Self {
         match &self.step {
-            Some(step) => step.policy.set(policy),
+            Some(step) => step.policy.set(&self.draft, &policy),
             None => self.draft.refuse(Error::invalid(
                 "this step runs no user code and cannot fail; move `on_error` to one that does",
             )),
