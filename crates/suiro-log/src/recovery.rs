@@ -4,6 +4,7 @@
 //! from there on say the rest. A torn tail of the last journal is cut, since nothing of it was
 //! ever acknowledged; damage anywhere else is refused.
 
+use crate::catalog::topics_dir;
 use crate::checkpoint::{Capture, Checkpoint, checkpoint_path};
 use crate::core::Core;
 use crate::disk::{Disk, Mode, failed, read_file};
@@ -61,8 +62,13 @@ pub(crate) fn recover(root: &Path, options: LogOptions) -> Result<Core> {
     Ok(core)
 }
 
-/// Whether a log was about to be created here, and nothing was ever committed.
+/// Whether a log was about to be created here, and nothing was ever committed. The journals of
+/// one that lives do not begin with the first for long, and no topic is older than a checkpoint.
 fn is_unborn(disk: &dyn Disk, root: &Path, numbers: &[u64]) -> Result<bool> {
+    let topics = disk.list(&topics_dir(root)).unwrap_or_default();
+    if numbers.first().is_some_and(|first| *first > 1) || !topics.is_empty() {
+        return Ok(false);
+    }
     for number in numbers {
         let path = journal_path(root, *number);
         let size = disk.open(&path, Mode::Read).and_then(|file| file.size());

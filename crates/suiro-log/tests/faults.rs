@@ -175,6 +175,24 @@ fn lost_files_are_refused() {
     assert_names(&error, ErrorKind::Corrupt, &["checkpoint is missing", "CHECKPOINT"]);
 }
 
+/// A log that was closed has nothing in its journal, and is no new one all the same.
+#[test]
+fn a_closed_log_without_its_checkpoint_is_refused() {
+    let disk = disk();
+    let (log, party, _) = filled(options(&disk));
+    drop(party);
+    log.close().unwrap();
+    disk.remove(&Path::new(ROOT).join("CHECKPOINT")).unwrap();
+    for _ in 0..2 {
+        let error = options(&disk).open(ROOT).err().unwrap();
+        assert_names(&error, ErrorKind::Corrupt, &["checkpoint is missing", "CHECKPOINT"]);
+        // No better without what is left of the journals.
+        for journal in files(&disk, "journal", ".journal") {
+            disk.remove(&journal).unwrap();
+        }
+    }
+}
+
 #[test]
 fn an_index_that_is_missing_or_wrong_is_made_anew() {
     let disk = disk();
