@@ -45,7 +45,7 @@ impl Wake for Unpark {
 fn line(running: &Running) -> String {
     let metrics = running.metrics();
     match running.state() {
-        AppState::Restoring(restoring) => {
+        AppState::Restoring(restoring) if restoring.of > 0 => {
             let (records, of) = (restoring.records, restoring.of);
             let (done, all) = (Grouped(records), Grouped(of));
             format!("{} restoring: {done} of {all} records", bar(records, of))
