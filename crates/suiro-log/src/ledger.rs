@@ -11,13 +11,12 @@ use crate::options::Durability;
 use crate::partition::Partition;
 use crate::recent::Pieces;
 use crate::view::in_memory;
-use crate::walk::whole_batches;
+use crate::walk::{set_place, whole_batches};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use suiro_core::batch::set_base_offset;
 use suiro_core::broker::Outcome;
 use suiro_core::{Error, Result};
 
@@ -168,7 +167,7 @@ impl Ledger {
                 for batch in whole_batches(data) {
                     let start = frames.len();
                     frames.extend_from_slice(batch.bytes);
-                    set_base_offset(&mut frames[start..], base);
+                    set_place(&mut frames[start..], base);
                     base += batch.offsets;
                     if large && frames.len() >= piece {
                         self.journal.write(end, &frames)?;

@@ -2,7 +2,7 @@
 
 use crate::disk::DiskFile;
 use crate::segment::{damaged, read_at};
-use crate::walk::{Cut, Front, cut, peek};
+use crate::walk::{Cut, Front, cut, is_sound, peek};
 use bytes::Bytes;
 use std::path::Path;
 use suiro_core::{Offset, Result};
@@ -22,7 +22,9 @@ pub(crate) fn read_batch(
         let bytes = read_at(file, path, position, want, end)?;
         match peek(&bytes) {
             _ if bytes.is_empty() => return Ok(None),
-            Front::Whole(batch) => return Ok(Some(bytes.slice(..batch.length))),
+            Front::Whole(batch) if is_sound(&bytes[..batch.length]) => {
+                return Ok(Some(bytes.slice(..batch.length)));
+            }
             Front::Part(needs) if needs > bytes.len() && position + needs as u64 <= end => {
                 want = needs;
             }

@@ -22,7 +22,6 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use suiro_core::batch::check_crc;
 use suiro_core::{Error, Result};
 
 /// Opens the log in `root`, whose lock is held.
@@ -257,7 +256,7 @@ fn is_sound(frame: &Frame, data: &[u8]) -> bool {
         let mut next = append.base;
         while !batches.is_empty() {
             let Front::Whole(batch) = peek(batches) else { return false };
-            if batch.base_offset != next || !check_crc(&batches[..batch.length]) {
+            if batch.base_offset != next || !crate::walk::is_sound(&batches[..batch.length]) {
                 return false;
             }
             next = batch.next_offset();

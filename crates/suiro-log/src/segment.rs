@@ -2,7 +2,7 @@
 
 use crate::disk::{Disk, DiskFile, Mode, failed, read_file, read_full, write_all};
 use crate::index::{Index, IndexEntry};
-use crate::walk::{Front, peek};
+use crate::walk::{Front, is_sound, peek};
 use crate::wire::{Put, Take};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
@@ -267,6 +267,9 @@ pub(crate) fn walk(
         loop {
             match peek(&bytes[at..]) {
                 Front::Whole(batch) => {
+                    if !is_sound(&bytes[at..at + batch.length]) {
+                        return Err(damaged(path, position + at as u64));
+                    }
                     visit(position + at as u64, &bytes[at..at + batch.length])?;
                     at += batch.length;
                 }

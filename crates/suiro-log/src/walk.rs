@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use suiro_core::Offset;
-use suiro_core::batch::{BatchHeader, HEADER_LEN, check_crc};
+use suiro_core::batch::{BatchHeader, HEADER_LEN, check_crc, set_base_offset};
 
 /// What is at the front of some bytes.
 pub(crate) enum Front {
@@ -43,6 +43,28 @@ pub(crate) fn whole_batches(mut bytes: &[u8]) -> impl Iterator<Item = Whole<'_>>
         bytes = rest;
         Some(Whole { bytes: front, offsets: offsets(&batch) })
     })
+}
+
+/// Where a batch has the epoch of a leader, which an embedded log has not.
+const SEAL: std::ops::Range<usize> = 12..16;
+
+/// The checksum of the base offset of a batch: its own checksum leaves it out, since Kafka sets
+/// the offset last.
+fn seal(batch: &[u8]) -> [u8; 4] {
+    crc32c::crc32c(&batch[..8]).to_be_bytes()
+}
+
+/// Whether the whole batch at the front of `bytes` is as it was written: in its place, and with
+/// its content.
+pub(crate) fn is_sound(batch: &[u8]) -> bool {
+    batch[SEAL] == seal(batch) && check_crc(batch)
+}
+
+/// Gives a batch its place.
+pub(crate) fn set_place(batch: &mut [u8], base: Offset) {
+    set_base_offset(batch, base);
+    let seal = seal(batch);
+    batch[SEAL].copy_from_slice(&seal);
 }
 
 /// How many offsets a batch takes.
@@ -94,6 +116,16 @@ pub(crate) fn cut(bytes: &Bytes, offset: Offset, max_bytes: usize, trusted: bool
                 None => return Cut::Damaged { at },
             },
         };
+        // What is passed over must be sound too: damage could make it seem to end earlier.
+        if let Some(batch) = &batch
+            && !trusted
+            && !is_sound(&rest[..batch.length])
+        {
+            match first {
+                Some(first) => return found(bytes, first, at, next),
+                None => return Cut::Damaged { at },
+            }
+        }
         let full = first.is_some_and(|first| match &batch {
             Some(batch) => at + batch.length - first > max_bytes,
             None => true,
@@ -103,12 +135,6 @@ pub(crate) fn cut(bytes: &Bytes, offset: Offset, max_bytes: usize, trusted: bool
             (None, _) => return Cut::More { at, needs },
             (Some(batch), _) => {
                 if batch.next_offset() > offset {
-                    if !trusted && !check_crc(&rest[..batch.length]) {
-                        match first {
-                            Some(first) => return found(bytes, first, at, next),
-                            None => return Cut::Damaged { at },
-                        }
-                    }
                     first.get_or_insert(at);
                     next = batch.next_offset();
                 }
