@@ -7,7 +7,7 @@
 use crate::catalog::topics_dir;
 use crate::checkpoint::{Capture, Checkpoint, checkpoint_path};
 use crate::core::Core;
-use crate::disk::{Disk, Mode, failed, read_file};
+use crate::disk::{Disk, Mode, failed, read_file, write_all};
 use crate::frame::{Frame, HEAD};
 use crate::journal::{JOURNAL_HEAD, Journal, journal_dir, journal_path, journals, read_head};
 use crate::keeper::Keeper;
@@ -214,10 +214,12 @@ impl Replay<'_> {
             content.truncate(length as usize);
         }
         let mut at = JOURNAL_HEAD as usize;
+        let mut durable = 0;
         while at < content.len() {
             match self.frame(&content, number, at) {
                 Some((frame, data)) => {
                     at += frame.len() as usize;
+                    durable = frame.stamp.durable as usize;
                     self.number += 1;
                     frames.push((path.clone(), frame, data));
                 }
@@ -228,9 +230,13 @@ impl Replay<'_> {
             }
         }
         // What was read may still be in the memory of the operating system alone, and the next
-        // journal will say that this one is as long as that.
+        // journal will say that this one is as long as that. It is written again: after a sync
+        // that failed the system may believe that it has nothing to write.
         let file = self.disk.open(&path, Mode::Write).map_err(error)?;
-        file.sync_data().map_err(|error| failed("make a journal durable", &path, error))?;
+        let from = durable.min(at);
+        write_all(&*file, from as u64, &content[from..at])
+            .and_then(|()| file.sync_data())
+            .map_err(|error| failed("make a journal durable", &path, error))?;
         Ok(at as u64)
     }
 
