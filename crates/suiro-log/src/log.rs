@@ -1,8 +1,9 @@
 //! The log: open, shared, closed.
 
 use crate::catalog::topics_dir;
+use crate::checkpoint::checkpoint_path;
 use crate::core::Core;
-use crate::disk::{Locking, failed};
+use crate::disk::{Locking, Mode, failed};
 use crate::journal::journal_dir;
 use crate::options::LogOptions;
 use crate::reader::LogReader;
@@ -85,6 +86,13 @@ impl Log {
         for dir in dir.ancestors().take(missing + 1) {
             let error = |error| failed("make the names durable", dir, error);
             disk.sync_dir(dir).map_err(error)?;
+        }
+        if disk.open(&checkpoint_path(dir), Mode::Read).is_err() {
+            // An attempt that ended early may have made directories whose names are not durable.
+            // Those that this process may not open were there before.
+            for dir in dir.ancestors().skip(missing + 1) {
+                let _ = disk.sync_dir(dir);
+            }
         }
         let inline = options.inline;
         let core = Arc::new(recover(dir, options)?);
