@@ -230,7 +230,8 @@ impl Scope {
 
     fn finish(&mut self, crew: &mut dyn Crew) -> Result<Round> {
         self.commit(crew)?;
-        Ok(Round::Ended)
+        // A commit that did not happen took the end back, too.
+        Ok(if self.all_ended() { Round::Ended } else { Round::Busy })
     }
 
     /// When there is nothing more to do, a commit need not wait for its interval.
