@@ -239,7 +239,9 @@ fn mark_meetings(graph: &Graph, links: &mut [Links]) {
         }
         let mut met = BTreeSet::new();
         for (reader, _) in links[id].readers.iter().flatten() {
-            links[id].cut |= below[*reader].iter().any(|place| !met.insert(*place));
+            for place in &below[*reader] {
+                links[id].cut |= !met.insert(*place);
+            }
         }
         all.extend(met);
         below[id] = all;
