@@ -13,6 +13,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use suiro_core::Offset;
 use suiro_core::batch::batches;
+use suiro_core::broker::Generation;
 
 /// What a task knows while it takes records one at a time.
 #[derive(Default)]
@@ -40,7 +41,8 @@ impl Task {
         let mut queue = rows.into_queue();
         let (codec, mut bytes) = (&*self.plan.graph.exchanges[exchange].codec, Vec::new());
         let stop = |cause| Failure::stop("exchange", cause);
-        encode(codec, 0, Mark::UNKNOWN, Some(&*queue), &mut bytes).map_err(stop)?;
+        let lane = (0, Generation(0));
+        encode(codec, lane, Mark::UNKNOWN, Some(&*queue), &mut bytes).map_err(stop)?;
         for batch in batches(Bytes::from(bytes)) {
             let records = batch.and_then(|batch| batch.records()).map_err(stop)?;
             // The mark comes before the row.

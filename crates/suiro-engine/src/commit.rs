@@ -144,7 +144,7 @@ impl Scope {
         let rows = delivery.rows.map(|rows| rows.into_queue());
         let out = self.outgoing.entry(to).or_default();
         self.dirty = true;
-        encode(&*codec, delivery.lane, delivery.mark, rows.as_deref(), out)
+        encode(&*codec, (delivery.lane, self.generation), delivery.mark, rows.as_deref(), out)
     }
 
     /// Encodes the rows that crossed in memory and wait.
@@ -161,7 +161,7 @@ impl Scope {
                         continue;
                     };
                     let (lane, mark) = chunk.lane.unwrap_or((0, Mark::UNKNOWN));
-                    encode(codec, lane, mark, Some(&**rows), &mut out)?;
+                    encode(codec, (lane, self.generation), mark, Some(&**rows), &mut out)?;
                     chunks.push((number, count + 1));
                     count += 1 + rows.len() as Offset;
                 }

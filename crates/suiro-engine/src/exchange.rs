@@ -7,6 +7,7 @@
 use crate::rows::{BoxRows, RowQueue};
 use crate::source::Decode;
 use suiro_core::batch::{BatchWriter, Compression, Records};
+use suiro_core::broker::Generation;
 use suiro_core::{Error, Headers, Result, Timestamp};
 
 /// How rows cross from one task to another.
@@ -123,22 +124,25 @@ impl Sends {
 }
 
 /// Version of the layout of a mark in an internal topic.
-const MARK_VERSION: u8 = 1;
+const MARK_VERSION: u8 = 2;
+/// The version, the lane, the time, the generation of the sender, and flags.
+const MARK_BYTES: usize = 22;
 
 /// Encodes a delivery as one record batch: the mark, then the rows.
 pub(crate) fn encode(
     codec: &dyn ExchangeCodec,
-    lane: u32,
+    (lane, generation): (u32, Generation),
     mark: Mark,
     rows: Option<&dyn RowQueue>,
     out: &mut Vec<u8>,
 ) -> Result<()> {
     let mut writer = BatchWriter::new(Compression::None);
-    let mut value = [0; 14];
+    let mut value = [0; MARK_BYTES];
     value[0] = MARK_VERSION;
     value[1..5].copy_from_slice(&lane.to_be_bytes());
     value[5..13].copy_from_slice(&mark.at.as_millis().to_be_bytes());
-    value[13] = u8::from(mark.caught_up) | (u8::from(mark.ended) << 1);
+    value[13..21].copy_from_slice(&generation.0.to_be_bytes());
+    value[21] = u8::from(mark.caught_up) | (u8::from(mark.ended) << 1);
     let at = if mark.at.is_valid() { mark.at } else { Timestamp::ZERO };
     writer.push(at, None, Some(&value), &Headers::NONE);
     if let Some(rows) = rows {
@@ -147,19 +151,24 @@ pub(crate) fn encode(
     writer.finish_into(out)
 }
 
-/// Reads the mark at the front of a batch: the lane, and how far it has come.
-pub(crate) fn read_mark(records: &Records) -> Result<(u32, Mark)> {
+/// Reads the mark at the front of a batch: the lane, and how far it has come. A sender that was
+/// there before this generation said nothing of what it would find at its next start: it is not
+/// caught up and has not ended until it says so again.
+pub(crate) fn read_mark(records: &Records, generation: Generation) -> Result<(u32, Mark)> {
     let bad = || Error::corrupt("batch in a repartition topic does not begin with a mark");
     let first = records.iter().next().ok_or_else(bad)??;
-    let value: &[u8; 14] =
+    let value: &[u8; MARK_BYTES] =
         first.value.and_then(|value| value.try_into().ok()).ok_or_else(bad)?;
     if first.key.is_some() || value[0] != MARK_VERSION {
         return Err(bad().with("version", value[0]));
     }
-    let [_, lane @ .., flags] = value;
-    let (lane, at) = lane.split_at(4);
+    let [_, rest @ .., flags] = value;
+    let (lane, rest) = rest.split_at(4);
+    let (at, of) = rest.split_at(8);
     let lane = u32::from_be_bytes(lane.try_into().expect("four bytes were split off"));
-    let at = i64::from_be_bytes(at.try_into().expect("eight bytes are left"));
+    let at = i64::from_be_bytes(at.try_into().expect("eight bytes were split off"));
+    let of = u64::from_be_bytes(of.try_into().expect("eight bytes are left"));
+    let flags = if of == generation.0 { *flags } else { 0 };
     let mark = Mark {
         at: Timestamp::from_millis(at),
         caught_up: flags & 1 != 0,

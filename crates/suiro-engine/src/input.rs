@@ -7,7 +7,7 @@ use crate::source::Decode;
 use std::collections::VecDeque;
 use std::time::Duration;
 use suiro_core::batch::batches;
-use suiro_core::broker::{Fetched, Ticket};
+use suiro_core::broker::{Fetched, Generation, Ticket};
 use suiro_core::{Error, Offset, Result, Timestamp, TopicPartition};
 
 /// Rows that came together.
@@ -92,6 +92,8 @@ pub(crate) struct Input {
     pub(crate) fetching: Option<Ticket>,
     /// The largest time of a row that was taken.
     pub(crate) max_at: Timestamp,
+    /// The generation in which the task was opened.
+    pub(crate) generation: Generation,
     /// The lanes of an exchange, by number of the sending task.
     pub(crate) lanes: Vec<Mark>,
     /// The lane whose rows are on their way through the operators, and their largest time: the
@@ -134,6 +136,7 @@ impl Input {
             stop_at: None,
             fetching: None,
             max_at: Timestamp::MIN,
+            generation: Generation(0),
             lanes: vec![Mark::UNKNOWN; lanes],
             rising: None,
             refused: VecDeque::new(),
@@ -192,7 +195,9 @@ impl Input {
                 }
                 let (mut from, mut lane) = (self.decoded, None);
                 if of_exchange {
-                    lane = Some(read_mark(&records).map_err(|error| self.at(error))?);
+                    lane = Some(
+                        read_mark(&records, self.generation).map_err(|error| self.at(error))?,
+                    );
                     from = from.max(header.base_offset + 1);
                 }
                 self.decoded = next;

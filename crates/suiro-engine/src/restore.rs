@@ -130,6 +130,7 @@ impl Scope {
                 }
             };
             input.seek(position);
+            input.generation = self.generation;
         }
         for store in self.plan.subs[id.subtopology as usize].stores.clone() {
             if self.layout.source_is_changelog(&self.plan, store) {
