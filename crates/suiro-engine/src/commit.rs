@@ -30,7 +30,10 @@ impl Scope {
     /// Commits what was done since the last commit, and waits for the outcome.
     pub(crate) fn commit(&mut self, crew: &mut dyn Crew) -> Result<()> {
         self.drain(crew)?;
-        let Some(saved) = self.save(crew)? else { return Ok(()) };
+        let Some(saved) = self.save(crew)? else {
+            self.dirty = false;
+            return Ok(());
+        };
         let commit = self.link.session.begin();
         let (mut appends, mut reload) = (0, Vec::new());
         let mut append = |scope: &mut Self, to: &TopicPartition, batches: Vec<u8>| {

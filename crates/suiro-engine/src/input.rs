@@ -158,7 +158,8 @@ impl Input {
         (self.max_at, self.rising) = (Timestamp::MIN, None);
     }
 
-    pub(crate) fn push(&mut self, mut chunk: Chunk) {
+    /// Takes up a chunk. Gives whether its mark moved a lane at once.
+    pub(crate) fn push(&mut self, mut chunk: Chunk) -> bool {
         // A chunk may be there only for its mark, or for a record that cannot be read.
         chunk.rows = chunk.rows.filter(|rows| !rows.is_empty());
         self.waiting += chunk.len();
@@ -166,7 +167,7 @@ impl Input {
             self.idle_since = None;
         }
         self.chunks.push_back(chunk);
-        self.settle();
+        self.settle()
     }
 
     /// Takes what was fetched. A bounded run leaves out what came after its end.
@@ -176,13 +177,14 @@ impl Input {
         self.raw.push_back(fetched);
     }
 
-    /// Decodes what was fetched, batch by batch, into chunks.
+    /// Decodes what was fetched, batch by batch, into chunks. Gives whether a mark moved a lane.
     pub(crate) fn absorb(
         &mut self,
         decode: &dyn Decode,
         of_exchange: bool,
         keep: bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let mut moved = false;
         while let Some(fetched) = self.raw.pop_front() {
             let end = fetched.next;
             for batch in batches(fetched.batches) {
@@ -207,7 +209,7 @@ impl Input {
                 let decoded = decode.decode(&records, from, &self.origin)?;
                 self.refused.extend(decoded.refused);
                 let stop = decoded.poison.is_some();
-                self.push(Chunk {
+                moved |= self.push(Chunk {
                     rows: Some(decoded.rows),
                     offsets: Offsets::Each(decoded.offsets),
                     taken: 0,
@@ -222,7 +224,7 @@ impl Input {
                 self.position = self.position.max(end);
             }
         }
-        Ok(())
+        Ok(moved)
     }
 
     fn at(&self, error: Error) -> Error {

@@ -352,6 +352,9 @@ impl Scope {
         if let Some(error) = inputs.find_map(|input| input.poisoned()) {
             return Ok(Worked::Poisoned(error));
         }
+        for task in self.tasks.iter_mut().flatten() {
+            self.dirty |= std::mem::take(&mut task.spoke);
+        }
         let rows = self.taken() - before;
         self.dirty |= self.tasks.iter().flatten().any(|task| task.passed_refused());
         self.alone = self.alone.saturating_sub(rows);

@@ -51,6 +51,10 @@ pub struct Task {
     pub(crate) newest: Option<(usize, Offset)>,
     /// Stores whose changelog is a source topic.
     pub(crate) unlogged: Vec<usize>,
+    /// A mark that was read from a topic moved a lane, and operators do not know it yet.
+    pub(crate) moved: bool,
+    /// Operators spoke, or may have, though no row was taken.
+    pub(crate) spoke: bool,
     /// Leave rows as they were when user code panics.
     pub(crate) careful: bool,
     /// Records are taken one at a time, to find one that fails.
@@ -135,6 +139,8 @@ impl Task {
             read: 0,
             newest: None,
             unlogged: Vec::new(),
+            moved: false,
+            spoke: false,
             careful: false,
             alone: Alone::default(),
             ended: false,
@@ -151,6 +157,9 @@ impl Task {
 
     /// Takes turns until `budget` rows have been taken or there is a reason to wait.
     pub(crate) fn step(&mut self, budget: usize) -> Tried<()> {
+        if std::mem::take(&mut self.moved) {
+            self.advance().map_err(|failure| self.failed_at_end(failure))?;
+        }
         if budget > 0 {
             self.generate(budget.min(BATCH * 4));
         }
@@ -373,6 +382,7 @@ impl Task {
     /// Lets operators behind an exchange speak whose gate may have risen.
     pub(crate) fn advance(&mut self) -> Result<(), Failure> {
         self.run += 1;
+        self.spoke = true;
         self.call_all(
             |task, node| !task.plan.links[node].gates.is_empty(),
             |op, cx| op.advance(cx),
@@ -445,7 +455,7 @@ impl Task {
                 _ => continue,
             };
             let of_exchange = matches!(input.kind, InputKind::Exchange(_));
-            input.absorb(decode, of_exchange, keep)?;
+            self.moved |= input.absorb(decode, of_exchange, keep)?;
         }
         Ok(())
     }
@@ -496,7 +506,7 @@ impl Task {
             input.seek(positions(&input.origin).unwrap_or(0));
         }
         self.counters = Counters::default();
-        self.read = 0;
+        (self.read, self.moved, self.spoke) = (0, false, false);
         Ok(())
     }
 }
