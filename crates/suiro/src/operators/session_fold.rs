@@ -245,6 +245,9 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
             &mut counters,
             careful,
             |to| {
+                // A record that was skipped moved the time all the same.
+                to.store.close(to.store.time.now(), &mut closed);
+                self.send(&mut closed, to)?;
                 for row in &mut rows {
                     let now = to.store.time.observe(row.at, &gate);
                     self.take((row, places.next()), now, careful, to);

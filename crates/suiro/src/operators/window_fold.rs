@@ -271,6 +271,8 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
             &mut counters,
             careful,
             |to| {
+                // A record that was skipped moved the time all the same.
+                self.close(to.store.time.now(), to)?;
                 for row in &mut rows {
                     let now = to.store.time.observe(row.at, &gate);
                     self.take(row, now, careful, to);
