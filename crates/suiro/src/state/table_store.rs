@@ -31,6 +31,25 @@ impl<K: Key, A: Data> TableStore<K, A> {
     }
 }
 
+impl<K: Key, A: Data> TableStore<K, A> {
+    /// Takes a record of the source topic. It lies before the committed position: what is no
+    /// valid input was skipped when it was read, and is skipped here.
+    fn restore_from_source(&mut self, change: &Restored<'_>) {
+        let values = self.values.expect("only a source table is restored from a topic");
+        let Ok(key) = self.keys.decode(change.key) else { return };
+        let row = match change.value.map(|value| values.decode(value)) {
+            _ if !change.at.is_valid() => return,
+            Some(Err(_)) => return,
+            Some(Ok(row)) => Some(row),
+            None => None,
+        };
+        match row {
+            None => self.cells.unload(&key),
+            Some(row) => self.cells.load(key, row, change.at),
+        }
+    }
+}
+
 /// Keeps the headers of the record that changed `key`; no headers replace some.
 #[inline]
 pub(crate) fn keep_headers<K: Key>(
@@ -79,14 +98,7 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
 
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {
         if change.from_source {
-            let key = self.keys.decode(change.key)?;
-            let format = self.values.expect("only a source table is restored from a topic");
-            match change.value {
-                None => self.cells.unload(&key),
-                Some(value) => {
-                    self.cells.load(key, format.decode(value)?, change.at);
-                }
-            }
+            self.restore_from_source(&change);
             return Ok(());
         }
         let Some((&prefix::ROW, key)) = change.key.split_first() else {
