@@ -221,6 +221,11 @@ impl Scope {
         self.totals.commits
     }
 
+    /// How often the scope went back to its last commit.
+    pub fn rollbacks(&self) -> u64 {
+        self.totals.rollbacks
+    }
+
     /// Commits now, if there is something to commit; gives whether there was.
     pub fn commit_now(&mut self, crew: &mut dyn Crew) -> Result<bool> {
         let before = self.totals.commits;

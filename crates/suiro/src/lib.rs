@@ -41,6 +41,8 @@ mod data;
 mod ended;
 mod format;
 mod generate;
+#[doc(hidden)]
+pub mod inspect;
 mod key_order;
 mod letters;
 mod operators;

@@ -1,7 +1,7 @@
 //! Bounded runs: they end where the sources ended at the first start, close all windows once,
 //! and come to the same end whatever happens on the way.
 
-#[path = "determinism/machine.rs"]
+#[path = "machine/mod.rs"]
 #[allow(dead_code, reason = "other tests drive engines with it too")]
 mod machine;
 

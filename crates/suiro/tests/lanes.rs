@@ -1,6 +1,6 @@
 //! Behind an exchange, no record is late because another partition ran ahead (rule T6).
 
-#[path = "determinism/machine.rs"]
+#[path = "machine/mod.rs"]
 #[allow(dead_code, reason = "other tests drive engines with it too")]
 mod machine;
 

@@ -35,6 +35,7 @@ const ROOMS: &[Room] = &[
             "crates/suiro-core/src/conformance/broker/concurrency.rs",
             "crates/suiro-engine/src/worker.rs",
             "crates/suiro-log/src/writer.rs",
+            "crates/suiro-sim/src/sweep.rs",
         ],
         free_in_tests: true,
     },

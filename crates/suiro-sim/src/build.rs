@@ -1,9 +1,13 @@
 //! A random program as a plan of the library.
 
-use super::program::{From, Op, Program, Windows, act};
+use crate::act;
+use crate::program::{Adds, From, Op, Program, Windows};
+use std::cell::Cell;
+use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
-    InWindow, JsonKey, Plan, Result, Sessions, Stream, Table, Text, Topic, Topology, Tumbling,
+    InWindow, JsonKey, Plan, Policy, Result, Sessions, Stream, Table, Text, Topic, Topology,
+    Tumbling,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -20,9 +24,12 @@ enum Handle {
     Nothing,
 }
 
-/// Builds the plan of `program`.
-pub fn plan(program: &Program) -> Result<Plan> {
+/// Builds the plan of `program`, under a policy if one is given.
+pub fn plan(program: &Program, policy: Option<Policy>) -> Result<Plan> {
     let topology = Topology::new("program");
+    if let Some(policy) = policy {
+        topology.on_error(policy);
+    }
     let mut handles = Vec::new();
     for (number, op) in program.ops.iter().enumerate() {
         handles.push(build(&topology, program, &handles, number, *op));
@@ -57,7 +64,7 @@ fn build(
     number: usize,
     op: Op,
 ) -> Handle {
-    let commutative = program.commutative;
+    let (commutative, panics) = (program.is_commutative(), program.panics);
     match op {
         Op::Stream(topic) => keyed(topology.stream(&TEXT.named(topic)), false),
         Op::Table(topic) => Handle::Table(topology.table(&TEXT.named(topic))),
@@ -67,7 +74,11 @@ fn build(
         }
         Op::Map(from) => {
             let Keyed { stream, moved } = stream(handles, from);
-            keyed(stream.map(move |value| act::maps(&value, number)), moved)
+            let map = move |value: String| {
+                trip(panics, &value, number);
+                act::maps(&value, number)
+            };
+            keyed(stream.map(map), moved)
         }
         Op::FlatMap(from) => {
             let Keyed { stream, moved } = stream(handles, from);
@@ -81,12 +92,19 @@ fn build(
             let (left, right) = (stream(handles, left), stream(handles, right));
             keyed(left.stream.merge(right.stream), left.moved || right.moved)
         }
-        Op::Fold(from) => {
+        Op::Fold(from, adds) => {
+            let (stream, name) = (stream(handles, from).stream, format!("fold-{number}"));
             let add = move |so_far: &mut String, value: String| {
                 *so_far = act::adds(so_far, &value, commutative);
+                trip(panics, &value, number);
             };
-            let stream = stream(handles, from).stream;
-            Handle::Table(stream.fold(&format!("fold-{number}"), String::new, add))
+            Handle::Table(match adds {
+                Adds::Fold => stream.fold(&name, String::new, add),
+                Adds::Count => stream.count(&name).map(u64::to_string),
+                Adds::Reduce => stream.reduce(&name, move |so_far: String, value| {
+                    act::reduces(&so_far, &value, commutative)
+                }),
+            })
         }
         Op::Window(from, windows) => window(program, handles, number, from, windows),
         Op::Join { stream: from, table: with, left } => {
@@ -121,6 +139,29 @@ fn build(
             stream(handles, from).stream.to(&TEXT.named(topic));
             Handle::Nothing
         }
+        Op::TableTo(of, topic) => {
+            table(handles, of).to(&TEXT.named(topic));
+            Handle::Nothing
+        }
+    }
+}
+
+thread_local! {
+    /// At which call of user code from now on it panics once; 0 for never.
+    static SOON: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Has user code panic once, at the call of this number from now on; 0 for never.
+pub(crate) fn panic_soon(calls: u64) {
+    SOON.set(calls);
+}
+
+/// Panics if user code does so at this value, without a word on the terminal.
+fn trip(panics: bool, value: &str, op: usize) {
+    let soon = SOON.get();
+    SOON.set(soon.saturating_sub(1));
+    if soon == 1 || (panics && act::panics(value, op)) {
+        resume_unwind(Box::new(format!("planted at {value}")));
     }
 }
 
@@ -131,11 +172,12 @@ fn window(
     from: From,
     windows: Windows,
 ) -> Handle {
-    let commutative = program.commutative;
+    let (commutative, panics) = (program.is_commutative(), program.panics);
     let stream = stream(handles, from).stream;
     let name = format!("windows-{number}");
     let add = move |so_far: &mut String, value: String| {
         *so_far = act::adds(so_far, &value, commutative);
+        trip(panics, &value, number);
     };
     let late = From { op: number, late: true };
     let wants_late = program.ops.iter().any(|op| op.inputs().contains(&late));

@@ -50,7 +50,7 @@ impl Default for Manner {
 }
 
 /// How many rounds without a row say that nothing more will come.
-const QUIET: usize = 12;
+const QUIET: usize = 50;
 
 /// A clock that stands still.
 struct StillClock;

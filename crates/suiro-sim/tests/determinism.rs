@@ -3,20 +3,17 @@
 //!
 //! `SUIRO_SEEDS=N` runs N seeds of each test; `SUIRO_SEED=N` runs that one.
 
-#[path = "determinism/build.rs"]
-mod build;
-#[path = "determinism/machine.rs"]
+#[path = "../../suiro/tests/machine/mod.rs"]
 #[allow(dead_code, reason = "other tests drive engines with it too")]
 mod machine;
-#[path = "determinism/model.rs"]
-mod model;
-#[path = "determinism/program.rs"]
-mod program;
 
 use machine::{Input, Machine, Manner, Output, create, write};
-use program::{Family, Program, SOURCES, TABLES, draw};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use suiro::{ExchangeKind, Log, Result, Seed};
+use suiro_sim::draw::draw;
+use suiro_sim::model::{Arrival, Model};
+use suiro_sim::program::{Family, Program, SOURCES, TABLES};
+use suiro_sim::{act, build};
 
 type Outputs = BTreeMap<&'static str, Vec<Output>>;
 
@@ -49,18 +46,6 @@ fn inputs(seed: &mut Seed) -> Vec<Input> {
     all
 }
 
-/// Draws programs until one can be planned: a program must not feed itself.
-fn draw_planned(seed: &mut Seed, family: Family) -> Program {
-    loop {
-        let program = draw(seed, family);
-        match build::plan(&program) {
-            Ok(_) => return program,
-            Err(error) if error.to_string().contains("feeds itself") => {}
-            Err(error) => panic!("no plan: {}\n{}", error.report(), program.describe()),
-        }
-    }
-}
-
 fn start(
     program: &Program,
     inputs: &[Input],
@@ -70,18 +55,49 @@ fn start(
     let log = Log::in_memory();
     create(&log, &SOURCES, partitions)?;
     write(&log, inputs)?;
-    Machine::open(build::plan(program)?, log, manner)
+    Machine::open(build::plan(program, None)?, log, manner)
 }
 
 fn outputs(program: &Program, machine: &Machine) -> Result<Outputs> {
     let mut all = Outputs::new();
     for topic in program.sinks() {
+        // How often the changelog of a table is written is not laid down.
+        if program.table_behind(topic).is_some() {
+            continue;
+        }
         let records = machine.read(topic)?;
         if !records.is_empty() {
             all.insert(topic, records);
         }
     }
     Ok(all)
+}
+
+/// Draws a program for lanes beside each other whose late records do not depend on them.
+fn draw_fixed(seed: &mut Seed) -> Program {
+    loop {
+        let program = draw(seed, Family::Parallel);
+        if Model::new(&program, 3).wants_late().is_empty() {
+            return program;
+        }
+    }
+}
+
+/// What the model says comes out of one partition.
+fn modelled(program: &Program, inputs: &[Input], bounded: bool) -> Outputs {
+    let mut model = Model::new(program, 1);
+    for (offset, Input { topic, key, value, at }) in (0..).zip(inputs) {
+        let (key, value) = (key.clone().unwrap_or_default(), value.clone());
+        model.feed(topic, 0, Arrival::of(key, value, *at, offset));
+    }
+    model.run(bounded.then_some(&mut BTreeSet::new()));
+    let output = |record: suiro_sim::model::Output| Output {
+        key: record.key,
+        value: record.value,
+        at: record.at,
+    };
+    let out = model.out.into_iter();
+    out.map(|((topic, _), all)| (topic, all.into_iter().map(output).collect())).collect()
 }
 
 /// The manners in which a program must give the same.
@@ -149,8 +165,7 @@ impl Story<'_> {
         for Input { topic, key, value, at } in self.inputs {
             text += &format!("  in {topic}: {key:?} = {value:?} @ {at}\n");
         }
-        let topics: std::collections::BTreeSet<_> =
-            expected.keys().chain(actual.keys()).copied().collect();
+        let topics: BTreeSet<_> = expected.keys().chain(actual.keys()).copied().collect();
         for topic in topics {
             let (want, got) = (expected.get(topic), actual.get(topic));
             if want == got {
@@ -201,25 +216,25 @@ fn hold(
 
 #[test]
 fn programs_without_exchanges_do_what_the_model_does() {
-    for_seeds(120, |number| {
+    for_seeds(40, |number| {
         let mut seed = Seed::new(number);
-        let program = draw_planned(&mut seed, Family::Local);
+        let program = draw(&mut seed, Family::Local);
         let inputs = inputs(&mut seed);
         for bounded in [false, true] {
-            let expected = model::run(&program, &inputs, bounded);
+            let expected = modelled(&program, &inputs, bounded);
             hold(number, &program, &inputs, (1, bounded), &expected, |outputs| outputs);
         }
     });
 }
 
 #[test]
-fn programs_with_exchanges_do_what_one_row_at_a_time_does() {
-    for_seeds(120, |number| {
+fn programs_with_exchanges_do_what_the_model_does() {
+    for_seeds(40, |number| {
         let mut seed = Seed::new(number);
-        let program = draw_planned(&mut seed, Family::Exchanged);
+        let program = draw(&mut seed, Family::Exchanged);
         let inputs = inputs(&mut seed);
         for bounded in [false, true] {
-            let expected = reference(&program, &inputs, 1, bounded);
+            let expected = modelled(&program, &inputs, bounded);
             hold(number, &program, &inputs, (1, bounded), &expected, |outputs| outputs);
         }
     });
@@ -227,9 +242,9 @@ fn programs_with_exchanges_do_what_one_row_at_a_time_does() {
 
 #[test]
 fn several_partitions_come_to_the_same_rest() {
-    for_seeds(120, |number| {
+    for_seeds(40, |number| {
         let mut seed = Seed::new(number);
-        let program = draw_planned(&mut seed, Family::Parallel);
+        let program = draw_fixed(&mut seed);
         let inputs = inputs(&mut seed);
         let view = |outputs: Outputs| at_rest(&program, outputs);
         let expected = view(reference(&program, &inputs, 3, true));
@@ -243,7 +258,10 @@ fn at_rest(program: &Program, outputs: Outputs) -> Outputs {
         if program.shows_table(topic) {
             let last: BTreeMap<_, _> =
                 records.into_iter().map(|record| (record.key.clone(), record)).collect();
-            records = last.into_values().collect();
+            // Whether rows that are gone ever were there depends on the order between lanes.
+            let gone = act::changed(None);
+            records =
+                last.into_values().filter(|it| it.value.as_ref() != Some(&gone)).collect();
         }
         records.sort();
         (topic, records)

@@ -1,0 +1,85 @@
+//! What the operators of random programs do to values. The number of the operator makes each of
+//! its own kind.
+
+use suiro::Seed;
+
+/// A number that depends on everything in `text` and on `salt`.
+pub fn digest(text: &str, salt: u64) -> u64 {
+    let mut seed = Seed::new(salt);
+    for byte in text.bytes() {
+        seed = Seed::new(seed.next_u64() ^ u64::from(byte));
+    }
+    seed.next_u64()
+}
+
+/// Whether user code panics at this value.
+pub fn panics(value: &str, op: usize) -> bool {
+    digest(value, op as u64 ^ 0xdead).is_multiple_of(23)
+}
+
+/// Whether a value passes a filter.
+pub fn keeps(value: &str, op: usize) -> bool {
+    !digest(value, op as u64).is_multiple_of(3)
+}
+
+/// A changed value.
+pub fn maps(value: &str, op: usize) -> String {
+    format!("{:06x}", digest(value, op as u64) & 0xff_ffff)
+}
+
+/// No, one or two values.
+pub fn splits(value: &str, op: usize) -> Vec<String> {
+    let count = digest(value, op as u64) % 3;
+    (0..count).map(|part| format!("{value}/{part}")).collect()
+}
+
+/// A new key.
+pub fn key(value: &str, op: usize) -> String {
+    format!("k{}", digest(value, op as u64) % 5)
+}
+
+/// Folds a value in; the result depends on the order unless it is `commutative`.
+pub fn adds(so_far: &str, value: &str, commutative: bool) -> String {
+    let hash = |text: &str| digest(text, 7) & 0xff_ffff;
+    if commutative {
+        let sum = u64::from_str_radix(so_far, 16).unwrap_or(0) + hash(value);
+        return format!("{:06x}", sum & 0xff_ffff);
+    }
+    if so_far.len() + value.len() <= 24 {
+        return format!("{so_far}+{value}");
+    }
+    format!("#{:06x}", hash(&format!("{so_far}+{value}")))
+}
+
+/// Combines a row with a value, as `reduce` does.
+pub fn reduces(so_far: &str, value: &str, commutative: bool) -> String {
+    if commutative { so_far.max(value).to_owned() } else { adds(so_far, value, false) }
+}
+
+/// Merges two sessions.
+pub fn merges(earlier: &str, later: &str, commutative: bool) -> String {
+    if commutative {
+        let number = |text: &str| u64::from_str_radix(text, 16).unwrap_or(0);
+        return format!("{:06x}", (number(earlier) + number(later)) & 0xff_ffff);
+    }
+    adds(earlier, &format!("({later})"), false)
+}
+
+/// The value of a pair.
+pub fn joins(left: &str, right: Option<&str>) -> String {
+    let pair = format!("{left}-{}", right.unwrap_or("none"));
+    if pair.len() <= 40 {
+        return pair;
+    }
+    format!("j{:06x}", digest(&pair, 9) & 0xff_ffff)
+}
+
+/// The value of a window.
+pub fn windowed(value: Option<&str>, start: i64, end: i64) -> String {
+    format!("{}@{start}..{end}", value.unwrap_or("gone"))
+}
+
+/// The value of a change.
+pub fn changed(value: Option<&str>) -> String {
+    value.unwrap_or("gone").to_owned()
+}

@@ -1,0 +1,399 @@
+//! The auditor: holds positions, stores and outputs against the model.
+
+use crate::act;
+use crate::case::Case;
+use crate::ledger::{Ledger, Raw};
+use crate::model::{Arrival, Model, Output};
+use crate::program::{Adds, Family, From, Op, TABLES};
+use std::collections::{BTreeMap, BTreeSet};
+use suiro::{InWindow, Timestamp, inspect};
+use suiro_core::TopicPartition;
+use suiro_engine::{Scope, Stores};
+
+/// What a store holds in one partition: by key and start, the value, the end and the time.
+type Rows = BTreeMap<(String, i64), (Option<String>, i64, i64)>;
+
+/// Says what is wrong.
+pub(crate) type Verdict = Result<(), String>;
+
+/// The right answer so far.
+pub(crate) struct Auditor {
+    pub(crate) model: Model,
+    case: Case,
+    /// Whether the runs of this epoch end by themselves.
+    bounded: bool,
+    /// The tasks that the model has ended in this epoch, by sub-topology and partition.
+    ended: BTreeSet<(usize, u32)>,
+    /// How many outputs were found right.
+    right: BTreeMap<(&'static str, u32), usize>,
+    /// How many records of the sources the model has.
+    fed: BTreeMap<TopicPartition, usize>,
+    /// How many late records the model was told of.
+    told: BTreeMap<(&'static str, u32), usize>,
+}
+
+impl Auditor {
+    pub(crate) fn new(case: &Case) -> Self {
+        Self {
+            model: Model::new(&case.program, case.partitions),
+            case: case.clone(),
+            bounded: false,
+            ended: BTreeSet::new(),
+            right: BTreeMap::new(),
+            fed: BTreeMap::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// An epoch begins: gives the model what was written.
+    pub(crate) fn begin(&mut self, bounded: bool, ledger: &Ledger) {
+        self.ended.clear();
+        self.bounded = bounded;
+        for topic in self.case.program.sources() {
+            for (partition, records) in ledger.topic(topic) {
+                let fed = self.fed.entry(TopicPartition::new(topic, partition)).or_default();
+                for record in &records[*fed..] {
+                    if let Some(arrival) = arrival(topic, record) {
+                        self.model.feed(topic, partition, arrival);
+                    }
+                }
+                *fed = records.len();
+            }
+        }
+    }
+
+    /// Holds a program that was just restored against the model: what its positions say was
+    /// taken, its stores say and its outputs say, no more and no less.
+    pub(crate) fn hold_restart(&mut self, ledger: &Ledger, scope: &Scope) -> Verdict {
+        for sub in self.model.first_subs() {
+            for partition in 0..self.case.partitions {
+                self.advance(sub, partition, ledger)?;
+            }
+            self.hold_stores(sub, scope)?;
+            if self.case.program.family == Family::Local {
+                self.hold_outputs(sub, ledger)?;
+            }
+        }
+        if self.case.partitions > 1 {
+            return Ok(());
+        }
+        for sub in self.model.first_subs() {
+            self.hold_outputs(sub, ledger)?;
+        }
+        for sub in self.model.later_subs() {
+            self.follow(sub, ledger, scope)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the model take what the positions of a task say was taken.
+    fn advance(&mut self, sub: usize, partition: u32, ledger: &Ledger) -> Verdict {
+        let position = |topic: &str| {
+            let name = TopicPartition::new(topic, partition);
+            ledger.positions.get(&name).map_or(0, |position| position.next)
+        };
+        while self.model.turn(sub, partition, position) {}
+        let (mut topics, mut has_ended) = (0, true);
+        for op in self.model.ops_of(sub).collect::<Vec<_>>() {
+            let (Op::Stream(topic) | Op::Table(topic)) = self.case.program.ops[op] else {
+                continue;
+            };
+            if let Some(offset) = self.model.overdue(partition, topic, position(topic)) {
+                return Err(format!(
+                    "position {} of {topic}/{partition} is past the record at {offset}, whose \
+                     turn comes after records that were not taken",
+                    position(topic)
+                ));
+            }
+            let name = TopicPartition::new(topic, partition);
+            let note = ledger.positions.get(&name).map(|position| position.note.as_str());
+            topics += 1;
+            has_ended &= note.is_some_and(|note| note.ends_with("ended"))
+                && position(topic) >= self.end_of(topic, partition, ledger);
+        }
+        if self.bounded && topics > 0 && has_ended && self.ended.insert((sub, partition)) {
+            self.model.end_task(sub, partition);
+        }
+        Ok(())
+    }
+
+    fn end_of(&self, topic: &str, partition: u32, ledger: &Ledger) -> i64 {
+        let name = TopicPartition::new(topic, partition);
+        ledger.partitions.get(&name).map_or(0, |kept| kept.end)
+    }
+
+    /// Lets the model take turns behind an exchange until it is where the program is. What it
+    /// comes from may have been in memory, so that no position says how far that is.
+    fn follow(&mut self, sub: usize, ledger: &Ledger, scope: &Scope) -> Verdict {
+        let position = |topic: &str| {
+            let name = TopicPartition::new(topic, 0);
+            ledger.positions.get(&name).map_or(0, |position| position.next)
+        };
+        let mut first = None;
+        loop {
+            let held =
+                self.hold_outputs(sub, ledger).and_then(|()| self.hold_stores(sub, scope));
+            let Err(differs) = held else { return Ok(()) };
+            first.get_or_insert(differs);
+            if self.model.turn(sub, 0, position) {
+                continue;
+            }
+            if self.bounded && self.ended.insert((sub, 0)) {
+                self.model.end_task(sub, 0);
+                continue;
+            }
+            let first = first.unwrap_or_default();
+            return Err(format!("the program is at no turn of the model; at first {first}"));
+        }
+    }
+
+    /// Holds a program that is at rest against the model: everything was taken.
+    pub(crate) fn hold_rest(&mut self, ledger: &Ledger, scope: &Scope) -> Verdict {
+        self.tell_late(ledger);
+        self.model.run(self.bounded.then_some(&mut self.ended));
+        if let Some(violation) = self.model.violations.first() {
+            return Err(violation.clone());
+        }
+        if let Some(violation) = self.model.unexplained_late().first() {
+            return Err(violation.clone());
+        }
+        for topic in self.case.program.sources() {
+            for partition in 0..self.case.partitions {
+                let name = TopicPartition::new(topic, partition);
+                let next = ledger.positions.get(&name).map_or(0, |position| position.next);
+                let end = self.end_of(topic, partition, ledger);
+                if next != end {
+                    return Err(format!("at rest, position of {name} is {next} and not {end}"));
+                }
+            }
+        }
+        for sub in self.model.first_subs().into_iter().chain(self.model.later_subs()) {
+            self.hold_stores(sub, scope)?;
+            self.hold_tables(sub, ledger)?;
+            if self.case.program.family != Family::Parallel {
+                self.hold_outputs(sub, ledger)?;
+            }
+        }
+        if self.case.program.family == Family::Parallel {
+            self.hold_any_order(ledger)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the model which records came late where several lanes decide it.
+    fn tell_late(&mut self, ledger: &Ledger) {
+        for op in self.model.wants_late() {
+            let from = From { op, late: true };
+            let sinks = self.case.program.ops.iter().filter_map(|op| match op {
+                Op::To(of, topic) if *of == from => Some(*topic),
+                _ => None,
+            });
+            let Some(topic) = sinks.clone().next() else { continue };
+            let mut rows = Vec::new();
+            for (partition, records) in ledger.topic(topic) {
+                let told = self.told.entry((topic, partition)).or_default();
+                rows.extend(records[*told..].iter().map(output));
+                *told = records.len();
+            }
+            self.model.tell_late(op, rows.into_iter());
+        }
+    }
+
+    /// The topics that operators of a sub-topology write record by record.
+    fn sinks_of(&self, sub: usize) -> BTreeSet<&'static str> {
+        let ops = self.model.ops_of(sub);
+        let topics = ops.filter_map(|op| match self.case.program.ops[op] {
+            Op::To(_, topic) => Some(topic),
+            _ => None,
+        });
+        topics.collect()
+    }
+
+    /// Holds outputs against the model, record by record.
+    fn hold_outputs(&mut self, sub: usize, ledger: &Ledger) -> Verdict {
+        let nothing: &[Output] = &[];
+        for topic in self.sinks_of(sub) {
+            for partition in 0..self.case.partitions {
+                let name = TopicPartition::new(topic, partition);
+                let written: &[Raw] =
+                    ledger.partitions.get(&name).map_or(&[], |kept| &kept.records);
+                let expected = self.model.out.get(&(topic, partition));
+                let expected = expected.map_or(nothing, |all| all);
+                let right = self.right.entry((topic, partition)).or_default();
+                for place in *right..written.len().max(expected.len()) {
+                    let got = written.get(place).map(output);
+                    if got.as_ref() != expected.get(place) {
+                        return Err(format!(
+                            "record {place} of {name}: expected {}, got {}",
+                            line(expected.get(place)),
+                            line(got.as_ref())
+                        ));
+                    }
+                    *right = place + 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the outputs of lanes beside each other against the model: of the changes of a table
+    /// the last of each key, of a stream all, in any order.
+    fn hold_any_order(&self, ledger: &Ledger) -> Verdict {
+        for topic in self.case.program.sinks() {
+            if self.case.program.table_behind(topic).is_some() {
+                continue;
+            }
+            let written =
+                ledger.topic(topic).flat_map(|(_, records)| records.iter().map(output));
+            let of_topic = self.model.out.iter().filter(|((of, _), _)| *of == topic);
+            let expected = of_topic.flat_map(|(_, all)| all.iter().cloned());
+            let (mut written, mut expected): (Vec<_>, Vec<_>) =
+                (written.collect(), expected.collect());
+            if self.case.program.shows_table(topic) {
+                (written, expected) = (last_of_each(written), last_of_each(expected));
+            }
+            written.sort();
+            expected.sort();
+            let differs = (0..written.len().max(expected.len()))
+                .find(|place| written.get(*place) != expected.get(*place));
+            if let Some(place) = differs {
+                return Err(format!(
+                    "at rest, {topic} has {} records and not {}: expected {}, got {}",
+                    written.len(),
+                    expected.len(),
+                    line(expected.get(place)),
+                    line(written.get(place))
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the changelogs of tables that were written to topics against the tables.
+    fn hold_tables(&self, sub: usize, ledger: &Ledger) -> Verdict {
+        for op in self.model.ops_of(sub) {
+            let Op::TableTo(table, topic) = self.case.program.ops[op] else { continue };
+            let mut last = BTreeMap::new();
+            for record in ledger.topic(topic).flat_map(|(_, records)| records) {
+                let Output { key, value, at } = output(record);
+                match value {
+                    Some(value) => last.insert(key, (value, at)),
+                    None => last.remove(&key),
+                };
+            }
+            let table = self.model.table(table);
+            if last != table {
+                return Err(differs(&format!("table in {topic}"), &table, &last));
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the stores of a sub-topology against the model.
+    fn hold_stores(&self, sub: usize, scope: &Scope) -> Verdict {
+        for op in self.model.ops_of(sub) {
+            let Some(name) = self.case.program.store(op) else { continue };
+            let slot = scope.plan().store(&name).ok_or("a store has no slot")?;
+            for (partition, stores) in scope.stores() {
+                if !stores.has(slot) {
+                    continue;
+                }
+                let held = held(self.case.program.ops[op], stores, slot);
+                let held = held.ok_or_else(|| format!("store {name} has other types"))?;
+                let expected = self.model.rows(partition, op);
+                if held != expected {
+                    let what = format!("store {name}, partition {partition}");
+                    return Err(differs(&what, &expected, &held));
+                }
+                let mut states = stores.iter().filter(|(number, _)| *number == slot);
+                let time = states.next().and_then(|(_, state)| state.stream_time());
+                let expected = self.model.time(partition, op);
+                if time.is_some_and(|time| time != expected) {
+                    return Err(format!(
+                        "stream time of {name}, partition {partition}: expected {expected}, \
+                         got {time:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a store.
+fn held(op: Op, stores: &Stores, slot: usize) -> Option<Rows> {
+    let row = |(key, value, at): (String, String, Timestamp)| {
+        ((key, 0), (Some(value), 0, at.as_millis()))
+    };
+    let window = |(key, window, at): (String, InWindow<Option<String>>, Timestamp)| {
+        let InWindow { start, end, value } = window;
+        ((key, start.as_millis()), (value, end.as_millis(), at.as_millis()))
+    };
+    Some(match op {
+        Op::Fold(_, Adds::Count) => {
+            let rows = inspect::rows::<String, u64>(stores, slot)?.into_iter();
+            rows.map(|(key, count, at)| row((key, count.to_string(), at))).collect()
+        }
+        Op::Fold(_, Adds::Reduce) => {
+            let rows = inspect::rows::<String, Option<String>>(stores, slot)?.into_iter();
+            rows.map(|(key, value, at)| row((key, value.unwrap_or_default(), at))).collect()
+        }
+        Op::Window(..) => {
+            let windows = inspect::windows::<String, String>(stores, slot)?;
+            windows.into_iter().map(window).collect()
+        }
+        _ => inspect::rows::<String, String>(stores, slot)?.into_iter().map(row).collect(),
+    })
+}
+
+/// What a record of a source is to an operator; poison is nothing.
+fn arrival(topic: &str, record: &Raw) -> Option<Arrival> {
+    let key = String::from_utf8(record.key.as_ref()?.to_vec()).ok()?;
+    let value = match &record.value {
+        Some(value) => Some(String::from_utf8(value.to_vec()).ok()?),
+        None if TABLES.contains(&topic) => None,
+        None => return None,
+    };
+    (record.at >= 0).then(|| Arrival::of(key, value, record.at, record.offset))
+}
+
+/// A record of an output.
+pub(crate) fn output(record: &Raw) -> Output {
+    let text = |bytes: &suiro::Bytes| String::from_utf8_lossy(bytes).into_owned();
+    Output {
+        key: record.key.as_ref().map(text).unwrap_or_default(),
+        value: record.value.as_ref().map(text),
+        at: record.at,
+    }
+}
+
+/// The last change of each key; of rows that are gone it depends on the order whether they ever
+/// were there.
+fn last_of_each(records: Vec<Output>) -> Vec<Output> {
+    let last: BTreeMap<_, _> =
+        records.into_iter().map(|record| (record.key.clone(), record)).collect();
+    let gone = act::changed(None);
+    last.into_values().filter(|record| record.value.as_ref() != Some(&gone)).collect()
+}
+
+fn line(record: Option<&Output>) -> String {
+    match record {
+        Some(Output { key, value, at }) => {
+            format!("{key}={} @{at}", value.as_deref().unwrap_or("null"))
+        }
+        None => "nothing".to_owned(),
+    }
+}
+
+/// The first difference between two maps.
+fn differs<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+    what: &str,
+    expected: &BTreeMap<K, V>,
+    got: &BTreeMap<K, V>,
+) -> String {
+    let mut keys = expected.keys().chain(got.keys());
+    let key = keys.find(|key| expected.get(*key) != got.get(*key));
+    let of =
+        |map: &BTreeMap<K, V>| key.and_then(|key| map.get(key).map(|row| format!("{row:?}")));
+    format!("{what}: at {key:?} expected {:?}, got {:?}", of(expected), of(got))
+}

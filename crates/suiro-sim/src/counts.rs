@@ -1,0 +1,163 @@
+//! How often everything happened.
+
+use crate::fault::{CALLS, Call, EFFECTS, FAULTS, Fault, FileKind, Verb};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What happened in one run, or in many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records that went in.
+    pub records: u64,
+    /// Commits of the program.
+    pub commits: u64,
+    /// Times that the process died.
+    pub crashes: u64,
+    /// Exchanges of the program.
+    pub exchanges: u64,
+    /// Times that a program went back to its last commit.
+    pub rollbacks: u64,
+    /// Commits whose outcome was not known.
+    pub unknown: u64,
+    /// Commits that were in the air when the process died, and had happened.
+    pub survived: u64,
+    /// Commits that were in the air when the process died, and had not.
+    pub vanished: u64,
+    /// Records that came too late.
+    pub late: u64,
+    /// Records that a policy skipped.
+    pub skipped: u64,
+    /// Times that a policy stopped the program.
+    pub stopped: u64,
+    /// Times that a disk that was full had room again.
+    pub recovered_from_full: u64,
+    /// Times that damage was refused by name.
+    pub refused: u64,
+    /// Times that compaction and retention ran.
+    pub maintained: u64,
+    /// Times that stores were held against the model.
+    pub audits: u64,
+    /// Faults that struck.
+    pub faults: BTreeMap<Fault, u64>,
+    /// Calls of the broker.
+    pub calls: BTreeMap<Call, u64>,
+    /// Calls at which the process died.
+    pub crashes_at_calls: BTreeMap<Call, u64>,
+    /// Effects on the disk.
+    pub effects: BTreeMap<(Verb, FileKind), u64>,
+    /// Effects at which the process died.
+    pub crashes_at_effects: BTreeMap<(Verb, FileKind), u64>,
+}
+
+impl Counts {
+    pub(crate) fn struck(&mut self, fault: Fault) {
+        *self.faults.entry(fault).or_default() += 1;
+    }
+
+    /// Adds what another run counted.
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.commits += other.commits;
+        self.crashes += other.crashes;
+        self.exchanges += other.exchanges;
+        self.rollbacks += other.rollbacks;
+        self.unknown += other.unknown;
+        self.survived += other.survived;
+        self.vanished += other.vanished;
+        self.late += other.late;
+        self.skipped += other.skipped;
+        self.stopped += other.stopped;
+        self.recovered_from_full += other.recovered_from_full;
+        self.refused += other.refused;
+        self.maintained += other.maintained;
+        self.audits += other.audits;
+        add(&mut self.faults, &other.faults);
+        add(&mut self.calls, &other.calls);
+        add(&mut self.crashes_at_calls, &other.crashes_at_calls);
+        add(&mut self.effects, &other.effects);
+        add(&mut self.crashes_at_effects, &other.crashes_at_effects);
+    }
+
+    /// What should have happened in a run of many seeds, and did not.
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        let mut need = |count: u64, what: String| {
+            if count == 0 {
+                missing.push(what);
+            }
+        };
+        for fault in FAULTS {
+            need(self.faults.get(&fault).copied().unwrap_or(0), format!("fault {fault:?}"));
+        }
+        for call in CALLS {
+            let crashes = self.crashes_at_calls.get(&call).copied().unwrap_or(0);
+            need(crashes, format!("crash at call {call:?}"));
+        }
+        for (verb, kind) in EFFECTS {
+            let crashes = self.crashes_at_effects.get(&(*verb, *kind)).copied().unwrap_or(0);
+            need(crashes, format!("crash at effect {verb:?} {kind:?}"));
+        }
+        for (count, what) in [
+            (self.rollbacks, "roll-back"),
+            (self.unknown, "commit with an unknown outcome"),
+            (self.survived, "commit in the air that had happened"),
+            (self.vanished, "commit in the air that had not happened"),
+            (self.late, "late record"),
+            (self.skipped, "skipped record"),
+            (self.stopped, "program stopped by a record"),
+            (self.recovered_from_full, "full disk that had room again"),
+            (self.refused, "damage that was refused"),
+            (self.maintained, "compaction"),
+        ] {
+            need(count, what.to_owned());
+        }
+        missing
+    }
+}
+
+fn add<K: Ord + Copy>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (key, count) in from {
+        *to.entry(*key).or_default() += count;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "records {}, commits {}, crashes {}, exchanges {}, audits {}",
+            self.records, self.commits, self.crashes, self.exchanges, self.audits
+        )?;
+        writeln!(
+            f,
+            "roll-backs {}, commits unknown {}, in the air: survived {}, vanished {}",
+            self.rollbacks, self.unknown, self.survived, self.vanished
+        )?;
+        writeln!(
+            f,
+            "records late {}, skipped {}; programs stopped {}; disks with room again {}; damage \
+             refused {}; compactions {}",
+            self.late,
+            self.skipped,
+            self.stopped,
+            self.recovered_from_full,
+            self.refused,
+            self.maintained
+        )?;
+        write!(f, "faults:")?;
+        for (fault, count) in &self.faults {
+            write!(f, " {fault:?} {count}")?;
+        }
+        write!(f, "\ncrashes at calls of the broker, of so many calls:")?;
+        for (call, count) in &self.calls {
+            let crashes = self.crashes_at_calls.get(call).copied().unwrap_or(0);
+            write!(f, " {call:?} {crashes}/{count}")?;
+        }
+        write!(f, "\ncrashes at effects on the disk, of so many effects:")?;
+        for (effect, count) in &self.effects {
+            let crashes = self.crashes_at_effects.get(effect).copied().unwrap_or(0);
+            write!(f, " {:?}-{:?} {crashes}/{count}", effect.0, effect.1)?;
+        }
+        writeln!(f)
+    }
+}

@@ -1,0 +1,38 @@
+//! The simulator: the real engine and the real embedded log on a simulated clock, disk and
+//! scheduler, with faults, and an auditor that knows the right answer.
+//!
+//! One seed decides everything: the program, its input, the partitions, how the process lives and
+//! what goes wrong. A failure is a seed that anybody can replay.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `program`, `act`, `draw`, `build` | random programs: as data, what they do, as plans |
+//! | `case`, `fault` | everything that a seed decides, and what can go wrong |
+//! | `model` | the right answer, from the rules alone |
+//! | `world`, `clock`, `disk`, `tap`, `crew` | time, files, broker and scheduler with faults |
+//! | `ledger` | what was acknowledged, which must never change |
+//! | `life`, `rot`, `audit` | lives of a process, and how they are held against the model |
+//! | `sweep`, `shrink`, `counts`, `options` | many seeds, and the failing ones made small |
+
+pub mod act;
+mod audit;
+pub mod build;
+pub mod case;
+mod clock;
+pub mod counts;
+mod crew;
+mod disk;
+pub mod draw;
+pub mod fault;
+mod ledger;
+mod life;
+pub mod model;
+pub mod options;
+pub mod program;
+mod rot;
+mod shrink;
+pub mod sweep;
+mod tap;
+mod world;
+
+pub use life::{Report, run};

@@ -1,0 +1,34 @@
+//! The simulator on the command line.
+
+use std::process::ExitCode;
+use suiro::{Clock, SystemClock};
+use suiro_sim::options::Options;
+use suiro_sim::sweep::sweep;
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let clock = SystemClock::default();
+    let swept = sweep(&options);
+    for failed in &swept.failed {
+        println!("{}\nseed {} fails: {}\n", failed.story, failed.seed, failed.failure);
+    }
+    let [records, commits, crashes, exchanges] = swept.medians;
+    println!("{} seeds in {:.1} s", swept.seeds, clock.elapsed().as_secs_f64());
+    println!(
+        "median: records {records}, commits {commits}, crashes {crashes}, exchanges {exchanges}"
+    );
+    print!("{}", swept.total);
+    let missing = if swept.seeds >= 1000 { swept.total.missing() } else { Vec::new() };
+    for what in &missing {
+        println!("never hit: {what}");
+    }
+    let fine = swept.failed.is_empty() && missing.is_empty();
+    println!("{}", if fine { "all fine" } else { "FAILED" });
+    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,200 @@
+//! What each operator does with a record or with the change of a row.
+
+use super::{Arrival, Model};
+use crate::act;
+use crate::program::{Adds, From, Op};
+
+/// What runs through the model: a record, or a change of a row.
+#[derive(Clone)]
+pub(super) enum Item {
+    Row { value: String, at: i64 },
+    Change { old: Option<String>, new: Option<String>, at: i64 },
+}
+
+impl Model {
+    pub(super) fn take_arrival(&mut self, partition: u32, op: usize, arrival: Arrival) {
+        let Arrival { key, value, at, lane_time, .. } = arrival;
+        self.lane_time = lane_time;
+        match (self.program.ops[op], value) {
+            (Op::Stream(_), Some(value)) => {
+                let from = From { op, late: false };
+                self.pass(partition, from, key, Item::Row { value, at });
+            }
+            (Op::Stream(_), None) => {}
+            (Op::Table(_), value) => self.set(partition, op, key, value, at),
+            (_, Some(value)) => self.take_row(partition, op, key, value, at),
+            (_, None) => {}
+        }
+    }
+
+    /// Hands an item to all that read `from`.
+    pub(super) fn pass(&mut self, partition: u32, from: From, key: String, item: Item) {
+        for number in 0..self.program.ops.len() {
+            for port in ports(&self.program.ops[number], from) {
+                let (key, item) = (key.clone(), item.clone());
+                match item {
+                    Item::Row { value, at } if self.program.crosses(number) => {
+                        self.send(partition, number, key, value, at);
+                    }
+                    Item::Row { value, at } => {
+                        self.take_row(partition, number, key, value, at);
+                    }
+                    Item::Change { old, new, at } => {
+                        self.take_change(partition, number, port, key, (old, new), at);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn emit(
+        &mut self,
+        partition: u32,
+        op: usize,
+        key: String,
+        value: String,
+        at: i64,
+    ) {
+        let item = Item::Row { value, at };
+        self.pass(partition, From { op, late: false }, key, item);
+    }
+
+    fn take_row(&mut self, partition: u32, number: usize, key: String, value: String, at: i64) {
+        let commutative = self.program.is_commutative();
+        let panics = self.program.panics && act::panics(&value, number);
+        match self.program.ops[number] {
+            Op::Filter(_) if !act::keeps(&value, number) => {}
+            Op::Filter(_) | Op::Merge(..) => {
+                let item = Item::Row { value, at };
+                self.pass(partition, From { op: number, late: false }, key, item);
+            }
+            Op::Map(_) if panics => {}
+            Op::Map(_) => self.emit(partition, number, key, act::maps(&value, number), at),
+            Op::FlatMap(_) => {
+                for part in act::splits(&value, number) {
+                    self.emit(partition, number, key.clone(), part, at);
+                }
+            }
+            Op::KeyBy(_) => {
+                self.emit(partition, number, act::key(&value, number), value, at);
+            }
+            Op::Fold(_, Adds::Fold) if panics => {}
+            Op::Fold(_, adds) => {
+                let old = self.states[partition as usize][number].rows.get(&key).cloned();
+                let old_at = old.as_ref().map_or(i64::MIN, |(_, at)| *at);
+                let so_far = old.map(|(row, _)| row);
+                let new = match adds {
+                    Adds::Fold => act::adds(&so_far.unwrap_or_default(), &value, commutative),
+                    Adds::Count => {
+                        let count = so_far.and_then(|row| row.parse::<u64>().ok());
+                        (count.unwrap_or(0) + 1).to_string()
+                    }
+                    Adds::Reduce => match so_far {
+                        Some(row) => act::reduces(&row, &value, commutative),
+                        None => value,
+                    },
+                };
+                self.set(partition, number, key, Some(new), at.max(old_at));
+            }
+            Op::Join { table, left, .. } => {
+                let row = self.view(partition, table, &key).map(|(row, _)| row);
+                if row.is_some() || left {
+                    let pair = act::joins(&value, row.as_deref());
+                    self.emit(partition, number, key, pair, at);
+                }
+            }
+            Op::Window(_, windows) => {
+                self.window(partition, number, windows, key, value, at);
+            }
+            Op::To(_, topic) => self.write(topic, key, Some(value), at),
+            _ => panic!("operator {number} takes no rows"),
+        }
+    }
+
+    fn take_change(
+        &mut self,
+        partition: u32,
+        number: usize,
+        port: usize,
+        key: String,
+        (old, new): (Option<String>, Option<String>),
+        at: i64,
+    ) {
+        let (old, new, at) = match self.program.ops[number] {
+            Op::Changes(_) => {
+                let value = act::changed(new.as_deref());
+                return self.emit(partition, number, key, value, at);
+            }
+            // How often it speaks is not laid down; the auditor looks at the table itself.
+            Op::TableTo(..) => return,
+            Op::TableFilter(_) => {
+                let keep = |row: &String| act::keeps(row, number);
+                (old.filter(keep), new.filter(keep), at)
+            }
+            Op::TableMap(_) => {
+                let map = |row: String| act::maps(&row, number);
+                (old.map(map), new.map(map), at)
+            }
+            Op::TableJoin(left, right) => {
+                let other = if port == 0 { right } else { left };
+                let Some((row, row_at)) = self.view(partition, other, &key) else { return };
+                let pair = |mine: String| match port {
+                    0 => act::joins(&mine, Some(&row)),
+                    _ => act::joins(&row, Some(&mine)),
+                };
+                (old.map(pair), new.map(pair), at.max(row_at))
+            }
+            _ => panic!("operator {number} takes no changes"),
+        };
+        if old.is_some() || new.is_some() {
+            let from = From { op: number, late: false };
+            self.pass(partition, from, key, Item::Change { old, new, at });
+        }
+    }
+
+    /// Sets or removes a row of a table that holds its rows, and says so.
+    fn set(&mut self, partition: u32, op: usize, key: String, new: Option<String>, at: i64) {
+        let rows = &mut self.states[partition as usize][op].rows;
+        let old = match &new {
+            Some(value) => rows.insert(key.clone(), (value.clone(), at)),
+            None => rows.remove(&key),
+        };
+        let old = old.map(|(row, _)| row);
+        if old.is_some() || new.is_some() {
+            let item = Item::Change { old, new, at };
+            self.pass(partition, From { op, late: false }, key, item);
+        }
+    }
+
+    /// The row of a table, seen through its steps.
+    pub(super) fn view(&self, partition: u32, op: usize, key: &str) -> Option<(String, i64)> {
+        match self.program.ops[op] {
+            Op::Table(_) | Op::Fold(..) => {
+                self.states[partition as usize][op].rows.get(key).cloned()
+            }
+            Op::TableFilter(of) => {
+                self.view(partition, of, key).filter(|(row, _)| act::keeps(row, op))
+            }
+            Op::TableMap(of) => {
+                self.view(partition, of, key).map(|(row, at)| (act::maps(&row, op), at))
+            }
+            Op::TableJoin(left, right) => {
+                let (left, left_at) = self.view(partition, left, key)?;
+                let (right, right_at) = self.view(partition, right, key)?;
+                Some((act::joins(&left, Some(&right)), left_at.max(right_at)))
+            }
+            _ => panic!("operator {op} is no table"),
+        }
+    }
+}
+
+/// The ports of `op` that `from` speaks to.
+fn ports(op: &Op, from: From) -> Vec<usize> {
+    let mut inputs = op.inputs();
+    // The table of a join is looked at; it does not speak.
+    if let Op::Join { .. } = op {
+        inputs.truncate(1);
+    }
+    let inputs = inputs.into_iter().enumerate();
+    inputs.filter(|(_, input)| *input == from).map(|(port, _)| port).collect()
+}

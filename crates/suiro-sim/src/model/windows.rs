@@ -1,0 +1,241 @@
+//! Windows and sessions: which records they take, and when they close (rules W1 to W6).
+
+use super::operators::Item;
+use super::{Model, Span};
+use crate::act;
+use crate::program::{From, Op, Windows};
+
+impl Windows {
+    /// How long after its end a window closes (rule W4).
+    fn linger(self) -> i64 {
+        self.grace + if self.sessions { self.size + 1 } else { 0 }
+    }
+}
+
+impl Model {
+    pub(super) fn window(
+        &mut self,
+        partition: u32,
+        op: usize,
+        windows: Windows,
+        key: String,
+        value: String,
+        at: i64,
+    ) {
+        let is_told = self.is_told(op);
+        let mut was_told = false;
+        let state = &mut self.states[partition as usize][op];
+        let now = state.time.map_or(at, |time| time.max(at));
+        state.time = Some(now);
+        let rested = state.rested.unwrap_or(i64::MIN);
+        let taken = if windows.sessions {
+            self.add_to_session(partition, op, windows, (&key, &value, at), now)
+        } else if is_told && self.take_late(op, &key, &value, at) {
+            self.check_late(partition, op, windows, (&key, &value, at));
+            was_told = true;
+            None
+        } else {
+            let now = if is_told { rested } else { now };
+            self.add_to_window(partition, op, windows, (&key, &value, at), now)
+        };
+        match taken {
+            // A window that was closed when all lanes were at rest takes nothing more.
+            None if is_told && !was_told => self
+                .violations
+                .push(format!("not late, and should be: operator {op}, {key}={value} @{at}")),
+            None => {
+                let item = Item::Row { value, at };
+                self.pass(partition, From { op, late: true }, key, item);
+            }
+            Some(results) if !windows.on_close => {
+                for (value, at) in results {
+                    self.emit(partition, op, key.clone(), value, at);
+                }
+            }
+            Some(_) => {}
+        }
+        if !is_told {
+            self.close(partition, op, windows, now);
+        }
+    }
+
+    /// Whether this row is one of those that were said to be late.
+    fn take_late(&mut self, op: usize, key: &str, value: &str, at: i64) -> bool {
+        let row = (key.to_owned(), value.to_owned(), at);
+        let left = self.late.get_mut(&op).and_then(|late| late.get_mut(&row));
+        let Some(left) = left.filter(|left| **left > 0) else { return false };
+        *left -= 1;
+        true
+    }
+
+    /// A row is late by the time of its own lane, or by what was seen when all lanes were at rest;
+    /// never because another lane ran ahead (rule T6).
+    fn check_late(
+        &mut self,
+        partition: u32,
+        op: usize,
+        windows: Windows,
+        (key, value, at): (&str, &str, i64),
+    ) {
+        let lane_time = self.lane_time;
+        let start = at - at.rem_euclid(windows.size);
+        let closes = start + windows.size + windows.grace;
+        let state = &self.states[partition as usize][op];
+        let rested = state.rested.unwrap_or(i64::MIN);
+        let is_shut = state.closed.contains_key(&(key.to_owned(), start));
+        if closes > lane_time.max(rested) && !is_shut {
+            self.violations.push(format!(
+                "late only because another lane ran ahead (T6): operator {op}, {key}={value} \
+                 @{at}, closes at {closes}, its lane had come to {lane_time}"
+            ));
+        }
+    }
+
+    /// Rows that were said to be late and never came.
+    pub fn unexplained_late(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for (op, late) in &self.late {
+            for ((key, value, at), left) in late.iter().filter(|(_, left)| **left > 0) {
+                all.push(format!("{left} too many late: operator {op}, {key}={value} @{at}"));
+            }
+        }
+        all
+    }
+
+    /// All lanes are caught up: stream time is the largest seen.
+    pub(super) fn rest(&mut self, partition: u32, op: usize) {
+        let Op::Window(_, windows) = self.program.ops[op] else { return };
+        let state = &mut self.states[partition as usize][op];
+        state.rested = state.time;
+        if let Some(now) = state.time
+            && self.is_told(op)
+        {
+            self.close(partition, op, windows, now);
+        }
+    }
+
+    /// Takes a record into its window; gives what `on_update` says, or nothing if it is late.
+    fn add_to_window(
+        &mut self,
+        partition: u32,
+        op: usize,
+        windows: Windows,
+        (key, value, at): (&str, &str, i64),
+        now: i64,
+    ) -> Option<Vec<(String, i64)>> {
+        let start = at - at.rem_euclid(windows.size);
+        let end = start + windows.size;
+        let state = &mut self.states[partition as usize][op];
+        if end + windows.grace <= now || state.closed.contains_key(&(key.to_owned(), start)) {
+            return None;
+        }
+        if self.program.panics && act::panics(value, op) {
+            return Some(Vec::new());
+        }
+        let open = state.windows.entry(key.to_owned()).or_default();
+        let place = open.partition_point(|span| span.start < start);
+        if open.get(place).is_none_or(|span| span.start != start) {
+            open.insert(place, Span { start, end, value: String::new(), at });
+        }
+        let span = &mut open[place];
+        span.value = act::adds(&span.value, value, self.program.is_commutative());
+        span.at = span.at.max(at);
+        Some(vec![(act::windowed(Some(&span.value), start, end), span.at)])
+    }
+
+    /// As above, for sessions.
+    fn add_to_session(
+        &mut self,
+        partition: u32,
+        op: usize,
+        windows: Windows,
+        (key, value, at): (&str, &str, i64),
+        now: i64,
+    ) -> Option<Vec<(String, i64)>> {
+        let gap = windows.size;
+        let commutative = self.program.is_commutative();
+        let all = &mut self.states[partition as usize][op].windows;
+        let (mut joined, mut others) = (Vec::new(), Vec::new());
+        for span in all.get(key).into_iter().flatten() {
+            let touches = span.start - gap <= at && at <= span.end + gap;
+            if touches { &mut joined } else { &mut others }.push(span.clone());
+        }
+        let start = joined.iter().map(|span| span.start).min().unwrap_or(at).min(at);
+        let end = joined.iter().map(|span| span.end).max().unwrap_or(at).max(at);
+        if end + windows.linger() <= now {
+            return None;
+        }
+        if self.program.panics && act::panics(value, op) {
+            return Some(Vec::new());
+        }
+        let mut said = Vec::new();
+        for span in &joined {
+            if (span.start, span.end) != (start, end) {
+                said.push((act::windowed(None, span.start, span.end), span.end));
+            }
+        }
+        let merged = joined.into_iter().map(|span| span.value);
+        let merged = merged.reduce(|left, right| act::merges(&left, &right, commutative));
+        let value = act::adds(&merged.unwrap_or_default(), value, commutative);
+        said.push((act::windowed(Some(&value), start, end), end));
+        others.push(Span { start, end, value, at: end });
+        others.sort_by_key(|span| span.start);
+        all.insert(key.to_owned(), others);
+        Some(said)
+    }
+
+    /// Closes what is due at `now`, in order of end, start and key (rule W5).
+    fn close(&mut self, partition: u32, op: usize, windows: Windows, now: i64) {
+        let is_due = |end: i64| end.saturating_add(windows.linger()) <= now;
+        let state = &mut self.states[partition as usize][op];
+        state.closed.retain(|(_, start), _| !is_due(start + windows.size));
+        let due = state.take_due(is_due);
+        // What closes says nothing of the lane by which the time came.
+        self.lane_time = i64::MAX;
+        for (end, start, key, span) in due {
+            if windows.on_close {
+                let value = act::windowed(Some(&span.value), start, end);
+                self.emit(partition, op, key, value, span.at);
+            }
+        }
+    }
+
+    /// Closes everything, as the end of a bounded run does.
+    pub(super) fn end(&mut self, partition: u32, op: usize) {
+        let Op::Window(_, windows) = self.program.ops[op] else { return };
+        self.rest(partition, op);
+        let state = &mut self.states[partition as usize][op];
+        let due = state.take_due(|_| true);
+        if !windows.sessions {
+            let marks =
+                due.iter().map(|(_, start, key, span)| ((key.clone(), *start), span.at));
+            state.closed.extend(marks);
+        }
+        self.lane_time = i64::MAX;
+        for (end, start, key, span) in due {
+            if windows.on_close {
+                let value = act::windowed(Some(&span.value), start, end);
+                self.emit(partition, op, key, value, span.at);
+            }
+        }
+    }
+}
+
+impl super::State {
+    /// Takes out the windows that are due, in order of end, start and key.
+    fn take_due(&mut self, is_due: impl Fn(i64) -> bool) -> Vec<(i64, i64, String, Span)> {
+        let mut due = Vec::new();
+        for (key, open) in &mut self.windows {
+            open.retain(|span| {
+                let goes = is_due(span.end);
+                if goes {
+                    due.push((span.end, span.start, key.clone(), span.clone()));
+                }
+                !goes
+            });
+        }
+        self.windows.retain(|_, open| !open.is_empty());
+        due.sort_by(|left, right| (left.0, left.1, &left.2).cmp(&(right.0, right.1, &right.2)));
+        due
+    }
+}

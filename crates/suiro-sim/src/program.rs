@@ -1,0 +1,253 @@
+//! Random programs as data: the library runs them, and so does a naive model.
+
+use std::fmt::Write;
+
+/// What an operator reads: the output of operator number `op`, or its late records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct From {
+    /// The number of the operator.
+    pub op: usize,
+    /// Whether it is what came late there.
+    pub late: bool,
+}
+
+/// A windowed fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// The size of tumbling windows, or the gap of sessions.
+    pub size: i64,
+    /// How long they wait for late records.
+    pub grace: i64,
+    /// Whether they are sessions.
+    pub sessions: bool,
+    /// Whether they speak when they close, or at every update.
+    pub on_close: bool,
+}
+
+/// How a stream becomes a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adds {
+    /// `fold`.
+    Fold,
+    /// `count`.
+    Count,
+    /// `reduce`.
+    Reduce,
+}
+
+/// One operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// A topic as a stream.
+    Stream(&'static str),
+    /// A topic as a table.
+    Table(&'static str),
+    /// Keeps some values.
+    Filter(From),
+    /// Changes values.
+    Map(From),
+    /// Makes no, one or two values of one.
+    FlatMap(From),
+    /// Gives new keys: what keeps state behind it is behind an exchange.
+    KeyBy(From),
+    /// Two streams as one.
+    Merge(From, From),
+    /// A table of folded values.
+    Fold(From, Adds),
+    /// Windows or sessions of folded values.
+    Window(From, Windows),
+    /// A stream looks a table up; `left` keeps what finds nothing.
+    Join {
+        /// The stream.
+        stream: From,
+        /// The table.
+        table: usize,
+        /// Whether what finds nothing is kept.
+        left: bool,
+    },
+    /// Keeps some rows.
+    TableFilter(usize),
+    /// Changes rows.
+    TableMap(usize),
+    /// Joins rows of equal keys.
+    TableJoin(usize, usize),
+    /// Every change of a table as a stream.
+    Changes(usize),
+    /// Writes a stream to a topic.
+    To(From, &'static str),
+    /// Writes the changelog of a table to a topic.
+    TableTo(usize, &'static str),
+}
+
+impl Op {
+    /// All that it reads or looks at.
+    pub fn inputs(&self) -> Vec<From> {
+        let table = |op: usize| From { op, late: false };
+        match *self {
+            Self::Stream(_) | Self::Table(_) => Vec::new(),
+            Self::Filter(of)
+            | Self::Map(of)
+            | Self::FlatMap(of)
+            | Self::KeyBy(of)
+            | Self::Fold(of, _)
+            | Self::Window(of, _)
+            | Self::To(of, _) => vec![of],
+            Self::Merge(left, right) => vec![left, right],
+            Self::Join { stream, table: of, .. } => vec![stream, table(of)],
+            Self::TableFilter(of)
+            | Self::TableMap(of)
+            | Self::Changes(of)
+            | Self::TableTo(of, _) => vec![table(of)],
+            Self::TableJoin(left, right) => vec![table(left), table(right)],
+        }
+    }
+
+    /// The same operator behind operators with other numbers.
+    pub(crate) fn renumbered(self, number: impl Fn(usize) -> usize) -> Self {
+        let from = |of: From| From { op: number(of.op), ..of };
+        match self {
+            Self::Stream(_) | Self::Table(_) => self,
+            Self::Filter(of) => Self::Filter(from(of)),
+            Self::Map(of) => Self::Map(from(of)),
+            Self::FlatMap(of) => Self::FlatMap(from(of)),
+            Self::KeyBy(of) => Self::KeyBy(from(of)),
+            Self::Merge(left, right) => Self::Merge(from(left), from(right)),
+            Self::Fold(of, adds) => Self::Fold(from(of), adds),
+            Self::Window(of, windows) => Self::Window(from(of), windows),
+            Self::Join { stream, table, left } => {
+                Self::Join { stream: from(stream), table: number(table), left }
+            }
+            Self::TableFilter(of) => Self::TableFilter(number(of)),
+            Self::TableMap(of) => Self::TableMap(number(of)),
+            Self::TableJoin(left, right) => Self::TableJoin(number(left), number(right)),
+            Self::Changes(of) => Self::Changes(number(of)),
+            Self::To(of, topic) => Self::To(from(of), topic),
+            Self::TableTo(of, topic) => Self::TableTo(number(of), topic),
+        }
+    }
+}
+
+/// What a random program may be made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// One sub-topology, with sinks that several operators share: a depth-first model says
+    /// exactly what comes out.
+    Local,
+    /// With exchanges; each operator has a sink of its own.
+    Exchanged,
+    /// With exchanges, and results that do not depend on the order between lanes.
+    Parallel,
+}
+
+/// A program: operators in order of declaration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// What it was drawn from.
+    pub family: Family,
+    /// The operators.
+    pub ops: Vec<Op>,
+    /// User code panics at some values.
+    pub panics: bool,
+}
+
+/// The topics that programs read as streams.
+pub const STREAMS: [&str; 2] = ["a", "b"];
+/// The topics that programs read as tables.
+pub const TABLES: [&str; 2] = ["t", "u"];
+/// All topics that programs read.
+pub const SOURCES: [&str; 4] = ["a", "b", "t", "u"];
+/// The topics that programs write.
+pub const SINKS: [&str; 16] = [
+    "out-0", "out-1", "out-2", "out-3", "out-4", "out-5", "out-6", "out-7", "out-8", "out-9",
+    "out-10", "out-11", "out-12", "out-13", "out-14", "out-15",
+];
+
+impl Program {
+    /// Whether folds do not depend on the order of their values.
+    pub fn is_commutative(&self) -> bool {
+        self.family == Family::Parallel
+    }
+
+    /// The topics that are read.
+    pub fn sources(&self) -> Vec<&'static str> {
+        let topics = self.ops.iter().filter_map(|op| match op {
+            Op::Stream(topic) | Op::Table(topic) => Some(*topic),
+            _ => None,
+        });
+        topics.collect()
+    }
+
+    /// The topics that are written.
+    pub fn sinks(&self) -> Vec<&'static str> {
+        let mut all = Vec::new();
+        for op in &self.ops {
+            if let Op::To(_, topic) | Op::TableTo(_, topic) = op
+                && !all.contains(topic)
+            {
+                all.push(*topic);
+            }
+        }
+        all
+    }
+
+    /// Whether a sink gets the changes of a table.
+    pub fn shows_table(&self, topic: &str) -> bool {
+        self.ops.iter().any(|op| match op {
+            Op::To(from, to) => *to == topic && matches!(self.ops[from.op], Op::Changes(_)),
+            Op::TableTo(_, to) => *to == topic,
+            _ => false,
+        })
+    }
+
+    /// The table whose changelog is written to a topic.
+    pub fn table_behind(&self, topic: &str) -> Option<usize> {
+        self.ops.iter().find_map(|op| match op {
+            Op::TableTo(table, to) if *to == topic => Some(*table),
+            _ => None,
+        })
+    }
+
+    /// Whether the keys of a stream have changed since the last exchange.
+    pub fn has_moved(&self, from: From) -> bool {
+        match self.ops[from.op] {
+            Op::KeyBy(_) => true,
+            Op::Filter(of) | Op::Map(of) | Op::FlatMap(of) => self.has_moved(of),
+            Op::Merge(left, right) => self.has_moved(left) || self.has_moved(right),
+            _ => false,
+        }
+    }
+
+    /// Whether an operator reads its stream through an exchange.
+    pub fn crosses(&self, op: usize) -> bool {
+        match self.ops[op] {
+            Op::Fold(of, _) | Op::Window(of, _) | Op::Join { stream: of, .. } => {
+                self.has_moved(of)
+            }
+            _ => false,
+        }
+    }
+
+    /// How many exchanges there are.
+    pub fn exchanges(&self) -> usize {
+        (0..self.ops.len()).filter(|op| self.crosses(*op)).count()
+    }
+
+    /// The name of the store of an operator, if it has one of its own.
+    pub fn store(&self, op: usize) -> Option<String> {
+        match self.ops[op] {
+            Op::Table(topic) => Some(topic.to_owned()),
+            Op::Fold(..) => Some(format!("fold-{op}")),
+            Op::Window(..) => Some(format!("windows-{op}")),
+            _ => None,
+        }
+    }
+
+    /// The program for people.
+    pub fn describe(&self) -> String {
+        let mut text = format!("  {:?}, panics: {}\n", self.family, self.panics);
+        for (number, op) in self.ops.iter().enumerate() {
+            writeln!(text, "  {number}: {op:?}").expect("writing to a string does not fail");
+        }
+        text
+    }
+}

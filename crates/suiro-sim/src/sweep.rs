@@ -1,0 +1,96 @@
+//! Many seeds, on several threads.
+
+use crate::case::Case;
+use crate::counts::Counts;
+use crate::life::run;
+use crate::options::Options;
+use crate::shrink::shrink;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A seed that failed.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// The seed.
+    pub seed: u64,
+    /// What went wrong.
+    pub failure: String,
+    /// The case, made small if that was asked for, and what went wrong in it.
+    pub story: String,
+}
+
+/// What came of many seeds.
+#[derive(Clone, Debug, Default)]
+pub struct Swept {
+    /// How many seeds ran.
+    pub seeds: u64,
+    /// What happened in all of them.
+    pub total: Counts,
+    /// The medians of records, commits, crashes and exchanges.
+    pub medians: [u64; 4],
+    /// The seeds that failed.
+    pub failed: Vec<Failed>,
+}
+
+/// Runs the seeds that `options` name. After some failures no further seed is begun.
+pub fn sweep(options: &Options) -> Swept {
+    let next = AtomicU64::new(0);
+    let swept = Mutex::new((Swept::default(), Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= options.seeds {
+                        return;
+                    }
+                    let (counts, failed) = one(options.from + number, options);
+                    let mut all = swept.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.0.seeds += 1;
+                    all.0.total.add(&counts);
+                    all.0.failed.extend(failed);
+                    all.1.push(counts);
+                    if all.0.failed.len() >= options.failures {
+                        next.store(options.seeds, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let (mut swept, all) = swept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let median = |of: fn(&Counts) -> u64| {
+        let mut numbers: Vec<u64> = all.iter().map(of).collect();
+        numbers.sort_unstable();
+        numbers.get(numbers.len() / 2).copied().unwrap_or(0)
+    };
+    swept.medians = [
+        median(|it| it.records),
+        median(|it| it.commits),
+        median(|it| it.crashes),
+        median(|it| it.exchanges),
+    ];
+    swept.failed.sort_by_key(|failed| failed.seed);
+    swept
+}
+
+/// Runs one seed.
+fn one(seed: u64, options: &Options) -> (Counts, Option<Failed>) {
+    let case = Case::draw(seed);
+    let report = run(&case, options.trace);
+    if options.trace {
+        println!("{}{}", case.describe(false), report.trace.join("\n"));
+    }
+    let Some(failure) = report.failure.clone() else { return (report.counts, None) };
+    let counts = report.counts.clone();
+    let (case, report) = if options.shrinks { shrink(case, report) } else { (case, report) };
+    let trace = run(&case, true).trace;
+    let from = trace.len().saturating_sub(400);
+    let story = format!(
+        "{}{}\n{}",
+        case.describe(options.shrinks),
+        trace[from..].join("\n"),
+        report.failure.unwrap_or_default()
+    );
+    (counts, Some(Failed { seed, failure, story }))
+}

@@ -1,0 +1,184 @@
+//! A broker with a tap on it: the real one, whose every call may be the last, whose answers come
+//! late and out of order, and whose acknowledgements are written down.
+
+use crate::fault::Call;
+use crate::ledger::{Ledger, Pending};
+use crate::world::World;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use suiro::{Broker, Offset, Result, TopicPartition};
+use suiro_core::broker::{
+    CommitId, Event, Fence, Fetch, Outcome, Position, Seek, Session, TaskId, Ticket, TopicSpec,
+    Wake,
+};
+
+/// A broker whose calls pass through the world.
+#[derive(Clone)]
+pub(crate) struct Tap {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) world: World,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
+}
+
+impl Broker for Tap {
+    fn session(&self, name: &str) -> Result<Box<dyn Session>> {
+        self.world.call(Call::Session);
+        let session = self.broker.session(name)?;
+        let tap = self.clone();
+        Ok(Box::new(Tapped { tap, session, open: HashMap::new(), held: Vec::new() }))
+    }
+}
+
+struct Tapped {
+    tap: Tap,
+    session: Box<dyn Session>,
+    /// Commits that are not resolved.
+    open: HashMap<CommitId, Pending>,
+    /// Answers that are under way, each with the polls until it is there.
+    held: Vec<(u64, Event)>,
+}
+
+impl Tapped {
+    fn call(&self, call: Call) {
+        self.tap.world.call(call);
+    }
+
+    /// Writes down how a commit ended.
+    fn resolved(&mut self, commit: CommitId, outcome: &Outcome) {
+        let Some(pending) = self.open.remove(&commit) else { return };
+        let mut ledger = self.tap.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = match outcome {
+            Outcome::Committed { .. } => "committed",
+            Outcome::Aborted(_) => "aborted",
+            Outcome::Fenced(_) => "fenced",
+            Outcome::Unknown(_) => "unknown",
+        };
+        self.tap.world.note(|| format!("commit {} {ends}", commit.0));
+        match outcome {
+            Outcome::Committed { .. } => {
+                ledger.doubt = None;
+                let of_program = u64::from(pending.group.is_some());
+                self.tap.world.state().counts.commits += of_program;
+                let bytes = "what the log has taken can be read";
+                ledger.apply(pending).expect(bytes);
+            }
+            Outcome::Aborted(_) | Outcome::Fenced(_) => ledger.doubt = None,
+            Outcome::Unknown(_) => {
+                ledger.unknown = ledger.doubt.take();
+                self.tap.world.state().counts.unknown += 1;
+            }
+        }
+    }
+}
+
+impl Session for Tapped {
+    fn describe(&mut self, topics: &[Arc<str>]) -> Ticket {
+        self.call(Call::Describe);
+        self.session.describe(topics)
+    }
+
+    fn create(&mut self, topics: Vec<TopicSpec>) -> Ticket {
+        self.call(Call::Create);
+        self.session.create(topics)
+    }
+
+    fn positions(&mut self, group: &str, partitions: &[TopicPartition]) -> Ticket {
+        self.call(Call::Positions);
+        self.session.positions(group, partitions)
+    }
+
+    fn offset(&mut self, partition: &TopicPartition, at: Seek) -> Ticket {
+        self.call(Call::Offset);
+        self.session.offset(partition, at)
+    }
+
+    fn fetch(&mut self, fetch: Fetch) -> Ticket {
+        self.call(Call::Fetch);
+        self.session.fetch(fetch)
+    }
+
+    fn join(&mut self, group: &str, tasks: &[TaskId]) {
+        self.call(Call::Join);
+        self.session.join(group, tasks);
+    }
+
+    fn leave(&mut self) {
+        self.call(Call::Leave);
+        self.session.leave();
+    }
+
+    fn begin(&mut self) -> CommitId {
+        self.call(Call::Begin);
+        let commit = self.session.begin();
+        self.open.insert(commit, Pending::default());
+        commit
+    }
+
+    fn append(&mut self, commit: CommitId, to: &TopicPartition, batches: Bytes) {
+        self.call(Call::Append);
+        if let Some(pending) = self.open.get_mut(&commit) {
+            pending.appends.push((to.clone(), batches.clone()));
+        }
+        self.session.append(commit, to, batches);
+    }
+
+    fn commit(&mut self, commit: CommitId, fence: Option<Fence>, positions: Vec<Position>) {
+        self.call(Call::Commit);
+        if let Some(pending) = self.open.get_mut(&commit) {
+            pending.group = fence.as_ref().map(|fence| Arc::clone(&fence.group));
+            pending.positions.clone_from(&positions);
+            let mut ledger = self.tap.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            ledger.doubt = Some(pending.clone());
+        }
+        self.session.commit(commit, fence, positions);
+        self.call(Call::Committed);
+    }
+
+    fn abort(&mut self, commit: CommitId) {
+        self.open.remove(&commit);
+        self.session.abort(commit);
+    }
+
+    fn trim(&mut self, partition: &TopicPartition, offset: Offset) {
+        self.call(Call::Trim);
+        let mut ledger = self.tap.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = ledger.partitions.entry(partition.clone()).or_default();
+        kept.trimmed = kept.trimmed.max(offset);
+        drop(ledger);
+        self.session.trim(partition, offset);
+    }
+
+    fn poll(&mut self, events: &mut Vec<Event>) {
+        self.call(Call::Poll);
+        let mut fresh = Vec::new();
+        self.session.poll(&mut fresh);
+        for event in fresh {
+            let delay = match &event {
+                Event::Resolved(commit, outcome) => {
+                    self.resolved(*commit, outcome);
+                    0
+                }
+                Event::Fetched(..) => self.tap.world.state().seed.below(6).saturating_sub(3),
+                _ => 0,
+            };
+            self.held.push((delay, event));
+        }
+        for (delay, event) in std::mem::take(&mut self.held) {
+            match delay {
+                0 => events.push(event),
+                _ => self.held.push((delay - 1, event)),
+            }
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) {
+        self.call(Call::Wait);
+        self.tap.world.state().wait(timeout);
+    }
+
+    fn waker(&self) -> Arc<dyn Wake> {
+        self.session.waker()
+    }
+}
