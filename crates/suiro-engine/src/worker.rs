@@ -80,6 +80,7 @@ fn run(
     shown: &Mutex<Metrics>,
 ) -> Result<()> {
     scope.restore()?;
+    *shown.lock().unwrap_or_else(PoisonError::into_inner) = scope.metrics();
     let mut commits = u64::MAX;
     loop {
         while let Ok(message) = inbox.try_recv() {
