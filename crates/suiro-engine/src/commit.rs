@@ -7,8 +7,10 @@ use crate::input::{Chunk, InputKind, Offsets};
 use crate::restore::replay;
 use crate::scope::Scope;
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use suiro_core::batch::batches;
 use suiro_core::broker::{Fence, Outcome, Position};
 use suiro_core::{ErrorKind, Offset, Result, TopicPartition};
 
@@ -35,33 +37,41 @@ impl Scope {
             return Ok(());
         };
         let commit = self.link.session.begin();
-        let (mut appends, mut reload) = (0, Vec::new());
-        let mut append = |scope: &mut Self, to: &TopicPartition, batches: Vec<u8>| {
-            scope.link.session.append(commit, to, Bytes::from(batches));
+        let (mut appends, mut reload, mut lower) = (0, Vec::new(), Vec::new());
+        let mut append = |scope: &mut Self, to: &TopicPartition, batches: Bytes| {
+            scope.link.session.append(commit, to, batches);
             appends += 1;
             appends - 1
         };
         for (place, saved) in saved {
             let partition = self.tasks[place].as_ref().map_or(0, |task| task.id.partition);
             for (to, batches) in saved.outputs {
-                append(self, &to, batches);
+                append(self, &to, batches.into());
             }
             for (store, batches) in saved.changes {
+                let batches = Bytes::from(batches);
                 if self.settings.reload {
-                    reload.push((place, store, Bytes::from(batches.clone())));
+                    reload.push((place, store, batches.clone()));
                 }
                 let topic = self.plan.changelog(store);
-                append(self, &TopicPartition { topic, partition }, batches);
+                let number =
+                    append(self, &TopicPartition { topic, partition }, batches.clone());
+                if self.below.has((place, store)) {
+                    lower.push(((place, store), batches, Some(number)));
+                }
+            }
+            for (store, batches) in saved.lowered {
+                lower.push(((place, store), Bytes::from(batches), None));
             }
         }
         for (to, batches) in std::mem::take(&mut self.outgoing) {
-            append(self, &to, batches);
+            append(self, &to, batches.into());
         }
         let mut leftovers = self.leftovers()?;
         for (leftover, batches) in &mut leftovers {
             let task = self.tasks[leftover.task].as_ref().expect("tasks are at rest");
             let to = task.inputs[leftover.input].origin.clone();
-            leftover.append = append(self, &to, std::mem::take(batches));
+            leftover.append = append(self, &to, std::mem::take(batches).into());
         }
         let positions = self.positions();
         let group = Arc::clone(self.plan.name());
@@ -72,6 +82,15 @@ impl Scope {
         match self.link.resolved(commit) {
             Outcome::Committed { offsets } => {
                 self.settle(positions, &leftovers, &offsets)?;
+                let mut lowered = BTreeMap::new();
+                for (of, batches, append) in lower {
+                    let position = match append {
+                        Some(append) => offsets[append] + count(&batches)?,
+                        None => self.source_position(of),
+                    };
+                    lowered.insert(of, (batches, position));
+                }
+                self.below.lower(lowered);
                 self.reload(reload)
             }
             Outcome::Aborted(error) if error.kind() == ErrorKind::Unavailable => {
@@ -244,4 +263,23 @@ impl Scope {
         }
         Ok(())
     }
+}
+
+impl Scope {
+    /// The committed position in the source topic of a store that has no changelog of its own.
+    fn source_position(&self, (place, store): (usize, usize)) -> Offset {
+        let partition = self.tasks[place].as_ref().map_or(0, |task| task.id.partition);
+        let topic = self.plan.graph.stores[store].topic.clone();
+        let topic = topic.expect("a store without a changelog has a source topic");
+        self.committed.get(&TopicPartition { topic, partition }).map_or(0, |it| it.next)
+    }
+}
+
+/// How many records there are in some batches.
+fn count(bytes: &Bytes) -> Result<Offset> {
+    batches(bytes.clone()).try_fold(0, |count, batch| {
+        let batch = batch?;
+        let header = batch.header();
+        Ok(count + header.next_offset() - header.base_offset)
+    })
 }

@@ -37,6 +37,8 @@ pub(crate) struct Saved {
     pub(crate) outputs: Vec<(TopicPartition, Vec<u8>)>,
     /// Encoded batches of changes, by store.
     pub(crate) changes: Vec<(usize, Vec<u8>)>,
+    /// Changes of stores whose source topic is their changelog, for the stores below.
+    pub(crate) lowered: Vec<(usize, Vec<u8>)>,
 }
 
 /// A crew does jobs, in any order, on any threads.
@@ -95,12 +97,14 @@ fn save(task: &mut Task) -> Result<Saved> {
     task.outbox.drain(|to, batches| saved.outputs.push((to.clone(), batches)))?;
     let mut changes = Changes::default();
     for (slot, store) in task.stores.iter_mut() {
-        if task.unlogged.contains(&slot) {
+        let is_logged = !task.unlogged.contains(&slot);
+        if !is_logged && !store.is_lean() {
             continue;
         }
         store.save(&mut changes)?;
         if changes.count() > 0 {
-            saved.changes.push((slot, changes.finish()?));
+            let to = if is_logged { &mut saved.changes } else { &mut saved.lowered };
+            to.push((slot, changes.finish()?));
         }
     }
     Ok(saved)

@@ -12,10 +12,12 @@
 //! | `input`, `task`, `exchange` | taking turns, and passing rows on |
 //! | `alone`, `letters` | finding the record that fails, and writing its letter |
 //! | `scope`, `pacing`, `commit`, `recover`, `restore`, `ends` | rounds, the one commit, and the way back |
+//! | `below` | stores below the working sets |
 //! | `crew`, `worker` | jobs, and the only file with threads |
 //! | `link`, `layout`, `settings`, `metrics`, `progress` | the broker, the partition counts, the knobs, the dials |
 
 mod alone;
+mod below;
 mod commit;
 mod crew;
 mod describe;
@@ -42,6 +44,7 @@ mod stores;
 mod task;
 mod worker;
 
+pub use below::{Lowering, Porter, Shelf, lifted, lowered};
 pub use crew::{Alone, Crew, Job};
 pub use exchange::{ExchangeCodec, ExchangeKind, Mark, Sends};
 pub use graph::{

@@ -1,5 +1,6 @@
 //! Taking tasks over: positions from the group, stores from their changelogs.
 
+use crate::below::Shelf;
 use crate::exchange::ExchangeKind;
 use crate::graph::NodeKind;
 use crate::input::InputKind;
@@ -10,6 +11,7 @@ use crate::task::Task;
 use bytes::Bytes;
 use suiro_core::batch::batches;
 use suiro_core::broker::{Fetch, Generation, Position, Role, Seek, TaskId};
+use suiro_core::store::Store;
 use suiro_core::{Error, Offset, Result, TopicPartition};
 
 /// After so many records restoring says how far it is.
@@ -46,6 +48,7 @@ impl Scope {
         &mut self,
         (generation, tasks): (Generation, Vec<(TaskId, Role)>),
     ) -> Result<()> {
+        self.leave_below();
         self.generation = generation;
         self.tasks.clear();
         self.places.clear();
@@ -76,9 +79,9 @@ impl Scope {
         let replays = std::mem::take(&mut self.replays);
         let of = replays.iter().map(Replay::records).sum();
         let mut restoring = Restoring { records: 0, of };
-        for replay in replays {
+        for mut replay in replays {
             self.progress.set(Some(restoring));
-            self.replay(&replay, restoring)?;
+            self.replay(&mut replay, restoring)?;
             restoring.records += replay.records();
         }
         self.read_leftovers()?;
@@ -136,7 +139,7 @@ impl Scope {
             if self.layout.source_is_changelog(&self.plan, store) {
                 task.unlogged.push(store);
             }
-            let replay = self.replay_of(id, store)?;
+            let replay = self.replay_of(&mut task, store)?;
             self.replays.push(replay);
         }
         self.places.insert(id, self.tasks.len());
@@ -159,27 +162,58 @@ impl Scope {
         Ok(next)
     }
 
+    /// Puts a store below the working set of `store`, if the app has stores below and the state
+    /// is of a kind that can be held in part. What is given writes to it.
+    fn attach(
+        &mut self,
+        task: &mut Task,
+        store: usize,
+        changelog: &TopicPartition,
+    ) -> Result<Option<Box<dyn Store>>> {
+        let Shelf::Below { provider, memory } = &self.settings.shelf else { return Ok(None) };
+        let stores = |id: &TaskId| self.plan.subs[id.subtopology as usize].stores.len();
+        let count: usize = self.layout.tasks().iter().map(stores).sum();
+        let below = provider.open(&changelog.topic, changelog.partition)?;
+        if !task.stores.state(store).attach(below, memory / count.max(1)) {
+            return Ok(None);
+        }
+        provider.open(&changelog.topic, changelog.partition).map(Some)
+    }
+
     /// What is to be replayed into a store: all of its changelog that is committed. A source
     /// topic is replayed up to the committed position only.
-    fn replay_of(&mut self, task: TaskId, store: usize) -> Result<Replay> {
+    fn replay_of(&mut self, task: &mut Task, store: usize) -> Result<Replay> {
         let from_source = self.layout.source_is_changelog(&self.plan, store);
         let topic = match &self.plan.graph.stores[store].topic {
             Some(topic) if from_source => std::sync::Arc::clone(topic),
             _ => self.plan.changelog(store),
         };
-        let partition = TopicPartition { topic, partition: task.partition };
+        let partition = TopicPartition { topic, partition: task.id.partition };
         let end = if from_source {
             self.committed.get(&partition).map_or(0, |position| position.next)
         } else {
             self.link.offset(&partition, Seek::Latest)?
         };
-        let start = self.link.offset(&partition, Seek::Earliest)?;
-        Ok(Replay { place: self.tasks.len(), store, partition, from_source, start, end })
+        let mut start = self.link.offset(&partition, Seek::Earliest)?;
+        let below = self.attach(task, store, &partition)?;
+        if let Some(position) = below.as_ref().and_then(|below| below.position()) {
+            if position > end {
+                let text = "a store is ahead of its changelog, which was cut or replaced; \
+                            delete the directory of the stores, and they are built anew";
+                return Err(Error::corrupt(text)
+                    .with("changelog", &partition)
+                    .with("position", position)
+                    .with("end", end));
+            }
+            start = start.max(position);
+        }
+        Ok(Replay { place: self.tasks.len(), store, partition, from_source, start, end, below })
     }
 
     /// Replays one changelog; `restoring` says how far the others are.
-    fn replay(&mut self, replay: &Replay, restoring: Restoring) -> Result<()> {
-        let Replay { place, store, partition, from_source, start, end } = replay;
+    fn replay(&mut self, replay: &mut Replay, restoring: Restoring) -> Result<()> {
+        let Replay { place, store, partition, from_source, start, end, below } = replay;
+        let mut lowering = Vec::new();
         let mut task = self.tasks[*place].take().expect("a task that was opened is there");
         let (mut next, mut count, mut told) = (*start, 0, 0);
         while next < *end {
@@ -204,27 +238,49 @@ impl Scope {
                     let (value, at) = (record.value, record.at);
                     let headers = &record.headers.to_headers()?;
                     let from_source = *from_source;
+                    if from_source && !at.is_valid() {
+                        continue;
+                    }
                     let restored = Restored { key, value, at, headers, from_source };
-                    task.stores.state(*store).restore(restored).map_err(|error| {
-                        Error::corrupt("cannot restore a row")
-                            .with("topic", &partition.topic)
-                            .with("partition", partition.partition)
-                            .with("offset", record.offset)
-                            .caused_by(error)
-                    })?;
-                    count += 1;
+                    let state = task.stores.state(*store);
+                    let done = match below {
+                        Some(_) => state.lower(&restored).map(|change| lowering.push(change)),
+                        None => state.restore(restored),
+                    };
+                    match done {
+                        Ok(()) => count += 1,
+                        // It could not be read the first time either, and a policy skipped it.
+                        Err(error) if from_source => {
+                            let cause = error.report();
+                            tracing::debug!(%cause, offset = record.offset, "skipped again");
+                        }
+                        Err(error) => {
+                            return Err(Error::corrupt("cannot restore a row")
+                                .with("topic", &partition.topic)
+                                .with("partition", partition.partition)
+                                .with("offset", record.offset)
+                                .caused_by(error));
+                        }
+                    }
                 }
             }
             if fetched.next <= next {
                 break;
             }
             next = fetched.next.min(*end);
-            let records = restoring.records + (next - start).unsigned_abs();
+            if let Some(below) = below {
+                below.apply(&lowering, next)?;
+                lowering.clear();
+            }
+            let records = restoring.records + (next - *start).unsigned_abs();
             self.progress.set(Some(Restoring { records, ..restoring }));
             if count >= told + TELL {
                 told = count;
                 tracing::info!(partition = %partition, records = count, at = next, end, "restoring");
             }
+        }
+        if let Some(below) = below.take() {
+            self.below.add((*place, *store), below);
         }
         task.stores.state(*store).restored();
         self.tasks[*place] = Some(task);
@@ -246,6 +302,8 @@ pub(crate) struct Replay {
     from_source: bool,
     start: Offset,
     end: Offset,
+    /// The store that it is replayed into, if it is one below a working set.
+    below: Option<Box<dyn Store>>,
 }
 
 impl Replay {

@@ -4,6 +4,7 @@
 //! exchange leads to a higher level), asks for more, and commits if it is time. Between rounds
 //! nothing is in motion: a commit, a query or a roll-back sees all tasks at rest.
 
+use crate::below::{Below, Porter};
 use crate::crew::{Crew, Done, Job, Work};
 use crate::exchange::{Delivery, ExchangeKind};
 use crate::input::InputKind;
@@ -58,6 +59,7 @@ pub struct Scope {
     pub(crate) progress: Arc<Progress>,
     /// A commit was waited for, which may have used up the ring that said that there is more.
     pub(crate) missed: bool,
+    pub(crate) below: Below,
 }
 
 /// The search for a record that fails: smaller and smaller steps, each with a commit.
@@ -127,10 +129,16 @@ impl Scope {
             missed: false,
             replays: Vec::new(),
             progress: Arc::default(),
+            below: Below::default(),
         };
         let assigned = scope.link.wait_assigned();
         scope.open_tasks(assigned)?;
         Ok(scope)
+    }
+
+    /// Sets who writes to the stores below; without it they are written to as part of a round.
+    pub fn set_porter(&mut self, porter: impl Porter + 'static) {
+        self.below.porter = Box::new(porter);
     }
 
     /// Ends a wait of [`Scope::wait`] from another thread.
@@ -158,6 +166,7 @@ impl Scope {
         }
         self.receive()?;
         let was_alone = self.alone > 0;
+        self.settle_below()?;
         let busy = match self.work(crew)? {
             Worked::Failed => return Ok(Round::Busy),
             Worked::Poisoned(error) => {
@@ -212,6 +221,7 @@ impl Scope {
     /// Commits what was done, and leaves the group: other members may go on at once.
     pub fn close(mut self, crew: &mut dyn Crew) -> Result<()> {
         self.commit(crew)?;
+        self.leave_below();
         self.link.session.leave();
         Ok(())
     }
@@ -244,7 +254,7 @@ impl Scope {
         let since = self.clock.elapsed().saturating_sub(self.last_commit);
         // Rows may wait for what only a commit shows: marks on their way through a topic.
         let idle = !busy && (self.is_quiet() || !self.outgoing.is_empty());
-        self.dirty && (since >= self.settings.commit_interval || idle)
+        self.dirty && (since >= self.settings.commit_interval || idle || self.is_full())
     }
 
     /// Whether all tasks have taken what there is.

@@ -1,5 +1,6 @@
 //! Settings of the engine: plain data.
 
+use crate::below::Shelf;
 use crate::exchange::ExchangeKind;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub reload: bool,
     /// Source topics that do not exist are made, with this number of partitions.
     pub create_sources: Option<u32>,
+    /// Where the rows of stores are, when they are more than memory holds.
+    pub shelf: Shelf,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             bounded: false,
             reload: false,
             create_sources: None,
+            shelf: Shelf::Memory,
         }
     }
 }

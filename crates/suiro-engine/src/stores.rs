@@ -1,7 +1,10 @@
 //! The stores of a task: typed inside, bytes towards the changelog.
 
+use crate::below::lowered;
+use bytes::Bytes;
 use std::any::Any;
 use suiro_core::batch::{BatchWriter, Compression};
+use suiro_core::store::{Change, Store};
 use suiro_core::{Headers, Result, Timestamp};
 
 /// A typed working set with one open generation of changes.
@@ -23,6 +26,33 @@ pub trait State: Any + Send {
 
     /// All records of the changelog have been taken.
     fn restored(&mut self) {}
+
+    /// Takes a store of committed rows below. From now on it holds what it has room for, in
+    /// `memory` bytes, and looks for the rest there. False, without doing so, if this kind of
+    /// state is always held whole.
+    fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
+        let _ = (below, memory);
+        false
+    }
+
+    /// Whether it holds only some of its rows, and the others are below.
+    fn is_lean(&self) -> bool {
+        false
+    }
+
+    /// What a record that restores it is in a store below.
+    fn lower(&self, change: &Restored<'_>) -> Result<Change> {
+        let value = change.value.map(|value| lowered(change.at, value));
+        Ok(Change { key: Bytes::copy_from_slice(change.key), value })
+    }
+
+    /// The changes of the oldest commit that was not yet below are there now.
+    fn lowered(&mut self) {}
+
+    /// Whether it is full of rows that it cannot drop before they are committed and below.
+    fn is_full(&self) -> bool {
+        false
+    }
 
     /// How many rows there are.
     fn rows(&self) -> usize;

@@ -2,6 +2,7 @@
 //!
 //! This is the only file of the engine with threads in it.
 
+use crate::below::{Lowering, Porter, Shelf};
 use crate::crew::{Alone, Crew, Job};
 use crate::metrics::Metrics;
 use crate::plan::Plan;
@@ -48,7 +49,8 @@ impl Worker {
     ) -> Result<Running> {
         let threads = settings.threads;
         let name = plan.name().to_string();
-        let scope = Scope::begin(plan, broker, settings, clock)?;
+        let is_below = !matches!(settings.shelf, Shelf::Memory);
+        let mut scope = Scope::begin(plan, broker, settings, clock)?;
         let (waker, progress) = (scope.waker(), Arc::clone(&scope.progress));
         // Nothing is restored yet, whenever the thread begins with it.
         progress.set(Some(Restoring::default()));
@@ -59,6 +61,9 @@ impl Worker {
             .name(name)
             .spawn(move || {
                 let mut crew = Pool::new(threads);
+                if is_below {
+                    scope.set_porter(Carrier::new());
+                }
                 let run = AssertUnwindSafe(|| run(scope, &mut crew, &inbox, &shown));
                 let result = catch_unwind(run).unwrap_or_else(|_| {
                     Err(Error::corrupt("the engine panicked; nothing uncommitted was kept"))
@@ -224,5 +229,48 @@ impl Crew for Pool {
             finished.push(self.done.recv().expect("a helper gives back every job it took"));
         }
         finished
+    }
+}
+
+/// A thread that writes to stores below, so that a store that is slow for a while does not hold
+/// up the work.
+struct Carrier {
+    take: Sender<Lowering>,
+    done: Receiver<Lowering>,
+}
+
+impl Carrier {
+    fn new() -> Self {
+        let (take, work) = channel::<Lowering>();
+        let (give, done) = channel();
+        let thread = std::thread::Builder::new().name("suiro-stores".into());
+        let started = thread.spawn(move || {
+            for mut lowering in work {
+                lowering.run();
+                if give.send(lowering).is_err() {
+                    return;
+                }
+            }
+        });
+        if let Err(error) = started {
+            tracing::error!(error = %error, "cannot start the thread that writes to stores");
+        }
+        Self { take, done }
+    }
+}
+
+impl Porter for Carrier {
+    fn take(&mut self, lowering: Lowering) {
+        // Without the thread it stays undone, and the wait for it ends the app.
+        let _ = self.take.send(lowering);
+    }
+
+    fn done(&mut self, wait: bool) -> Vec<Lowering> {
+        let mut done: Vec<Lowering> = Vec::new();
+        if wait {
+            done.extend(self.done.recv());
+        }
+        done.extend(self.done.try_iter());
+        done
     }
 }

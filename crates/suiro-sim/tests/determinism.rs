@@ -112,7 +112,8 @@ fn manners(bounded: bool, seed: &mut Seed) -> Vec<(Manner, Mischief)> {
             (8192, Mischief::Crashes),
         ] {
             let fetch_bytes = [1, 200, 1 << 20][seed.below(3) as usize];
-            all.push((Manner { exchange, batch_rows, fetch_bytes, bounded }, mischief));
+            let lean = seed.below(3) == 0;
+            all.push((Manner { exchange, batch_rows, fetch_bytes, bounded, lean }, mischief));
         }
     }
     all

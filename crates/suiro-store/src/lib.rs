@@ -5,9 +5,12 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`memory`] | rows in memory; the changelog is their durability |
-//!
-//! A store on disk and snapshots in an object store will be rooms of this crate.
+//! | `disk` (feature `disk`) | rows on a disk, with caches of a stated size |
 
+#[cfg(feature = "disk")]
+pub mod disk;
 pub mod memory;
 
+#[cfg(feature = "disk")]
+pub use disk::DiskStores;
 pub use memory::{MemoryStore, MemoryStores};

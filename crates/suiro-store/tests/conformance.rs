@@ -23,3 +23,23 @@ fn a_provider_keeps_the_rows_of_closed_stores() {
     assert_eq!(again.position(), Some(8));
     assert_eq!(MemoryStores::default().open("rows", 3).unwrap().position(), None);
 }
+
+#[cfg(feature = "disk")]
+#[test]
+fn disk_stores_conform() {
+    run(&mut || {
+        let place = tempfile::tempdir().unwrap();
+        Subject::new(move || {
+            Box::new(suiro_store::DiskStores::open_in(place.path(), 8 << 20).unwrap())
+        })
+    });
+}
+
+#[cfg(feature = "disk")]
+#[test]
+fn a_directory_in_use_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let _held = suiro_store::DiskStores::open_in(place.path(), 8 << 20).unwrap();
+    let error = suiro_store::DiskStores::open_in(place.path(), 8 << 20).unwrap_err();
+    assert_eq!(error.kind(), suiro_core::ErrorKind::Unavailable, "{}", error.report());
+}

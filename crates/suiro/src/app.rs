@@ -4,8 +4,9 @@ use crate::{Ended, Running};
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::Broker;
+use suiro_core::store::StoreProvider;
 use suiro_core::{Clock, Error, Result, SystemClock};
-use suiro_engine::{ExchangeKind, Metrics, Plan, Settings, Worker};
+use suiro_engine::{ExchangeKind, Metrics, Plan, Settings, Shelf, Worker};
 
 /// A program that is ready to run on a log.
 ///
@@ -180,6 +181,73 @@ impl App {
     pub fn partitions(mut self, partitions: u32) -> Self {
         self.settings.create_sources = Some(partitions);
         self
+    }
+
+    /// Keeps the rows of tables in stores that `provider` opens, and of them as many in memory
+    /// as `memory` bytes have room for: those that changed last. The stores are written to
+    /// beside the work, once a commit is done; after a crash they are brought up to it from the
+    /// changelog.
+    ///
+    /// Tables can be held in part: source tables, folds, reductions. Windows are held whole.
+    ///
+    /// ```
+    /// use suiro::{App, Log, MemoryStores, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    /// const COUNTS: Topic<String, u64> = Topic::json("counts");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// topology.stream(&CLICKS).count("counts").to(&COUNTS);
+    /// App::new(topology.build()?, Log::in_memory())
+    ///     .partitions(1)
+    ///     .stores(MemoryStores::default(), 1 << 20)
+    ///     .run_to_end()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[must_use]
+    pub fn stores(mut self, provider: impl StoreProvider + 'static, memory: usize) -> Self {
+        self.settings.shelf = Shelf::Below { provider: Arc::new(provider), memory };
+        self
+    }
+
+    /// Keeps the rows of tables in the directory `place`, made if it is not there, and of them
+    /// as many in memory as there is room for. `budget` is in bytes and for all of it: rows that
+    /// are held, the caches of the stores and their write buffers. What a commit has under way
+    /// comes on top of it.
+    ///
+    /// The changelog stays the durability of the rows: the directory may be deleted while the
+    /// app does not run, and is built anew. See [`App::stores`].
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if another process has the directory open or it cannot be written,
+    /// `Corrupt` if it is damaged: then delete it.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    /// const COUNTS: Topic<String, u64> = Topic::json("counts");
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let topology = Topology::new("clicks");
+    /// topology.stream(&CLICKS).count("counts").to(&COUNTS);
+    /// let dir = tempfile::tempdir()?;
+    /// App::new(topology.build()?, Log::in_memory())
+    ///     .partitions(1)
+    ///     .state_on_disk(dir.path(), 64 << 20)?
+    ///     .run_to_end()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "disk")]
+    pub fn state_on_disk(
+        self,
+        place: impl AsRef<std::path::Path>,
+        budget: usize,
+    ) -> Result<Self> {
+        let stores = suiro_store::DiskStores::open_in(place, (budget / 2) as u64)?;
+        Ok(self.stores(stores, budget / 2))
     }
 
     /// Starts the program on a thread of its own. It returns when it is known where each source

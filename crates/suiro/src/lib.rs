@@ -90,5 +90,8 @@ pub use suiro_core::{
 };
 pub use suiro_engine::{ExchangeKind, Metrics, Plan, Restoring, TaskMetrics};
 pub use suiro_log::{Durability, Log, LogOptions};
+#[cfg(feature = "disk")]
+pub use suiro_store::DiskStores;
+pub use suiro_store::MemoryStores;
 
 pub use bytes::Bytes;

@@ -79,10 +79,11 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         let (key, store) = (key.clone(), self.store);
         self.visit(move |stores, found: &mut Option<A>| {
             let table = stores.find::<TableStore<K, A>>(store)?;
-            if let Some((row, _)) = table.cells.committed(&key) {
-                *found = Some(row.clone());
-            }
-            Some(())
+            Some(table.committed(&key).map(|row| {
+                if row.is_some() {
+                    *found = row;
+                }
+            }))
         })
     }
 
@@ -115,13 +116,14 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         let store = self.store;
         self.visit(move |stores, found: &mut Vec<Record<K, A>>| {
             let table = stores.find::<TableStore<K, A>>(store)?;
-            found.extend(table.cells.all_committed().map(|(key, row, at)| Record {
-                key: key.clone(),
-                value: row.clone(),
-                at,
-                headers: Headers::NONE,
-            }));
-            Some(())
+            Some(table.all_committed().map(|rows| {
+                found.extend(rows.into_iter().map(|(key, value, at)| Record {
+                    key,
+                    value,
+                    at,
+                    headers: Headers::NONE,
+                }));
+            }))
         })
     }
 
@@ -161,7 +163,7 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
                     end: session.end,
                     value: session.value.clone(),
                 }));
-                return Some(());
+                return Some(Ok(()));
             }
             let windows = stores.find::<WindowStore<K, A>>(store)?;
             for (start, pane) in &windows.panes {
@@ -170,28 +172,30 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
                     found.push(InWindow { start, end, value: value.clone() });
                 }
             }
-            Some(())
+            Some(Ok(()))
         })
     }
 
     /// Visits the stores of all tasks; `None` says that the store has another type.
     fn visit<T: Default + Send + 'static>(
         &self,
-        look: impl Fn(&Stores, &mut T) -> Option<()> + Send + 'static,
+        look: impl Fn(&Stores, &mut T) -> Option<Result<()>> + Send + 'static,
     ) -> Result<T> {
         let store = self.store;
         let found = self.running.visit(move |scope: &mut Scope| {
             let mut found = T::default();
             for (_, stores) in scope.stores() {
                 if stores.has(store) {
-                    look(stores, &mut found)?;
+                    if let Err(error) = look(stores, &mut found)? {
+                        return Some(Err(error));
+                    }
                 }
             }
-            Some(found)
+            Some(Ok(found))
         })?;
-        found.ok_or_else(|| {
-            Error::invalid("the store has rows of other types or another kind")
-                .with("store", &self.name)
+        found.unwrap_or_else(|| {
+            Err(Error::invalid("the store has rows of other types or another kind")
+                .with("store", &self.name))
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::topology::Draft;
 use crate::{Data, Key, SameKey, Stream, Topic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use suiro_core::Timestamp;
+use suiro_core::{Result, Timestamp};
 use suiro_engine::{Edge, Stores};
 
 /// A handle to a table with keys `K` and rows `V`.
@@ -57,18 +57,11 @@ impl<K: 'static, V: 'static> std::fmt::Debug for Table<K, V> {
 
 /// Shows the row of a key, if there is one, with its time.
 pub(crate) type View<K, V> =
-    Arc<dyn Fn(&Stores, &K, &mut dyn FnMut(&V, Timestamp)) + Send + Sync>;
+    Arc<dyn Fn(&Stores, &K, &mut dyn FnMut(&V, Timestamp)) -> Result<()> + Send + Sync>;
 
 /// The view of rows that a store holds.
 pub(crate) fn view_of_store<K: Key, V: Data>(store: usize) -> View<K, V> {
-    Arc::new(move |stores, key, show| {
-        let table = stores.get::<TableStore<K, V>>(store);
-        if let Some(slot) = table.cells.get(key)
-            && let Some(row) = slot.get()
-        {
-            show(row, slot.at());
-        }
-    })
+    Arc::new(move |stores, key, show| stores.get::<TableStore<K, V>>(store).look(key, show))
 }
 
 /// A change of one row. `old` is there only if somebody asked for it.
@@ -163,7 +156,7 @@ impl<K: Key, V: Data> Table<K, V> {
                         if kept(row) {
                             show(row, at);
                         }
-                    });
+                    })
                 })
             },
         )
@@ -194,7 +187,7 @@ impl<K: Key, V: Data> Table<K, V> {
             Arc::new(move |row: &V| Some(change(row))),
             move |view| {
                 Arc::new(move |stores, key, show| {
-                    view(stores, key, &mut |row: &V, at| show(&changed(row), at));
+                    view(stores, key, &mut |row: &V, at| show(&changed(row), at))
                 })
             },
         )

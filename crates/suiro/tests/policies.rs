@@ -10,6 +10,7 @@ const IN: Topic<String, i64> = Topic::json("in");
 const RAW_IN: Topic<Option<Bytes>, Option<Bytes>> = Topic::of("in", &Raw, &Raw);
 const OUT: Topic<String, i64> = Topic::json("out");
 const FLAGS: Topic<String, i64> = Topic::json("flags");
+const RAW_FLAGS: Topic<Option<Bytes>, Option<Bytes>> = Topic::of("flags", &Raw, &Raw);
 
 /// The value that steps of these tests cannot take.
 const BAD: i64 = 13;
@@ -348,6 +349,33 @@ fn undecodable_input_is_skipped_and_counted() -> Result<()> {
         driver.run()?;
         assert_eq!(out(&mut driver)?, [10, 20, 30]);
         assert_eq!(driver.metrics().skipped, 2);
+    }
+    Ok(())
+}
+
+/// What a policy skipped when it was read is skipped again when the table is restored from it.
+#[test]
+fn a_table_is_restored_past_records_that_were_skipped() -> Result<()> {
+    for options in manners() {
+        for lean in [false, true] {
+            let options = TestOptions { lean, ..options.clone() };
+            let topology = Topology::new("skip");
+            topology.on_error(Policy::Skip);
+            let flags = topology.table(&FLAGS);
+            topology.stream(&IN).join(&flags, |value, flag| value + flag).to(&OUT);
+            let mut driver = TestDriver::with_options(topology.build()?, options)?;
+            driver.send(&RAW_FLAGS, raw("even"), raw("10"), 0)?;
+            driver.send(&RAW_FLAGS, raw("odd"), raw("ten"), 1)?;
+            driver.send(&RAW_FLAGS, raw("odd"), raw("30"), -1)?;
+            driver.send(&RAW_FLAGS, raw("odd"), raw("20"), 2)?;
+            driver.run()?;
+            driver.crash()?;
+            for (at, key) in ["even", "odd"].into_iter().enumerate() {
+                driver.send(&IN, key.into(), 1, 10 + at as i64)?;
+            }
+            driver.run()?;
+            assert_eq!(out(&mut driver)?, [11, 21]);
+        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{Data, Key, Record, Stream, Table};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use suiro_core::Result;
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, Stores};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, State, Stores};
 
 pub(crate) type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
 pub(crate) type Add<A, V> = Arc<dyn Fn(&mut A, V) + Send + Sync>;
@@ -83,11 +83,13 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
     ) -> Result<(), Failure> {
         let mut rows = typed::<K, V>(rows).into_iter();
         let store = cx.stores.get_mut::<TableStore<K, A>>(self.store);
-        let (cells, kept_headers) = (&mut store.cells, &mut store.headers);
-        if self.places.left() < rows.len() {
+        if store.is_lean() || self.places.left() < rows.len() {
             self.places.clear();
-            cells.find(rows.as_slice().iter().map(|row| &row.key), &mut self.places);
+            store
+                .find(rows.as_slice().iter().map(|row| &row.key), &mut self.places)
+                .map_err(|cause| Failure::stop(&self.step.label, cause))?;
         }
+        let (cells, kept_headers) = (&mut store.cells, &mut store.headers);
         let places = &mut self.places;
         let (speaks, wants_old) = (self.demand.changes(), self.demand.old());
         let mut out: Batch<K, Change<A>> = Vec::new();

@@ -7,7 +7,7 @@ use crate::table::{Change, Demand, View, copy_changes, show_change};
 use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, SameKey, Table};
 use std::sync::Arc;
-use suiro_core::{Error, Timestamp};
+use suiro_core::{Error, Result, Timestamp};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, Stores};
 
 pub(crate) type Combine<V, T, W> = Arc<dyn Fn(&V, &T) -> W + Send + Sync>;
@@ -59,11 +59,13 @@ where
     let from = Edge { node, output: 0 };
     let view: View<K, W> = Arc::new(move |stores, key, show| {
         let (left, right) = &views;
+        let mut looked = Ok(());
         left(stores, key, &mut |row, at| {
-            right(stores, key, &mut |other, other_at| {
+            looked = right(stores, key, &mut |other, other_at| {
                 show(&combine(row, other), at.max(other_at));
             });
-        });
+        })?;
+        looked
     });
     Table::new(&draft, from, left.keys, view, reads, demand, None)
 }
@@ -84,7 +86,7 @@ impl<K: Key, V: Data, T: Data, W: Data> JoinTables<K, V, T, W> {
         view: &View<K, O>,
         (key, change, at): (&K, &Change<S>, Timestamp),
         pair: impl Fn(&S, &O) -> W,
-    ) -> Option<(Change<W>, Timestamp)> {
+    ) -> Result<Option<(Change<W>, Timestamp)>> {
         let mut joined = None;
         view(stores, key, &mut |other, other_at| {
             let old = change.old.as_ref().map(|row| pair(row, other));
@@ -92,9 +94,15 @@ impl<K: Key, V: Data, T: Data, W: Data> JoinTables<K, V, T, W> {
             if old.is_some() || new.is_some() {
                 joined = Some((Change { old, new }, at.max(other_at)));
             }
-        });
-        joined
+        })?;
+        Ok(joined)
     }
+}
+
+/// A store failed, and not the record: that is nothing for a policy.
+fn broken_by(error: Error, broken: &mut Option<Error>) -> Result<()> {
+    *broken = Some(error);
+    Ok(())
 }
 
 impl<K: Key, V: Data, T: Data, W: Data> Operator for JoinTables<K, V, T, W> {
@@ -107,7 +115,7 @@ impl<K: Key, V: Data, T: Data, W: Data> Operator for JoinTables<K, V, T, W> {
         if !self.demand.changes() {
             return Ok(());
         }
-        let mut out = Vec::new();
+        let (mut out, mut broken) = (Vec::new(), None);
         let stores = &*cx.stores;
         let combine = &self.combine;
         if port == 0 {
@@ -115,8 +123,11 @@ impl<K: Key, V: Data, T: Data, W: Data> Operator for JoinTables<K, V, T, W> {
             self.step.stateless(cx.counters, || {
                 for Record { key, value, at, headers } in &mut rows {
                     let change = (&key, &value, at);
-                    let joined = self.join(stores, &self.views.1, change, |l, r| combine(l, r));
-                    out.extend(joined.map(|(value, at)| Record { key, value, at, headers }));
+                    match self.join(stores, &self.views.1, change, |l, r| combine(l, r)) {
+                        Ok(None) => {}
+                        Ok(Some((value, at))) => out.push(Record { key, value, at, headers }),
+                        Err(error) => return broken_by(error, &mut broken),
+                    }
                 }
                 Ok(())
             })?;
@@ -125,11 +136,17 @@ impl<K: Key, V: Data, T: Data, W: Data> Operator for JoinTables<K, V, T, W> {
             self.step.stateless(cx.counters, || {
                 for Record { key, value, at, headers } in &mut rows {
                     let change = (&key, &value, at);
-                    let joined = self.join(stores, &self.views.0, change, |r, l| combine(l, r));
-                    out.extend(joined.map(|(value, at)| Record { key, value, at, headers }));
+                    match self.join(stores, &self.views.0, change, |r, l| combine(l, r)) {
+                        Ok(None) => {}
+                        Ok(Some((value, at))) => out.push(Record { key, value, at, headers }),
+                        Err(error) => return broken_by(error, &mut broken),
+                    }
                 }
                 Ok(())
             })?;
+        }
+        if let Some(error) = broken {
+            return Err(Failure::stop(&self.step.label, error));
         }
         emit(cx, 0, out);
         Ok(())

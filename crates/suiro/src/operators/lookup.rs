@@ -11,8 +11,8 @@ use std::any::{Any, TypeId};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::vec::IntoIter;
-use suiro_core::Error;
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, Stores};
+use suiro_core::{Error, Result};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, State, Stores};
 
 /// Looks up the row of each record. `combine` joins the value with the row that was found, if
 /// there is one; where it gives `None` the record is dropped.
@@ -120,14 +120,14 @@ where
         rows: &mut IntoIter<Record<K, V>>,
         stores: &Stores,
         out: &mut Batch<K, W>,
-    ) {
+    ) -> Result<()> {
         for Record { key, value, at, headers } in rows {
             let (mut value, mut joined) = (Some(value), None);
             (self.view)(stores, &key, &mut |row, _| {
                 if let Some(value) = value.take() {
                     joined = (self.combine)(value, Some(row));
                 }
-            });
+            })?;
             if let Some(value) = value {
                 joined = (self.combine)(value, None);
             }
@@ -135,6 +135,7 @@ where
                 out.push(Record { key, value, at, headers });
             }
         }
+        Ok(())
     }
 }
 
@@ -163,22 +164,28 @@ where
         let rows = typed::<K, V>(rows);
         let mut out = Vec::with_capacity(rows.len());
         let step = self.step.clone();
-        let cells = self.store.map(|store| &cx.stores.get::<TableStore<K, T>>(store).cells);
-        if let Some(cells) = cells
-            && self.places.left() < rows.len()
-        {
-            self.places.clear();
-            cells.find(rows.iter().map(|row| &row.key), &mut self.places);
+        if let Some(store) = self.store {
+            let store = cx.stores.get_mut::<TableStore<K, T>>(store);
+            if store.is_lean() || self.places.left() < rows.len() {
+                self.places.clear();
+                store
+                    .find(rows.iter().map(|row| &row.key), &mut self.places)
+                    .map_err(|cause| Failure::stop(&step.label, cause))?;
+            }
         }
+        let cells = self.store.map(|store| &cx.stores.get::<TableStore<K, T>>(store).cells);
         let mut rows = rows.into_iter();
         let stores = &*cx.stores;
+        // Where a store fails, and not the record, it is nothing for a policy.
+        let mut broken = Ok(());
         step.stateless(cx.counters, || {
             match cells {
                 Some(cells) => self.in_store(&mut rows, cells, &mut out),
-                None => self.in_view(&mut rows, stores, &mut out),
+                None => broken = self.in_view(&mut rows, stores, &mut out),
             }
             Ok(())
         })?;
+        broken.map_err(|cause| Failure::stop(&step.label, cause))?;
         emit(cx, 0, out);
         Ok(())
     }

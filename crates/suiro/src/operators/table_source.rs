@@ -7,7 +7,7 @@ use crate::topology::{Draft, maker, step_node};
 use crate::{Data, Key, Record, Table, Topic};
 use std::marker::PhantomData;
 use suiro_core::Result;
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, Stores};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, State, Stores};
 
 pub(crate) fn add<K: Key, V: Data>(
     draft: &Draft,
@@ -65,14 +65,16 @@ impl<K: Key, V: Data> Operator for TableSource<K, V> {
         cx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let store = cx.stores.get_mut::<TableStore<K, V>>(self.store);
-        let (cells, kept_headers) = (&mut store.cells, &mut store.headers);
         let speaks = self.demand.changes();
         let mut out = Vec::new();
         let rows = typed::<K, Option<V>>(rows);
-        if self.places.left() < rows.len() {
+        if store.is_lean() || self.places.left() < rows.len() {
             self.places.clear();
-            cells.find(rows.iter().map(|row| &row.key), &mut self.places);
+            store
+                .find(rows.iter().map(|row| &row.key), &mut self.places)
+                .map_err(|cause| Failure::stop("table", cause))?;
         }
+        let (cells, kept_headers) = (&mut store.cells, &mut store.headers);
         for Record { key, value, at, headers } in rows {
             let place = self.places.next();
             // Removing a row that is not there is no change (rule A6).

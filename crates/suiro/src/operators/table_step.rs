@@ -47,7 +47,7 @@ pub(crate) fn unwrap<K: Key, V: Data>(table: Table<K, Option<V>>) -> Table<K, V>
                 if let Some(row) = row {
                     show(row, at);
                 }
-            });
+            })
         })
     })
 }

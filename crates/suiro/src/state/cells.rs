@@ -6,6 +6,7 @@ use crate::Key;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use suiro_core::Timestamp;
 
@@ -20,6 +21,19 @@ pub(crate) struct Cells<K, A> {
     touched: Vec<Touched<K, A>>,
     /// No row was ever committed.
     fresh: bool,
+    /// Whether there are more rows below; see [`Lower`].
+    lower: Option<Lower>,
+}
+
+/// What a map knows of the rows of a store below, of which it holds some.
+///
+/// What was removed keeps its slot, so that an absent key is one that must be looked for below.
+/// A slot may be dropped when its row is below: when its touch is not larger than `safe`.
+#[derive(Default)]
+struct Lower {
+    safe: u32,
+    /// The bases of commits that are not yet below, in order.
+    pending: VecDeque<u32>,
 }
 
 struct Cell<K, A> {
@@ -35,6 +49,12 @@ pub(crate) struct Touched<K, A> {
 
 /// A map below this size, in bytes, is in the caches anyway.
 const CACHED: usize = 1 << 18;
+
+/// The least room: a few batches.
+const ROOM: usize = 4096;
+
+/// Of how many slots the age is looked at to tell which are old.
+const SAMPLE: usize = 1024;
 
 /// How many slots are brought into the caches in one pass.
 const WARM: usize = 256;
@@ -52,6 +72,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
             base: 0,
             touched: Vec::new(),
             fresh: true,
+            lower: None,
         }
     }
 
@@ -251,7 +272,8 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// The generation is durable.
     pub(crate) fn commit(&mut self) {
         let touched = std::mem::take(&mut self.touched);
-        for chunk in touched.chunks(WARM) {
+        let held = if self.lower.is_some() { &[][..] } else { &touched[..] };
+        for chunk in held.chunks(WARM) {
             self.warm(chunk.iter().map(|touched| &touched.key));
             for touched in chunk {
                 let hash = self.hasher.hash_one(&touched.key);
@@ -264,6 +286,9 @@ impl<K: Key, A: Clone> Cells<K, A> {
         }
         self.fresh &= self.table.is_empty();
         self.begin(touched.len());
+        if let Some(lower) = &mut self.lower {
+            lower.pending.push_back(self.base);
+        }
     }
 
     /// Puts everything back to the last commit.
@@ -274,6 +299,9 @@ impl<K: Key, A: Clone> Cells<K, A> {
             let entry = self.table.find_entry(hash, |cell| cell.key == touched.key).ok();
             let mut entry = entry.expect("a touched row keeps its slot until the commit");
             match touched.before {
+                None if self.lower.is_some() => {
+                    entry.get_mut().slot.replace(None);
+                }
                 None => {
                     entry.remove();
                 }
@@ -285,6 +313,9 @@ impl<K: Key, A: Clone> Cells<K, A> {
             }
         }
         self.begin(count);
+        if let Some(lower) = &mut self.lower {
+            *lower.pending.back_mut().unwrap_or(&mut lower.safe) = self.base;
+        }
     }
 
     /// Begins a generation, after one in which `count` rows were touched.
@@ -292,20 +323,90 @@ impl<K: Key, A: Clone> Cells<K, A> {
         self.moved();
         self.base += count as u32;
         // Long before the numbers run out they start anew.
-        if self.base > u32::MAX / 2 {
+        let settled = self.lower.as_ref().is_none_or(|lower| lower.pending.is_empty());
+        if self.base > u32::MAX / 2 && settled {
             self.table.iter_mut().for_each(|cell| cell.slot.set_touch(0));
             self.base = 0;
+            if let Some(lower) = &mut self.lower {
+                lower.safe = 0;
+            }
         }
+    }
+
+    /// How many slots there is room for in `memory` bytes: so many that the map need not grow
+    /// beyond it, and fewer than the map has, because a full one is slow where rows come and go.
+    /// With no memory at all there is room for nothing that is below.
+    pub(crate) fn room(memory: usize) -> usize {
+        if memory == 0 {
+            return 0;
+        }
+        let slots = memory / (size_of::<Cell<K, A>>() + 1);
+        let buckets = (slots + 1).next_power_of_two() / 2;
+        (buckets / 4 * 3).max(ROOM)
+    }
+
+    /// Holds only some rows from now on; the others are below.
+    pub(crate) fn lean(&mut self) {
+        (self.lower, self.fresh) = (Some(Lower::default()), false);
+    }
+
+    /// The oldest commit that was not yet below is there now.
+    pub(crate) fn lowered(&mut self) {
+        if let Some(lower) = &mut self.lower
+            && let Some(base) = lower.pending.pop_front()
+        {
+            lower.safe = base;
+        }
+    }
+
+    /// Whether anything is held for `key`: a row, or that there is none.
+    pub(crate) fn holds(&self, key: &K) -> bool {
+        self.slot(key).is_some()
+    }
+
+    /// Puts what was found below for a key that nothing was held for.
+    pub(crate) fn raise(&mut self, key: K, row: Option<(A, Timestamp)>) {
+        let slot = match row {
+            Some((value, at)) => Slot::row(self.base, value, at),
+            None => Slot::gone(self.base),
+        };
+        self.put(key, slot);
+    }
+
+    /// How many slots cannot be dropped.
+    pub(crate) fn pinned(&self) -> usize {
+        let Some(lower) = &self.lower else { return 0 };
+        (self.base - lower.safe) as usize + self.touched.len()
+    }
+
+    /// Drops about a quarter of the slots, those that were touched longest ago, as far as their
+    /// rows are below.
+    pub(crate) fn evict(&mut self) {
+        let Some(safe) = self.lower.as_ref().map(|lower| lower.safe) else { return };
+        let step = (self.table.num_buckets() / SAMPLE).max(1);
+        let sample = (0..self.table.num_buckets()).step_by(step);
+        let sample = sample.filter_map(|index| self.table.get_bucket(index));
+        let mut touches: Vec<u32> = sample.map(|cell| cell.slot.touch()).collect();
+        touches.sort_unstable();
+        let Some(limit) = touches.get(touches.len() / 4) else { return };
+        let limit = safe.min(*limit);
+        self.table.retain(|cell| cell.slot.touch() > limit);
+        self.moved();
     }
 
     /// Puts a committed row, as restoring does.
     pub(crate) fn load(&mut self, key: K, value: A, at: Timestamp) {
-        self.make_room();
         self.fresh = false;
+        // Where there are rows below, this one may not be there yet.
+        let touch = if self.lower.is_some() { self.base } else { 0 };
+        self.put(key, Slot::row(touch, value, at));
+    }
+
+    fn put(&mut self, key: K, slot: Slot<A>) {
+        self.make_room();
         let (hasher, hash) = (&self.hasher, self.hasher.hash_one(&key));
         let entry =
             self.table.entry(hash, |cell| cell.key == key, |cell| hasher.hash_one(&cell.key));
-        let slot = Slot::row(0, value, at);
         match entry {
             Entry::Occupied(mut entry) => entry.get_mut().slot = slot,
             Entry::Vacant(entry) => {
@@ -316,6 +417,10 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// Drops a committed row, as restoring does.
     pub(crate) fn unload(&mut self, key: &K) {
+        if self.lower.is_some() {
+            self.put(key.clone(), Slot::gone(self.base));
+            return;
+        }
         self.moved();
         let hash = self.hasher.hash_one(key);
         if let Ok(entry) = self.table.find_entry(hash, |cell| cell.key == *key) {

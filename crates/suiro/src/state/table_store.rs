@@ -1,13 +1,16 @@
 //! The store of a table: one row per key.
 
-use super::{Cells, prefix};
+use super::{Cells, Places, prefix};
 use crate::format::{Encoded, Format, read_state, write_state};
 use crate::{Data, Key};
+use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::any::Any;
-use suiro_core::{Error, Headers, Result};
-use suiro_engine::{Changes, Restored, State};
+use std::ops::{Bound, ControlFlow};
+use suiro_core::store::{Change, Store};
+use suiro_core::{Error, Headers, Result, Timestamp};
+use suiro_engine::{Changes, Restored, State, lifted, lowered};
 
 /// One row per key.
 pub(crate) struct TableStore<K: 'static, A: 'static> {
@@ -19,6 +22,14 @@ pub(crate) struct TableStore<K: 'static, A: 'static> {
     /// How the source topic of the table writes its values, if it has one.
     values: Option<&'static dyn Format<A>>,
     buffers: (Vec<u8>, Vec<u8>),
+    /// The store that has all rows, where `cells` holds only some.
+    below: Option<Below>,
+}
+
+struct Below {
+    store: Box<dyn Store>,
+    /// How many slots there is room for.
+    room: usize,
 }
 
 impl<K: Key, A: Data> TableStore<K, A> {
@@ -27,7 +38,7 @@ impl<K: Key, A: Data> TableStore<K, A> {
         values: Option<&'static dyn Format<A>>,
     ) -> Self {
         let (cells, headers) = (Cells::new(), HashMap::with_hasher(FixedState::default()));
-        Self { cells, headers, keys, values, buffers: Default::default() }
+        Self { cells, headers, keys, values, buffers: Default::default(), below: None }
     }
 }
 
@@ -48,6 +59,100 @@ impl<K: Key, A: Data> TableStore<K, A> {
             Some(row) => self.cells.load(key, row, change.at),
         }
     }
+}
+
+    /// Looks for the rows of keys, brings up those that are below, and gives their places.
+    pub(crate) fn find<'a>(
+        &mut self,
+        keys: impl ExactSizeIterator<Item = &'a K> + Clone,
+        places: &mut Places,
+    ) -> Result<()>
+    where
+        K: 'a,
+    {
+        if let Some(below) = &self.below {
+            if self.cells.len() + keys.len() > below.room {
+                self.cells.evict();
+            }
+            for key in keys.clone() {
+                if !self.cells.holds(key) {
+                    let row = read(&*below.store, self.keys, key)?;
+                    self.cells.raise(key.clone(), row);
+                }
+            }
+        }
+        self.cells.find(keys, places);
+        Ok(())
+    }
+
+    /// Shows the row of `key` as it is now; what is below stays there.
+    pub(crate) fn look(&self, key: &K, show: &mut dyn FnMut(&A, Timestamp)) -> Result<()> {
+        match &self.below {
+            Some(below) if !self.cells.holds(key) => {
+                if let Some((row, at)) = read(&*below.store, self.keys, key)? {
+                    show(&row, at);
+                }
+            }
+            _ => {
+                let slot = self.cells.get(key);
+                if let Some((slot, row)) = slot.and_then(|slot| Some((slot, slot.get()?))) {
+                    show(row, slot.at());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The row of `key` as of the last commit.
+    pub(crate) fn committed(&self, key: &K) -> Result<Option<A>> {
+        match &self.below {
+            Some(below) if !self.cells.holds(key) => {
+                Ok(read(&*below.store, self.keys, key)?.map(|(row, _)| row))
+            }
+            _ => Ok(self.cells.committed(key).map(|(row, _)| row.clone())),
+        }
+    }
+
+    /// All rows as of the last commit, in no order.
+    pub(crate) fn all_committed(&self) -> Result<Vec<(K, A, Timestamp)>> {
+        let held = self.cells.all_committed();
+        let mut all: Vec<_> =
+            held.map(|(key, row, at)| (key.clone(), row.clone(), at)).collect();
+        if let Some(below) = &self.below {
+            let mut failed = None;
+            below.store.range(Bound::Unbounded, Bound::Unbounded, &mut |key, value| {
+                let row = self.keys.decode(key.get(1..).unwrap_or_default());
+                match row.and_then(|key| Ok((key, decode::<A>(value)?))) {
+                    Ok((key, _)) if self.cells.holds(&key) => {}
+                    Ok((key, (row, at))) => all.push((key, row, at)),
+                    Err(error) => {
+                        failed = Some(error);
+                        return ControlFlow::Break(());
+                    }
+                }
+                ControlFlow::Continue(())
+            })?;
+            failed.map_or(Ok(()), Err)?;
+        }
+        Ok(all)
+    }
+}
+
+fn read<K, A: Data>(
+    store: &dyn Store,
+    keys: &dyn Format<K>,
+    key: &K,
+) -> Result<Option<(A, Timestamp)>> {
+    let mut bytes = vec![prefix::ROW];
+    encode_key(keys, key, &mut bytes)?;
+    store.get(&bytes)?.map(|value| decode(&value)).transpose()
+}
+
+fn decode<A: Data>(value: &[u8]) -> Result<(A, Timestamp)> {
+    let Some((at, row)) = lifted(value) else {
+        return Err(Error::corrupt("a row of a store is cut off"));
+    };
+    Ok((read_state(row)?, at))
 }
 
 /// Keeps the headers of the record that changed `key`; no headers replace some.
@@ -112,6 +217,39 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
             }
         }
         Ok(())
+    }
+
+    fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
+        let room = Cells::<K, A>::room(memory);
+        self.below = Some(Below { store: below, room });
+        self.cells.lean();
+        true
+    }
+
+    fn is_lean(&self) -> bool {
+        self.below.is_some()
+    }
+
+    fn lower(&self, change: &Restored<'_>) -> Result<Change> {
+        if !change.from_source {
+            let value = change.value.map(|value| lowered(change.at, value));
+            return Ok(Change { key: Bytes::copy_from_slice(change.key), value });
+        }
+        let (mut key, mut row) = (vec![prefix::ROW], Vec::new());
+        encode_key(self.keys, &self.keys.decode(change.key)?, &mut key)?;
+        if let (Some(value), Some(format)) = (change.value, self.values) {
+            write_state(&format.decode(value)?, &mut row)?;
+        }
+        let value = change.value.map(|_| lowered(change.at, &row));
+        Ok(Change { key: key.into(), value })
+    }
+
+    fn lowered(&mut self) {
+        self.cells.lowered();
+    }
+
+    fn is_full(&self) -> bool {
+        self.below.as_ref().is_some_and(|below| self.cells.pinned() > below.room / 2)
     }
 
     fn rows(&self) -> usize {

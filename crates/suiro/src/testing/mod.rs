@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use suiro_core::broker::Broker;
 use suiro_core::{Clock, Headers, Offset, Result, Timestamp};
-use suiro_engine::{Alone, Metrics, Plan, Round, Scope, Settings};
+use suiro_engine::{Alone, Metrics, Plan, Round, Scope, Settings, Shelf};
 use suiro_log::Log;
+use suiro_store::MemoryStores;
 
 /// Runs a plan by hand: send a record, and read what came of it.
 ///
@@ -147,6 +148,10 @@ impl TestDriver {
             max_idle: options.max_idle,
             create_sources: Some(options.partitions),
             reload: true,
+            shelf: match options.lean {
+                true => Shelf::Below { provider: Arc::new(MemoryStores::default()), memory: 0 },
+                false => Shelf::Memory,
+            },
             ..Settings::default()
         };
         let clock = Arc::new(StillClock::default());

@@ -41,6 +41,9 @@ pub struct TestOptions {
     /// Whether each send is followed by a run (the default). If not, call
     /// [`TestDriver::run`](crate::TestDriver::run).
     pub run_at_send: bool,
+    /// Whether tables hold as few rows in memory as they can; the others are in a store below,
+    /// as with [`App::stores`](crate::App::stores). Default: no.
+    pub lean: bool,
 }
 
 impl Default for TestOptions {
@@ -51,6 +54,7 @@ impl Default for TestOptions {
             batch_rows: 8192,
             max_idle: Duration::ZERO,
             run_at_send: true,
+            lean: false,
         }
     }
 }

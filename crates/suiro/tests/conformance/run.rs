@@ -17,6 +17,8 @@ pub struct Variant {
     pub feed: Feed,
     pub exchange: ExchangeKind,
     pub batch_rows: usize,
+    /// Tables hold as few rows as they can.
+    pub lean: bool,
 }
 
 /// How the inputs come.
@@ -32,8 +34,9 @@ pub enum Feed {
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { feed, exchange, batch_rows } = self;
-        write!(f, "{feed:?}, exchange {exchange:?}, batches of {batch_rows}")
+        let Self { feed, exchange, batch_rows, lean } = self;
+        let stores = if *lean { "stores below" } else { "stores in memory" };
+        write!(f, "{feed:?}, exchange {exchange:?}, batches of {batch_rows}, {stores}")
     }
 }
 
@@ -50,8 +53,9 @@ pub fn variants(case: &Case) -> Vec<Variant> {
     for feed in feeds {
         for exchange in [ExchangeKind::Memory, ExchangeKind::Topic] {
             for batch_rows in [1, 2, 7, 8192] {
-                variants.push(Variant { feed, exchange, batch_rows });
+                variants.push(Variant { feed, exchange, batch_rows, lean: false });
             }
+            variants.push(Variant { feed, exchange, batch_rows: 7, lean: true });
         }
     }
     variants
@@ -75,6 +79,7 @@ fn run_variant(case: &Case, variant: Variant) -> Result<(), String> {
         exchange: variant.exchange,
         batch_rows: variant.batch_rows,
         run_at_send: !at_once,
+        lean: variant.lean,
         ..TestOptions::default()
     };
     let words = |error: suiro::Error| error.report();

@@ -1,12 +1,13 @@
 //! Drives an engine by hand: rounds, commits and crashes come when the test says so.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use suiro::{
-    Broker, Bytes, Clock, Error, ExchangeKind, Headers, Log, Plan, Producer, Raw, Reader,
-    Result, Seed, Timestamp, Topic, Transaction,
+    Broker, Bytes, Clock, Error, ExchangeKind, Headers, Log, MemoryStores, Plan, Producer, Raw,
+    Reader, Result, Seed, Timestamp, Topic, Transaction,
 };
-use suiro_engine::{Alone, Metrics, Round, Scope, Settings};
+use suiro_engine::{Alone, Lowering, Metrics, Porter, Round, Scope, Settings, Shelf};
 
 /// A record as bytes: key and value may be null.
 pub type RawTopic = Topic<Option<Bytes>, Option<Bytes>>;
@@ -36,6 +37,8 @@ pub struct Manner {
     pub batch_rows: usize,
     pub fetch_bytes: usize,
     pub bounded: bool,
+    /// Tables hold as few rows as they can, and the stores below are behind.
+    pub lean: bool,
 }
 
 impl Default for Manner {
@@ -45,6 +48,7 @@ impl Default for Manner {
             batch_rows: 8192,
             fetch_bytes: 1 << 20,
             bounded: false,
+            lean: false,
         }
     }
 }
@@ -73,29 +77,38 @@ pub struct Machine {
     scope: Option<Scope>,
     /// Commits and crashes, after which there may be more to do.
     stirs: usize,
+    stores: MemoryStores,
 }
 
 impl Machine {
     /// Opens `plan` on `log`.
     pub fn open(plan: Plan, log: Log, manner: Manner) -> Result<Self> {
-        let mut machine = Self { plan, log, manner, scope: None, stirs: 0 };
+        let mut machine =
+            Self { plan, log, manner, scope: None, stirs: 0, stores: MemoryStores::default() };
         machine.crash()?;
         Ok(machine)
     }
 
     /// Drops everything that is not committed, and opens the plan again.
     pub fn crash(&mut self) -> Result<()> {
-        let Manner { exchange, batch_rows, fetch_bytes, bounded } = self.manner;
+        let Manner { exchange, batch_rows, fetch_bytes, bounded, lean } = self.manner;
+        let shelf = match lean {
+            true => Shelf::Below { provider: Arc::new(self.stores.clone()), memory: 0 },
+            false => Shelf::Memory,
+        };
         let settings = Settings {
             exchange,
             batch_rows,
             fetch_bytes,
             bounded,
             reload: true,
+            shelf,
             ..Settings::default()
         };
         self.scope = None;
-        let scope = Scope::open(self.plan.clone(), &self.log, settings, Arc::new(StillClock))?;
+        let mut scope =
+            Scope::open(self.plan.clone(), &self.log, settings, Arc::new(StillClock))?;
+        scope.set_porter(Slow::default());
         self.scope = Some(scope);
         self.stirs += 1;
         Ok(())
@@ -219,4 +232,25 @@ pub fn read(log: &dyn Broker, topic: &str) -> Result<Vec<Output>> {
         at: record.at.as_millis(),
     };
     Ok(received.into_iter().map(output).collect())
+}
+
+/// Writes to the stores below late, and not at all what is left at a crash.
+#[derive(Default)]
+struct Slow {
+    queue: VecDeque<Lowering>,
+    asked: usize,
+}
+
+impl Porter for Slow {
+    fn take(&mut self, lowering: Lowering) {
+        self.queue.push_back(lowering);
+    }
+
+    fn done(&mut self, wait: bool) -> Vec<Lowering> {
+        self.asked += 1;
+        let is_due = wait || self.asked.is_multiple_of(3);
+        let mut next = self.queue.pop_front_if(|_| is_due);
+        next.iter_mut().for_each(Lowering::run);
+        next.into_iter().collect()
+    }
 }

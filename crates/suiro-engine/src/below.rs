@@ -1,0 +1,230 @@
+//! Stores below the working sets: committed rows go down to them beside the work.
+//!
+//! A store below takes what was committed, in order, as the changelog has it. It is never ahead
+//! of the changelog; where it is behind after a crash, the changelog is replayed into it.
+
+use crate::scope::Scope;
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use suiro_core::batch::batches;
+use suiro_core::store::{Change, Store, StoreProvider};
+use suiro_core::{Error, Offset, Result, Timestamp};
+
+/// Where the stores of an app are.
+#[derive(Clone, Default)]
+pub enum Shelf {
+    /// All rows are held in memory.
+    #[default]
+    Memory,
+    /// Rows are in stores below, and as many in memory as the budget has room for.
+    Below {
+        /// Opens the stores.
+        provider: Arc<dyn StoreProvider>,
+        /// What the rows of all stores may take in memory together, in bytes.
+        memory: usize,
+    },
+}
+
+impl std::fmt::Debug for Shelf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory => f.write_str("Memory"),
+            Self::Below { memory, .. } => {
+                f.debug_struct("Below").field("memory", memory).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+/// The value of a row as it is in a store below: its time, and then its bytes.
+///
+/// ```
+/// use suiro_core::Timestamp;
+/// use suiro_engine::{lifted, lowered};
+///
+/// let value = lowered(Timestamp::from_millis(7), b"ann");
+/// assert_eq!(lifted(&value), Some((Timestamp::from_millis(7), &b"ann"[..])));
+/// ```
+pub fn lowered(at: Timestamp, value: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(8 + value.len());
+    bytes.extend_from_slice(&at.as_millis().to_be_bytes());
+    bytes.extend_from_slice(value);
+    bytes.into()
+}
+
+/// The time and the bytes of a row in a store below; see [`lowered`].
+pub fn lifted(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (at, value) = bytes.split_first_chunk()?;
+    Some((Timestamp::from_millis(i64::from_be_bytes(*at)), value))
+}
+
+/// How many changes a store takes in one go.
+const CHUNK: usize = 4096;
+
+/// Changes of one commit on their way to a store.
+pub struct Lowering {
+    /// The place of the task, and the store.
+    of: (usize, usize),
+    store: Arc<Mutex<Box<dyn Store>>>,
+    batches: Bytes,
+    /// The position in the changelog behind them; `None` if nothing changed.
+    position: Option<Offset>,
+    result: Result<()>,
+}
+
+impl Lowering {
+    /// Writes the changes. All but the last of them go with the position before: to replay them
+    /// does no harm.
+    pub fn run(&mut self) {
+        self.result = self.lower();
+    }
+
+    fn lower(&self) -> Result<()> {
+        let Some(position) = self.position else { return Ok(()) };
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = store.position().unwrap_or(0);
+        let mut chunk = Vec::with_capacity(CHUNK);
+        for batch in batches(self.batches.clone()) {
+            for record in batch?.records()?.iter() {
+                let record = record?;
+                let Some(key) = record.key else { continue };
+                let value = record.value.map(|value| lowered(record.at, value));
+                chunk.push(Change { key: Bytes::copy_from_slice(key), value });
+                if chunk.len() == CHUNK {
+                    store.apply(&chunk, before)?;
+                    chunk.clear();
+                }
+            }
+        }
+        store.apply(&chunk, position)
+    }
+
+    fn bytes(&self) -> usize {
+        self.batches.len()
+    }
+}
+
+/// Writes to stores below, in the order in which it is told to.
+pub trait Porter: Send {
+    /// Takes what is to be written. It may be done later.
+    fn take(&mut self, lowering: Lowering);
+
+    /// What is done, in order. With `wait` it blocks until something is, if anything is left.
+    fn done(&mut self, wait: bool) -> Vec<Lowering>;
+}
+
+/// Writes at once.
+#[derive(Default)]
+pub(crate) struct AtOnce(Vec<Lowering>);
+
+impl Porter for AtOnce {
+    fn take(&mut self, mut lowering: Lowering) {
+        lowering.run();
+        self.0.push(lowering);
+    }
+
+    fn done(&mut self, _wait: bool) -> Vec<Lowering> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// The stores below of a scope.
+pub(crate) struct Below {
+    pub(crate) porter: Box<dyn Porter>,
+    stores: BTreeMap<(usize, usize), Arc<Mutex<Box<dyn Store>>>>,
+    /// What was handed to the porter and is not done, in bytes.
+    under_way: usize,
+    sizes: VecDeque<usize>,
+}
+
+impl Default for Below {
+    fn default() -> Self {
+        Self {
+            porter: Box::new(AtOnce::default()),
+            stores: BTreeMap::new(),
+            under_way: 0,
+            sizes: VecDeque::new(),
+        }
+    }
+}
+
+/// More than this on its way down holds the input up.
+const CROWDED: usize = 32 << 20;
+
+impl Below {
+    pub(crate) fn add(&mut self, of: (usize, usize), store: Box<dyn Store>) {
+        self.stores.insert(of, Arc::new(Mutex::new(store)));
+    }
+
+    pub(crate) fn has(&self, of: (usize, usize)) -> bool {
+        self.stores.contains_key(&of)
+    }
+
+    /// Sends the changes of a commit down. Each store gets its share of each commit, be it
+    /// nothing, so that it can tell which of its rows are down.
+    pub(crate) fn lower(&mut self, mut changes: BTreeMap<(usize, usize), (Bytes, Offset)>) {
+        for (of, store) in &self.stores {
+            let (batches, position) = match changes.remove(of) {
+                Some((batches, position)) => (batches, Some(position)),
+                None => (Bytes::new(), None),
+            };
+            let (of, store) = (*of, Arc::clone(store));
+            let lowering = Lowering { of, store, batches, position, result: Ok(()) };
+            self.under_way += lowering.bytes();
+            self.sizes.push_back(lowering.bytes());
+            self.porter.take(lowering);
+        }
+    }
+}
+
+impl Scope {
+    /// Notes what has arrived below. While too much is on its way, or a working set is full of
+    /// rows that are not down yet, it waits for some of it.
+    pub(crate) fn settle_below(&mut self) -> Result<()> {
+        loop {
+            let full = self.below.under_way > CROWDED || self.is_full();
+            let wait = full && !self.below.sizes.is_empty();
+            let done = self.below.porter.done(wait);
+            if wait && done.is_empty() {
+                return Err(Error::unavailable("nobody writes to the stores any more"));
+            }
+            for lowering in done {
+                self.below.under_way -= self.below.sizes.pop_front().unwrap_or_default();
+                lowering.result?;
+                let (place, store) = lowering.of;
+                if let Some(task) = self.tasks[place].as_mut() {
+                    task.stores.state(store).lowered();
+                }
+            }
+            if !wait {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for all that is on its way, and lets go of the stores.
+    pub(crate) fn leave_below(&mut self) {
+        while !self.below.sizes.is_empty() {
+            let done = self.below.porter.done(true);
+            if done.is_empty() {
+                self.below.sizes.clear();
+            }
+            for lowering in done {
+                self.below.sizes.pop_front();
+                if let Err(error) = lowering.result {
+                    tracing::warn!(error = %error.report(), "a store fell behind its changelog");
+                }
+            }
+        }
+        self.below.under_way = 0;
+        self.below.stores.clear();
+    }
+
+    /// Whether a working set holds as many rows as it may that only a commit lets it drop.
+    pub(crate) fn is_full(&self) -> bool {
+        let tasks = self.tasks.iter().flatten();
+        !self.below.stores.is_empty()
+            && tasks.flat_map(|task| task.stores.iter()).any(|(_, store)| store.is_full())
+    }
+}
