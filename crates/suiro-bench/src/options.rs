@@ -13,6 +13,8 @@ pub struct Options {
     pub commit_ms: Option<u64>,
     pub threads: Option<u32>,
     pub emit: Option<Emit>,
+    /// The bytes of memory for state, if it is on the disk.
+    pub disk_budget: Option<u64>,
 }
 
 /// How often a table speaks.
@@ -33,11 +35,13 @@ impl Emit {
 
 const USAGE: &str = "usage: suiro-bench BENCH [--records N] [--keys N] \
 [--durability none|interval|fsync] [--commit-ms N] [--threads N] [--emit every-change|per-commit]
+[--store memory|disk] [--memory-budget BYTES]
 benches: count, count-log, words, tumbling, session, join, latency, start";
 
 impl Options {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self::default();
+        let (mut on_disk, mut budget) = (false, 512 << 20);
         while let Some(word) = words.next() {
             if !word.starts_with('-') && options.bench.is_empty() {
                 options.bench = word;
@@ -52,9 +56,12 @@ impl Options {
                 "--threads" => options.threads = Some(number(&value()?)? as u32),
                 "--durability" => options.durability = Some(durability(&value()?)?),
                 "--emit" => options.emit = Some(emit(&value()?)?),
+                "--store" => on_disk = store(&value()?)?,
+                "--memory-budget" => budget = bytes(&value()?)?,
                 _ => return Err(format!("unknown option {word}\n{USAGE}")),
             }
         }
+        options.disk_budget = on_disk.then_some(budget);
         if options.bench.is_empty() { Err(USAGE.to_owned()) } else { Ok(options) }
     }
 
@@ -115,6 +122,22 @@ fn emit(word: &str) -> Result<Emit, String> {
     }
 }
 
+fn store(word: &str) -> Result<bool, String> {
+    match word {
+        "memory" => Ok(false),
+        "disk" => Ok(true),
+        _ => Err(format!("unknown store {word}\n{USAGE}")),
+    }
+}
+
+/// A number of bytes: `512MiB`, `2GiB`, or without a unit.
+fn bytes(word: &str) -> Result<u64, String> {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.iter().find_map(|(unit, bits)| Some((word.strip_suffix(unit)?, *bits)));
+    let (digits, bits) = unit.unwrap_or((word, 0));
+    Ok(number(digits)? << bits)
+}
+
 fn number(word: &str) -> Result<u64, String> {
     let digits: String = word.chars().filter(|c| *c != '_').collect();
     digits.parse().map_err(|_| format!("{word} is no number\n{USAGE}"))
@@ -137,6 +160,14 @@ mod tests {
         let setup = options.setup(5, 7, Durability::Fsync, 9);
         assert_eq!((setup.records, setup.keys, setup.commit_ms), (10_002, 9, 9));
         assert_eq!(setup.durability, Durability::None);
+    }
+
+    #[test]
+    fn state_on_a_disk_has_a_budget() {
+        let budget = |line| parse(line).expect("the line is right").disk_budget;
+        assert_eq!(budget("count-log --store disk --memory-budget 3MiB"), Some(3 << 20));
+        assert_eq!(budget("count-log --store disk"), Some(512 << 20));
+        assert_eq!(budget("count-log --memory-budget 5"), None);
     }
 
     #[test]

@@ -25,7 +25,18 @@ impl Report {
         &mut self,
         subject: &str,
         emit: Option<Emit>,
+        answer: (Digest, Cost),
+    ) -> Outcome<()> {
+        self.subject_with(subject, emit, answer, &[])
+    }
+
+    /// As [`Report::subject`], with more figures.
+    pub fn subject_with(
+        &mut self,
+        subject: &str,
+        emit: Option<Emit>,
         (digest, cost): (Digest, Cost),
+        more: &[(&str, f64)],
     ) -> Outcome<()> {
         let rate = self.setup.records as f64 / cost.cpu.as_secs_f64();
         let mut line = Line::new(self.bench, subject);
@@ -41,6 +52,7 @@ impl Report {
         let (baseline, answer) = *self.baseline.get_or_insert((rate, digest));
         line.number("of_loop", rate / baseline, 3);
         line.number("peak_rss_mb", cost.peak_rss_mb, 1);
+        more.iter().for_each(|(name, figure)| line.number(name, *figure, 1));
         line.text("durability", durability_name(self.setup.durability));
         line.number("commit_ms", self.setup.commit_ms as f64, 0);
         line.text("checksum", &format!("{:016x}", digest.0));

@@ -4,6 +4,7 @@
 //! of the changelog; where it is behind after a crash, the changelog is replayed into it.
 
 use crate::scope::Scope;
+use crate::stores::State;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,29 +60,36 @@ pub fn lifted(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
     Some((Timestamp::from_millis(i64::from_be_bytes(*at)), value))
 }
 
+/// A store that two write to and read: the scope, and who carries rows down.
+type Shared = Arc<Mutex<Box<dyn Store>>>;
+
 /// How many changes a store takes in one go.
 const CHUNK: usize = 4096;
 
-/// Changes of one commit on their way to a store.
+/// Changes of one commit, or some of them, on their way to a store.
 pub struct Lowering {
     /// The place of the task, and the store.
     of: (usize, usize),
-    store: Arc<Mutex<Box<dyn Store>>>,
+    store: Shared,
     batches: Bytes,
-    /// The position in the changelog behind them; `None` if nothing changed.
-    position: Option<Offset>,
-    result: Result<()>,
+    /// The position in the changelog behind the commit, with its last changes; 0 if it has none.
+    last: Option<Offset>,
+    /// How many changes there were.
+    result: Result<usize>,
 }
 
 impl Lowering {
-    /// Writes the changes. All but the last of them go with the position before: to replay them
-    /// does no harm.
+    /// Writes the changes. All but the last of a commit go with the position before: to replay
+    /// them does no harm.
     pub fn run(&mut self) {
         self.result = self.lower();
     }
 
-    fn lower(&self) -> Result<()> {
-        let Some(position) = self.position else { return Ok(()) };
+    fn lower(&self) -> Result<usize> {
+        if self.batches.is_empty() {
+            return Ok(0);
+        }
+        let mut count = 0;
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let before = store.position().unwrap_or(0);
         let mut chunk = Vec::with_capacity(CHUNK);
@@ -91,18 +99,26 @@ impl Lowering {
                 let Some(key) = record.key else { continue };
                 let value = record.value.map(|value| lowered(record.at, value));
                 chunk.push(Change { key: Bytes::copy_from_slice(key), value });
+                count += 1;
                 if chunk.len() == CHUNK {
                     store.apply(&chunk, before)?;
                     chunk.clear();
                 }
             }
         }
-        store.apply(&chunk, position)
+        store.apply(&chunk, self.last.unwrap_or(before))?;
+        Ok(count)
     }
 
     fn bytes(&self) -> usize {
         self.batches.len()
     }
+}
+
+/// The length of the first batch.
+fn part_of(bytes: &Bytes) -> usize {
+    let rest = batches(bytes.clone()).next().and_then(Result::ok);
+    rest.map_or(bytes.len(), |batch| batch.bytes().len())
 }
 
 /// Writes to stores below, in the order in which it is told to.
@@ -132,7 +148,7 @@ impl Porter for AtOnce {
 /// The stores below of a scope.
 pub(crate) struct Below {
     pub(crate) porter: Box<dyn Porter>,
-    stores: BTreeMap<(usize, usize), Arc<Mutex<Box<dyn Store>>>>,
+    stores: BTreeMap<(usize, usize), Shared>,
     /// What was handed to the porter and is not done, in bytes.
     under_way: usize,
     sizes: VecDeque<usize>,
@@ -165,15 +181,20 @@ impl Below {
     /// nothing, so that it can tell which of its rows are down.
     pub(crate) fn lower(&mut self, mut changes: BTreeMap<(usize, usize), (Bytes, Offset)>) {
         for (of, store) in &self.stores {
-            let (batches, position) = match changes.remove(of) {
-                Some((batches, position)) => (batches, Some(position)),
-                None => (Bytes::new(), None),
-            };
-            let (of, store) = (*of, Arc::clone(store));
-            let lowering = Lowering { of, store, batches, position, result: Ok(()) };
-            self.under_way += lowering.bytes();
-            self.sizes.push_back(lowering.bytes());
-            self.porter.take(lowering);
+            let (mut batches, position) = changes.remove(of).unwrap_or_default();
+            // In parts, so that rows may be dropped soon, and nobody waits long for the next.
+            loop {
+                let part = batches.split_to(part_of(&batches));
+                let last = batches.is_empty().then_some(position);
+                let (of, store) = (*of, Arc::clone(store));
+                let lowering = Lowering { of, store, batches: part, last, result: Ok(0) };
+                self.under_way += lowering.bytes();
+                self.sizes.push_back(lowering.bytes());
+                self.porter.take(lowering);
+                if last.is_some() {
+                    break;
+                }
+            }
         }
     }
 }
@@ -191,10 +212,10 @@ impl Scope {
             }
             for lowering in done {
                 self.below.under_way -= self.below.sizes.pop_front().unwrap_or_default();
-                lowering.result?;
+                let count = lowering.result?;
                 let (place, store) = lowering.of;
                 if let Some(task) = self.tasks[place].as_mut() {
-                    task.stores.state(store).lowered();
+                    task.stores.state(store).lowered(count, lowering.last.is_some());
                 }
             }
             if !wait {
@@ -221,10 +242,19 @@ impl Scope {
         self.below.stores.clear();
     }
 
-    /// Whether a working set holds as many rows as it may that only a commit lets it drop.
-    pub(crate) fn is_full(&self) -> bool {
+    /// Whether a working set is so full of rows that are not below that it must wait for some.
+    fn is_full(&self) -> bool {
+        self.any_state(|state| state.is_full())
+    }
+
+    /// Whether so many rows changed that they had better be committed.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.any_state(|state| state.is_heavy())
+    }
+
+    fn any_state(&self, which: impl Fn(&dyn State) -> bool) -> bool {
         let tasks = self.tasks.iter().flatten();
         !self.below.stores.is_empty()
-            && tasks.flat_map(|task| task.stores.iter()).any(|(_, store)| store.is_full())
+            && tasks.flat_map(|task| task.stores.iter()).any(|(_, state)| which(state))
     }
 }

@@ -4,6 +4,7 @@ use crate::operator::Counters;
 use crate::progress::Restoring;
 use crate::scope::Scope;
 use crate::task::Task;
+use std::time::Duration;
 use suiro_core::broker::TaskId;
 use suiro_core::{Timestamp, TopicPartition};
 
@@ -31,6 +32,9 @@ pub struct Metrics {
     pub commits: u64,
     /// Times that the app went back to its last commit.
     pub rollbacks: u64,
+    /// The longest that the program was busy between two rounds of work: with a commit, with
+    /// waiting for stores. A wait for input does not count.
+    pub longest_pause: Duration,
     /// Records that were replayed from changelogs at the start.
     pub restored: u64,
     /// How far the stores are restored; `None` when they are.

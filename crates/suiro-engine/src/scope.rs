@@ -52,6 +52,8 @@ pub struct Scope {
     fetches: HashMap<Ticket, (usize, usize)>,
     /// Something may have come since the caught-up inputs were last looked at.
     stale: bool,
+    /// When the work of the last round ended.
+    worked: Duration,
     /// The last round took rows.
     pub(crate) moving: bool,
     /// Changelogs that are to be replayed before the first round.
@@ -126,6 +128,7 @@ impl Scope {
             fetches: HashMap::new(),
             stale: true,
             moving: false,
+            worked: Duration::ZERO,
             missed: false,
             replays: Vec::new(),
             progress: Arc::default(),
@@ -167,6 +170,7 @@ impl Scope {
         self.receive()?;
         let was_alone = self.alone > 0;
         self.settle_below()?;
+        self.note_pause();
         let busy = match self.work(crew)? {
             Worked::Failed => return Ok(Round::Busy),
             Worked::Poisoned(error) => {
@@ -177,6 +181,7 @@ impl Scope {
         };
         self.dirty |= busy;
         self.moving = busy;
+        self.worked = self.clock.elapsed();
         self.request();
         if self.settings.bounded && self.all_ended() {
             return self.finish(crew);
@@ -187,6 +192,13 @@ impl Scope {
             self.commit(crew)?;
         }
         Ok(if busy { Round::Busy } else { Round::Idle })
+    }
+
+    fn note_pause(&mut self) {
+        if self.moving {
+            let pause = self.clock.elapsed().saturating_sub(self.worked);
+            self.totals.longest_pause = self.totals.longest_pause.max(pause);
+        }
     }
 
     /// Has inputs that are caught up looked at again, as [`Scope::wait`] does.
@@ -254,7 +266,7 @@ impl Scope {
         let since = self.clock.elapsed().saturating_sub(self.last_commit);
         // Rows may wait for what only a commit shows: marks on their way through a topic.
         let idle = !busy && (self.is_quiet() || !self.outgoing.is_empty());
-        self.dirty && (since >= self.settings.commit_interval || idle || self.is_full())
+        self.dirty && (since >= self.settings.commit_interval || idle || self.is_heavy())
     }
 
     /// Whether all tasks have taken what there is.

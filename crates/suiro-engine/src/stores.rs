@@ -46,11 +46,19 @@ pub trait State: Any + Send {
         Ok(Change { key: Bytes::copy_from_slice(change.key), value })
     }
 
-    /// The changes of the oldest commit that was not yet below are there now.
-    fn lowered(&mut self) {}
+    /// So many more changes of the oldest commit that was not yet below are there now, in the
+    /// order in which they were saved; `last`: all of it is.
+    fn lowered(&mut self, count: usize, last: bool) {
+        let _ = (count, last);
+    }
 
-    /// Whether it is full of rows that it cannot drop before they are committed and below.
+    /// Whether it is so full of rows which are not below that it must wait for some of them.
     fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Whether so many rows changed that a commit had better be made.
+    fn is_heavy(&self) -> bool {
         false
     }
 

@@ -84,6 +84,7 @@ pub use transaction::Transaction;
 pub use window::{InWindow, SessionTable, Sessions, Tumbling, WindowTable, Windowed};
 
 pub use suiro_core::broker::{Broker, Cleanup, TopicSpec};
+pub use suiro_core::store;
 pub use suiro_core::{
     Clock, Error, ErrorKind, Header, Headers, Offset, Result, Seed, SystemClock, Timestamp,
     TopicPartition,

@@ -13,13 +13,13 @@ use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use suiro::{Durability, Encoded, Error, Format, Integer, Producer, Result, Topic, Topology};
 
-const EVENTS: Topic<u64, Event> = Topic::of("events", &Integer, &FixedLayout);
-const COUNTS: Topic<u64, u64> = Topic::of("counts", &Integer, &Integer);
+pub(super) const EVENTS: Topic<u64, Event> = Topic::of("events", &Integer, &FixedLayout);
+pub(super) const COUNTS: Topic<u64, u64> = Topic::of("counts", &Integer, &Integer);
 const CHANGES: Topic<u64, Option<u64>> = Topic::of("changes", &Integer, &Known);
 
 /// What a program takes from the 92 bytes of a value; the key has the other eight.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-struct Event {
+pub(super) struct Event {
     amount: u64,
 }
 
@@ -27,7 +27,7 @@ const VALUE_BYTES: usize = 92;
 const RECORD_BYTES: usize = 100;
 
 /// Values whose first eight bytes are the amount.
-struct FixedLayout;
+pub(super) struct FixedLayout;
 
 impl Format<Event> for FixedLayout {
     fn name(&self) -> &'static str {
@@ -76,6 +76,9 @@ impl Format<Option<u64>> for Known {
 }
 
 pub fn run(options: &Options) -> Outcome<()> {
+    if let Some(budget) = options.disk_budget {
+        return super::count_disk::run(options, budget);
+    }
     let setup = options.setup(30_000_000, 100_000, Durability::Fsync, 1_000);
     let mut report = Report::new("count-log", setup);
     report.subject("loop", None, plain(&setup))?;
@@ -90,7 +93,7 @@ pub fn run(options: &Options) -> Outcome<()> {
 
 /// Counts records that lie side by side in memory. They are made a million at a time, beside
 /// the measured time.
-fn plain(setup: &Setup) -> (Digest, Cost) {
+pub(super) fn plain(setup: &Setup) -> (Digest, Cost) {
     const CHUNK: u64 = 1_000_000;
     let input = Input::new(setup);
     let mut counts: HashMap<u64, u64, FixedState> =
@@ -122,7 +125,7 @@ fn plain(setup: &Setup) -> (Digest, Cost) {
 }
 
 /// Writes the records to a log.
-fn load(setup: &Setup) -> Outcome<Place> {
+pub(super) fn load(setup: &Setup) -> Outcome<Place> {
     let place = Place::new(Durability::None)?;
     let input = Input::new(setup);
     let mut producer = Producer::open(&place.log, &EVENTS)?;

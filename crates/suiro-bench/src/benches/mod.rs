@@ -1,6 +1,7 @@
 //! The benches, one file each, with the loop of each beside it.
 
 mod count;
+mod count_disk;
 mod count_log;
 mod join;
 mod latency;
@@ -35,10 +36,13 @@ pub fn run(options: &Options) -> Outcome<()> {
 
 /// Runs a program over bounded input.
 fn run_to_end(topology: Topology, log: &Log, setup: &Setup) -> Outcome<()> {
-    let app = App::new(topology.build()?, log.clone())
+    app(topology, log, setup)?.run_to_end()?;
+    Ok(())
+}
+
+fn app(topology: Topology, log: &Log, setup: &Setup) -> Outcome<App> {
+    Ok(App::new(topology.build()?, log.clone())
         .threads(setup.threads as usize)
         .commit_interval(Duration::from_millis(setup.commit_ms))
-        .partitions(setup.threads);
-    app.run_to_end()?;
-    Ok(())
+        .partitions(setup.threads))
 }

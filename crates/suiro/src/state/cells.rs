@@ -350,13 +350,22 @@ impl<K: Key, A: Clone> Cells<K, A> {
         (self.lower, self.fresh) = (Some(Lower::default()), false);
     }
 
-    /// The oldest commit that was not yet below is there now.
-    pub(crate) fn lowered(&mut self) {
-        if let Some(lower) = &mut self.lower
-            && let Some(base) = lower.pending.pop_front()
-        {
+    /// So many more changes of the oldest commit that was not yet below are there now, in the
+    /// order of [`Cells::touched`]; `last`: all of it is. What was not worth saving was skipped
+    /// there, so that at least as many slots are safe.
+    pub(crate) fn lowered(&mut self, count: usize, last: bool) {
+        let Some(lower) = &mut self.lower else { return };
+        let Some(base) = lower.pending.front().copied() else { return };
+        lower.safe = lower.safe.saturating_add(count as u32).min(base);
+        if last {
             lower.safe = base;
+            lower.pending.pop_front();
         }
+    }
+
+    /// How many rows changed since the last commit.
+    pub(crate) fn changed(&self) -> usize {
+        self.touched.len()
     }
 
     /// Whether anything is held for `key`: a row, or that there is none.

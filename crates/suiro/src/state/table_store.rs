@@ -244,12 +244,16 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         Ok(Change { key: key.into(), value })
     }
 
-    fn lowered(&mut self) {
-        self.cells.lowered();
+    fn lowered(&mut self, count: usize, last: bool) {
+        self.cells.lowered(count, last);
     }
 
     fn is_full(&self) -> bool {
         self.below.as_ref().is_some_and(|below| self.cells.pinned() > below.room / 2)
+    }
+
+    fn is_heavy(&self) -> bool {
+        self.below.as_ref().is_some_and(|below| self.cells.changed() > below.room / 8)
     }
 
     fn rows(&self) -> usize {
