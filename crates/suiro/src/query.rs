@@ -185,10 +185,10 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         let found = self.running.visit(move |scope: &mut Scope| {
             let mut found = T::default();
             for (_, stores) in scope.stores() {
-                if stores.has(store) {
-                    if let Err(error) = look(stores, &mut found)? {
-                        return Some(Err(error));
-                    }
+                if stores.has(store)
+                    && let Err(error) = look(stores, &mut found)?
+                {
+                    return Some(Err(error));
                 }
             }
             Some(Ok(found))

@@ -59,7 +59,6 @@ impl<K: Key, A: Data> TableStore<K, A> {
             Some(row) => self.cells.load(key, row, change.at),
         }
     }
-}
 
     /// Looks for the rows of keys, brings up those that are below, and gives their places.
     pub(crate) fn find<'a>(
