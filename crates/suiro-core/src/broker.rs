@@ -23,6 +23,7 @@
 
 use crate::{Error, Offset, Result, Timestamp, TopicPartition};
 use bytes::Bytes;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,18 @@ pub trait Broker: Send + Sync {
     /// Opens a session. The name identifies the holder: a second session of the same name
     /// fences the first (on Kafka it is the transactional id).
     fn session(&self, name: &str) -> Result<Box<dyn Session>>;
+
+    /// How long after its append a tombstone stays in a compacted topic at least. A copy of the
+    /// topic that is older cannot be brought up to date by reading on.
+    fn tombstone_retention(&self) -> Duration {
+        Duration::from_hours(24)
+    }
+
+    /// A directory of this process that lives and dies with the log, if there is one: whoever
+    /// keeps something that is worth nothing without the log puts it there.
+    fn directory(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// Which request an answer belongs to. Tickets are unique within a session.

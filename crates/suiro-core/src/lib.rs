@@ -13,12 +13,14 @@
 //! | [`batch`] | reading and writing v2 record batches |
 //! | [`broker`] | the contract with a log: submit and poll |
 //! | [`store`] | the contract with a key-value store that knows its position |
-//! | [`conformance`] | the suites that every broker and every store passes |
+//! | [`objects`] | the contract with an object store, where snapshots lie |
+//! | [`conformance`] | the suites that every broker, store and object store passes |
 
 pub mod batch;
 pub mod broker;
 pub mod conformance;
 pub mod error;
+pub mod objects;
 pub mod partition;
 pub mod random;
 pub mod record;

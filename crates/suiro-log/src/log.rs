@@ -10,8 +10,9 @@ use crate::reader::LogReader;
 use crate::recovery::recover;
 use crate::session::LogSession;
 use crate::writer::Threads;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use suiro_core::broker::{Broker, Session};
 use suiro_core::{Error, Result};
 
@@ -50,6 +51,8 @@ pub struct Log(Arc<Handle>);
 pub(crate) struct Handle {
     pub core: Arc<Core>,
     threads: Option<Threads>,
+    /// Where it is, if it is in files of the machine.
+    dir: Option<PathBuf>,
     _lock: Box<dyn Send + Sync>,
 }
 
@@ -94,7 +97,7 @@ impl Log {
                 let _ = disk.sync_dir(dir);
             }
         }
-        let inline = options.inline;
+        let (inline, files) = (options.inline, options.has_files.then(|| dir.to_path_buf()));
         let core = Arc::new(recover(dir, options)?);
         let threads = match inline {
             true => None,
@@ -102,7 +105,7 @@ impl Log {
                 Error::unavailable("cannot start the threads of the log").caused_by(error)
             })?),
         };
-        Ok(Self(Arc::new(Handle { core, threads, _lock: lock })))
+        Ok(Self(Arc::new(Handle { core, threads, dir: files, _lock: lock })))
     }
 
     #[cfg(test)]
@@ -153,5 +156,13 @@ impl Drop for Handle {
 impl Broker for Log {
     fn session(&self, name: &str) -> Result<Box<dyn Session>> {
         Ok(Box::new(LogSession::open(Arc::clone(&self.0), name)?))
+    }
+
+    fn tombstone_retention(&self) -> Duration {
+        self.0.core.options.tombstone_retention
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        self.0.dir.as_deref()
     }
 }

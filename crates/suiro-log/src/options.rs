@@ -51,6 +51,8 @@ pub struct LogOptions {
     pub(crate) inline: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: Arc<dyn Disk>,
+    /// Whether the disk is that of the machine.
+    pub(crate) has_files: bool,
     pub(crate) tombstone_retention: Duration,
     pub(crate) maintenance: Duration,
     pub(crate) holder: String,
@@ -66,6 +68,7 @@ impl LogOptions {
             inline: false,
             clock: Arc::new(SystemClock::default()),
             disk: Arc::new(RealDisk::new()),
+            has_files: true,
             tombstone_retention: Duration::from_hours(24),
             maintenance: Duration::from_secs(10),
             holder: String::new(),
@@ -122,7 +125,7 @@ impl LogOptions {
     /// Where the files are. Default: [`RealDisk`].
     #[must_use]
     pub fn disk(self, disk: Arc<dyn Disk>) -> Self {
-        Self { disk, ..self }
+        Self { disk, has_files: false, ..self }
     }
 
     /// How long after its append a tombstone is kept in a compacted topic, so that readers see
