@@ -13,7 +13,8 @@
 //! | `alone`, `letters` | finding the record that fails, and writing its letter |
 //! | `scope`, `pacing`, `commit`, `recover`, `restore`, `ends` | rounds, the one commit, and the way back |
 //! | `below` | stores below the working sets |
-//! | `crew`, `worker` | jobs, and the only file with threads |
+//! | `snapshots`, `load` | copies of stores, taken beside the run, and loaded at a start |
+//! | `crew`, `worker`, `snapshot_thread` | jobs, and the only files with threads |
 //! | `link`, `layout`, `settings`, `metrics`, `progress` | the broker, the partition counts, the knobs, the dials |
 
 mod alone;
@@ -28,6 +29,7 @@ mod input;
 mod layout;
 mod letters;
 mod link;
+mod load;
 mod metrics;
 mod operator;
 mod outbox;
@@ -39,6 +41,8 @@ mod restore;
 mod rows;
 mod scope;
 mod settings;
+mod snapshot_thread;
+mod snapshots;
 mod source;
 mod stores;
 mod task;
@@ -60,7 +64,9 @@ pub use progress::Restoring;
 pub use rows::{BoxRows, CloneRows, RowQueue, Rows};
 pub use scope::{Round, Scope};
 pub use settings::Settings;
+pub use snapshots::{SnapshotReport, SnapshotSettings, Snapshots};
 pub use source::{Decode, Decoded, Generate};
-pub use stores::{Changes, Restored, State, Stores};
+pub use stores::{Changes, Loader, Restored, State, Stores};
+pub use suiro_store::snapshot::Tuning;
 pub use task::Task;
 pub use worker::{Running, Worker};

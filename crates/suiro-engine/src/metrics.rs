@@ -37,6 +37,8 @@ pub struct Metrics {
     pub longest_pause: Duration,
     /// Records that were replayed from changelogs at the start.
     pub restored: u64,
+    /// Rows that were loaded from snapshots at the start.
+    pub loaded: u64,
     /// How far the stores are restored; `None` when they are.
     pub restoring: Option<Restoring>,
     /// One entry per task.

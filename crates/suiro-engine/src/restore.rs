@@ -4,15 +4,19 @@ use crate::below::Shelf;
 use crate::exchange::ExchangeKind;
 use crate::graph::NodeKind;
 use crate::input::InputKind;
+use crate::load::{Load, load_all};
 use crate::progress::Restoring;
 use crate::scope::Scope;
 use crate::stores::{Restored, State};
 use crate::task::Task;
 use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
 use suiro_core::batch::batches;
 use suiro_core::broker::{Fetch, Generation, Position, Role, Seek, TaskId};
 use suiro_core::store::Store;
-use suiro_core::{Error, Offset, Result, TopicPartition};
+use suiro_core::{Error, ErrorKind, Offset, Result, TopicPartition};
+use suiro_store::snapshot::find;
 
 /// After so many records restoring says how far it is.
 const TELL: u64 = 1 << 20;
@@ -39,7 +43,9 @@ impl Scope {
         assigned: (Generation, Vec<(TaskId, Role)>),
     ) -> Result<()> {
         self.open_tasks(assigned)?;
-        self.restore()
+        self.restore()?;
+        self.progress.set(None);
+        Ok(())
     }
 
     /// Opens the tasks of an assignment in place of those of an older one, and finds out what is
@@ -71,22 +77,78 @@ impl Scope {
                 self.open_task(id)?;
             }
         }
+        self.targets.set(self.changelogs());
         self.take_ends()
     }
 
-    /// Replays all changelogs.
+    /// Restores all stores: from snapshots as far as there are some, and then from changelogs.
+    /// Whoever calls it says that it is over.
     pub(crate) fn restore(&mut self) -> Result<()> {
-        let replays = std::mem::take(&mut self.replays);
-        let of = replays.iter().map(Replay::records).sum();
-        let mut restoring = Restoring { records: 0, of };
+        let begun = self.clock.elapsed();
+        let mut replays = std::mem::take(&mut self.replays);
+        self.load(&mut replays, begun)?;
         for mut replay in replays {
-            self.progress.set(Some(restoring));
-            self.replay(&mut replay, restoring)?;
-            restoring.records += replay.records();
+            self.replay(&mut replay, begun)?;
         }
-        self.read_leftovers()?;
-        self.progress.set(None);
-        Ok(())
+        self.read_leftovers()
+    }
+
+    /// Loads the stores of which there are snapshots; their replays begin where these end. A
+    /// store that has one below it is further than any snapshot.
+    fn load(&mut self, replays: &mut [Replay], begun: Duration) -> Result<()> {
+        let mut loads = Vec::new();
+        if let Some(place) = self.place.clone() {
+            for (number, replay) in replays.iter().enumerate() {
+                if replay.from_source || replay.below.is_some() {
+                    continue;
+                }
+                let usable = match find(&place, &replay.partition, &mut self.link) {
+                    Ok(found) => found.usable,
+                    Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(error = %error.report(), "snapshots are not used");
+                        continue;
+                    }
+                };
+                if usable.is_empty() {
+                    continue;
+                }
+                let task = self.tasks[replay.place].as_mut();
+                let stores = &mut task.expect("a task that was opened is there").stores;
+                let state = stores.take(replay.store);
+                let make = Arc::clone(&self.plan.graph.stores[replay.store].make);
+                loads.push(Load::new(number, replay.partition.clone(), usable, make, state));
+            }
+        }
+        let ahead = |number| loads.iter().find(|load: &&Load| load.number == number);
+        let of = replays.iter().enumerate();
+        let of = of.map(|(number, replay)| match ahead(number) {
+            Some(load) => load.rows() + records(load.offset(), replay.end),
+            None => records(replay.start, replay.end),
+        });
+        self.progress.set(Some(Restoring { of: of.sum(), ..Restoring::default() }));
+        let (clock, progress) = (Arc::clone(&self.clock), Arc::clone(&self.progress));
+        let told = |records, bytes| {
+            progress.add(records, bytes, clock.elapsed().saturating_sub(begun));
+            !progress.cuts()
+        };
+        let done = match &self.place {
+            Some(place) => load_all(place, &mut loads, self.settings.restore_threads, &told),
+            None => Ok(()),
+        };
+        for load in loads {
+            let replay = &mut replays[load.number];
+            if let Some((offset, rows)) = load.loaded {
+                let partition = &load.partition;
+                tracing::info!(%partition, rows, offset, "store loaded from a snapshot");
+                replay.start = offset;
+                self.totals.loaded += rows;
+            }
+            let task = self.tasks[replay.place].as_mut();
+            let stores = &mut task.expect("a task that was opened is there").stores;
+            stores.put(replay.store, load.into_state());
+        }
+        done
     }
 
     /// Reads what a commit left in the topics of exchanges in memory. It comes before all that
@@ -185,7 +247,7 @@ impl Scope {
     fn replay_of(&mut self, task: &mut Task, store: usize) -> Result<Replay> {
         let from_source = self.layout.source_is_changelog(&self.plan, store);
         let topic = match &self.plan.graph.stores[store].topic {
-            Some(topic) if from_source => std::sync::Arc::clone(topic),
+            Some(topic) if from_source => Arc::clone(topic),
             _ => self.plan.changelog(store),
         };
         let partition = TopicPartition { topic, partition: task.id.partition };
@@ -210,15 +272,15 @@ impl Scope {
         Ok(Replay { place: self.tasks.len(), store, partition, from_source, start, end, below })
     }
 
-    /// Replays one changelog; `restoring` says how far the others are.
-    fn replay(&mut self, replay: &mut Replay, restoring: Restoring) -> Result<()> {
+    /// Replays one changelog; restoring began at `begun`.
+    fn replay(&mut self, replay: &mut Replay, begun: Duration) -> Result<()> {
         let Replay { place, store, partition, from_source, start, end, below } = replay;
         let mut lowering = Vec::new();
         let mut task = self.tasks[*place].take().expect("a task that was opened is there");
         let (mut next, mut count, mut told) = (*start, 0, 0);
         while next < *end {
             if self.progress.cuts() {
-                return Err(Error::unavailable("stopped before the state was restored"));
+                return Err(stopped());
             }
             let fetch = Fetch {
                 partition: partition.clone(),
@@ -227,6 +289,7 @@ impl Scope {
             };
             let ticket = self.link.session.fetch(fetch);
             let fetched = self.link.fetched(ticket)?;
+            let bytes = fetched.batches.len() as u64;
             for batch in batches(fetched.batches) {
                 let records = batch?.records()?;
                 for record in records.iter() {
@@ -267,16 +330,16 @@ impl Scope {
             if fetched.next <= next {
                 break;
             }
+            let passed = records(next, fetched.next.min(*end));
             next = fetched.next.min(*end);
             if let Some(below) = below {
                 below.apply(&lowering, next)?;
                 lowering.clear();
             }
-            let records = restoring.records + (next - *start).unsigned_abs();
-            self.progress.set(Some(Restoring { records, ..restoring }));
+            self.progress.add(passed, bytes, self.clock.elapsed().saturating_sub(begun));
             if count >= told + TELL {
                 told = count;
-                tracing::info!(partition = %partition, records = count, at = next, end, "restoring");
+                self.progress.tell();
             }
         }
         if let Some(below) = below.take() {
@@ -306,11 +369,14 @@ pub(crate) struct Replay {
     below: Option<Box<dyn Store>>,
 }
 
-impl Replay {
-    /// How many records there are, with those that compaction took.
-    fn records(&self) -> u64 {
-        u64::try_from(self.end - self.start).unwrap_or(0)
-    }
+/// How many records there are between two offsets, with those that compaction took.
+fn records(from: Offset, to: Offset) -> u64 {
+    u64::try_from(to - from).unwrap_or(0)
+}
+
+/// Whoever stopped a start does not see this.
+pub(crate) fn stopped() -> Error {
+    Error::unavailable("stopped before the state was restored")
 }
 
 /// Takes the records of some batches of a changelog.

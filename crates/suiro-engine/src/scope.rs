@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::restore::Replay;
 use crate::settings::Settings;
+use crate::snapshots::Targets;
 use crate::stores::Stores;
 use crate::task::{Failed, Task, Tried};
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::{Broker, Event, Fetch, Generation, Position, TaskId, Ticket, Wake};
 use suiro_core::{Clock, Error, Result, TopicPartition};
+use suiro_store::snapshot::Place;
 
 /// All tasks that commit together.
 pub struct Scope {
@@ -31,6 +33,9 @@ pub struct Scope {
     pub(crate) link: Link,
     pub(crate) layout: Layout,
     pub(crate) generation: Generation,
+    /// Where the snapshots of the stores lie.
+    pub(crate) place: Option<Place>,
+    pub(crate) targets: Targets,
     pub(crate) tasks: Vec<Option<Box<Task>>>,
     pub(crate) places: BTreeMap<TaskId, usize>,
     /// What was committed last.
@@ -93,6 +98,7 @@ impl Scope {
     ) -> Result<Self> {
         let mut scope = Self::begin(plan, broker, settings, clock)?;
         scope.restore()?;
+        scope.progress.set(None);
         Ok(scope)
     }
 
@@ -107,6 +113,8 @@ impl Scope {
         let mut link = Link::new(broker.session(plan.name())?);
         let layout = Layout::prepare(&plan, &mut link, &settings)?;
         link.session.join(plan.name(), &layout.tasks());
+        let place = settings.snapshots.as_ref();
+        let place = place.map(|it| it.place(plan.name(), broker, Arc::clone(&clock)));
         let mut scope = Self {
             plan,
             settings,
@@ -115,6 +123,8 @@ impl Scope {
             link,
             layout,
             generation: Generation(0),
+            place,
+            targets: Targets::default(),
             tasks: Vec::new(),
             places: BTreeMap::new(),
             committed: HashMap::new(),

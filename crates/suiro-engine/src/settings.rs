@@ -2,6 +2,7 @@
 
 use crate::below::Shelf;
 use crate::exchange::ExchangeKind;
+use crate::snapshots::SnapshotSettings;
 use std::time::Duration;
 
 /// How an app runs.
@@ -27,6 +28,10 @@ pub struct Settings {
     pub reload: bool,
     /// Source topics that do not exist are made, with this number of partitions.
     pub create_sources: Option<u32>,
+    /// How many threads load stores at a start.
+    pub restore_threads: usize,
+    /// Where snapshots of the stores are kept, if there are any.
+    pub snapshots: Option<SnapshotSettings>,
     /// Where the rows of stores are, when they are more than memory holds.
     pub shelf: Shelf,
 }
@@ -43,6 +48,8 @@ impl Default for Settings {
             bounded: false,
             reload: false,
             create_sources: None,
+            restore_threads: 1,
+            snapshots: None,
             shelf: Shelf::Memory,
         }
     }

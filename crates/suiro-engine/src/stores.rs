@@ -24,6 +24,18 @@ pub trait State: Any + Send {
     /// Takes one record of the changelog. The last one of a key wins.
     fn restore(&mut self, change: Restored<'_>) -> Result<()>;
 
+    /// About so many rows are going to be restored.
+    fn reserve(&mut self, rows: usize) {
+        // A store that cannot use the hint grows as it goes.
+        let _ = rows;
+    }
+
+    /// What decodes rows beside the store, so that several threads can help to load it. A store
+    /// that has none takes its rows one by one.
+    fn loader(&self) -> Option<Box<dyn Loader>> {
+        None
+    }
+
     /// All records of the changelog have been taken.
     fn restored(&mut self) {}
 
@@ -75,6 +87,19 @@ pub trait State: Any + Send {
 
     /// The typed store, for a downcast.
     fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+/// Decodes rows of a store, a batch at a time.
+///
+/// Decoding needs the processor and loading waits for memory: done apart, each goes faster, and
+/// the store itself is needed for the second only.
+pub trait Loader: Send {
+    /// Decodes a row, and keeps it.
+    fn decode(&mut self, row: Restored<'_>) -> Result<()>;
+
+    /// Puts the rows that were kept into the store that the loader is of, in order, as
+    /// [`State::restore`] does.
+    fn load(&mut self, into: &mut dyn State);
 }
 
 /// One record of a changelog.
@@ -148,6 +173,10 @@ impl Stores {
             self.0.resize_with(slot + 1, || None);
         }
         self.0[slot] = Some(state);
+    }
+
+    pub(crate) fn take(&mut self, slot: usize) -> Box<dyn State> {
+        self.0[slot].take().expect("a task has the stores of its operators")
     }
 
     pub(crate) fn state(&mut self, slot: usize) -> &mut dyn State {

@@ -1,6 +1,6 @@
 //! Threads: one that moves a scope in rounds, and a pool that helps it with the tasks.
 //!
-//! This is the only file of the engine with threads in it.
+//! Beside the thread of the snapshots these are the only threads of the engine.
 
 use crate::below::{Lowering, Porter, Shelf};
 use crate::crew::{Alone, Crew, Job};
@@ -9,6 +9,8 @@ use crate::plan::Plan;
 use crate::progress::{Progress, Restoring};
 use crate::scope::{Round, Scope};
 use crate::settings::Settings;
+use crate::snapshot_thread::SnapshotThread;
+use crate::snapshots::{SnapshotReport, Snapshots};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +31,7 @@ pub struct Running {
     waker: Arc<dyn Wake>,
     metrics: Arc<Mutex<Metrics>>,
     progress: Arc<Progress>,
+    snapshots: Option<SnapshotThread>,
 }
 
 enum Message {
@@ -50,7 +53,14 @@ impl Worker {
         let threads = settings.threads;
         let name = plan.name().to_string();
         let is_below = !matches!(settings.shelf, Shelf::Memory);
-        let mut scope = Scope::begin(plan, broker, settings, clock)?;
+        let every = settings.snapshots.as_ref().map(|snapshots| snapshots.every);
+        let mut scope = Scope::begin(plan, broker, settings, Arc::clone(&clock))?;
+        let snapshots = match (Snapshots::open(&scope, broker)?, every) {
+            (Some(snapshots), Some(every)) => {
+                Some(SnapshotThread::start(snapshots, every, clock)?)
+            }
+            _ => None,
+        };
         let (waker, progress) = (scope.waker(), Arc::clone(&scope.progress));
         // Nothing is restored yet, whenever the thread begins with it.
         progress.set(Some(Restoring::default()));
@@ -74,7 +84,7 @@ impl Worker {
                 if restoring.was_cut() { Ok(()) } else { result }
             })
             .map_err(|error| Error::unavailable("cannot start a thread").caused_by(error))?;
-        Ok(Running { thread: Some(thread), errands, waker, metrics, progress })
+        Ok(Running { thread: Some(thread), errands, waker, metrics, progress, snapshots })
     }
 }
 
@@ -86,6 +96,7 @@ fn run(
 ) -> Result<()> {
     scope.restore()?;
     *shown.lock().unwrap_or_else(PoisonError::into_inner) = scope.metrics();
+    scope.progress.set(None);
     let mut commits = u64::MAX;
     loop {
         while let Ok(message) = inbox.try_recv() {
@@ -123,7 +134,16 @@ impl Running {
     /// Waits for the end.
     pub fn join(&mut self) -> Result<()> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        thread.join().unwrap_or_else(|_| Err(Error::corrupt("the engine panicked")))
+        let ended = thread.join();
+        self.snapshots = None;
+        ended.unwrap_or_else(|_| Err(Error::corrupt("the engine panicked")))
+    }
+
+    /// Has a snapshot taken of every store, as of its last commit, and waits for it.
+    pub fn snapshot(&self) -> Result<SnapshotReport> {
+        let text = "the app has no place for snapshots; name one before it is started";
+        let thread = self.snapshots.as_ref().ok_or_else(|| Error::invalid(text))?;
+        thread.take()
     }
 
     /// Whether the program has ended.
@@ -167,6 +187,21 @@ impl Drop for Running {
             tracing::error!(error = %error.report(), "the app ended with an error");
         }
     }
+}
+
+/// Has `work` called on as many threads at the same time, and waits for all of them. With one
+/// thread, or where no more can be had, the caller does it alone: the calls share what there is
+/// to do.
+pub(crate) fn in_parallel(threads: usize, work: impl Fn() + Sync) {
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            let helper = std::thread::Builder::new().name("suiro-load".into());
+            if helper.spawn_scoped(scope, &work).is_err() {
+                break;
+            }
+        }
+        work();
+    });
 }
 
 /// Helpers that share the jobs of a round. Small rounds are done by the scope's own thread.

@@ -148,7 +148,7 @@ impl World {
     }
 
     fn take_bytes(&mut self) -> u64 {
-        let newest = self.usable().unwrap().remove(0);
+        let newest = self.usable().expect("the snapshots are those of the log").remove(0);
         newest.runs.iter().map(|run| run.bytes()).sum()
     }
 }

@@ -1,6 +1,6 @@
 //! A plan, a log and settings: a running service.
 
-use crate::{Ended, Running};
+use crate::{Ended, Running, Snapshots};
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::Broker;
@@ -35,6 +35,7 @@ pub struct App {
     broker: Arc<dyn Broker>,
     settings: Settings,
     clock: Arc<dyn Clock>,
+    snapshots: Option<Snapshots>,
 }
 
 impl std::fmt::Debug for App {
@@ -65,7 +66,8 @@ impl App {
     /// ```
     pub fn new(plan: Plan, broker: impl Broker + 'static) -> Self {
         let clock = Arc::new(SystemClock::default());
-        Self { plan, broker: Arc::new(broker), settings: Settings::default(), clock }
+        let broker = Arc::new(broker);
+        Self { plan, broker, settings: Settings::default(), clock, snapshots: None }
     }
 
     /// How many threads work on tasks. A task runs on one thread at a time, so that more
@@ -250,6 +252,38 @@ impl App {
         Ok(self.stores(stores, budget / 2))
     }
 
+    /// Takes snapshots of the stores, so that a restart replays only what was committed after
+    /// the last one. Default: none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{App, Log, MemoryObjects, Snapshots, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// let _counts = topology.stream(&CLICKS).count("counts");
+    /// let app = App::new(topology.build()?, Log::in_memory()).partitions(1);
+    ///
+    /// let snapshots =
+    ///     Snapshots::in_objects(Duration::from_mins(1), MemoryObjects::default());
+    /// app.snapshots(snapshots).start()?.shutdown()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[must_use]
+    pub fn snapshots(mut self, snapshots: Snapshots) -> Self {
+        self.snapshots = Some(snapshots);
+        self
+    }
+
+    /// What the engine runs with: stores are loaded on all cores.
+    fn settings(&self) -> Result<Settings> {
+        let snapshots = self.snapshots.as_ref();
+        let snapshots = snapshots.map(|it| it.open(&*self.broker)).transpose()?;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Ok(Settings { snapshots, restore_threads: cores, ..self.settings.clone() })
+    }
+
     /// Starts the program on a thread of its own. It returns when it is known where each source
     /// begins; the state is restored behind it, and [`Running::state`] says how far that is.
     ///
@@ -272,7 +306,8 @@ impl App {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn start(self) -> Result<Running> {
-        let Self { plan, broker, settings, clock } = self;
+        let settings = self.settings()?;
+        let Self { plan, broker, clock, .. } = self;
         let ended = Ended::default();
         let at_end = ended.clone();
         let copy = plan.clone();
@@ -301,7 +336,8 @@ impl App {
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
             .map_err(|error| Error::unavailable("cannot wait for signals").caused_by(error))?;
         let stop = signals.handle();
-        let Self { plan, broker, settings, clock } = self;
+        let settings = self.settings()?;
+        let Self { plan, broker, clock, .. } = self;
         let mut worker = Worker::start(plan, &*broker, settings, clock, move || stop.close())?;
         // Ends with the first signal, or without one when the program has ended by itself.
         signals.forever().next();

@@ -34,6 +34,7 @@
 //! | test it | [`TestDriver`] |
 //! | write and read beside it | [`Producer`], [`Transaction`], [`Reader`] |
 //! | look at live state | [`Running::query`] |
+//! | start fast with much state | [`Snapshots`] |
 //! | look at what failed, and send it again | [`Policy::DeadLetter`], [`DeadLetters`] |
 
 mod app;
@@ -53,6 +54,7 @@ mod reader;
 mod row;
 mod running;
 mod show;
+mod snapshots;
 mod source;
 mod state;
 mod step;
@@ -75,6 +77,7 @@ pub use query::Query;
 pub use reader::{Reader, Received, ToEnd};
 pub use row::Record;
 pub use running::{AppState, Running};
+pub use snapshots::Snapshots;
 pub use stream::{Emit, Stream};
 pub use table::Table;
 pub use testing::{TestDriver, TestOptions};
@@ -84,15 +87,16 @@ pub use transaction::Transaction;
 pub use window::{InWindow, SessionTable, Sessions, Tumbling, WindowTable, Windowed};
 
 pub use suiro_core::broker::{Broker, Cleanup, TopicSpec};
+pub use suiro_core::objects::{ObjectInfo, Objects};
 pub use suiro_core::store;
 pub use suiro_core::{
     Clock, Error, ErrorKind, Header, Headers, Offset, Result, Seed, SystemClock, Timestamp,
     TopicPartition,
 };
-pub use suiro_engine::{ExchangeKind, Metrics, Plan, Restoring, TaskMetrics};
+pub use suiro_engine::{ExchangeKind, Metrics, Plan, Restoring, SnapshotReport, TaskMetrics};
 pub use suiro_log::{Durability, Log, LogOptions};
 #[cfg(feature = "disk")]
 pub use suiro_store::DiskStores;
-pub use suiro_store::MemoryStores;
+pub use suiro_store::{MemoryObjects, MemoryStores};
 
 pub use bytes::Bytes;

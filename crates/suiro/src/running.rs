@@ -2,7 +2,7 @@
 
 use crate::{Data, Ended, Key, Query};
 use suiro_core::Result;
-use suiro_engine::{Metrics, Plan, Restoring};
+use suiro_engine::{Metrics, Plan, Restoring, SnapshotReport};
 
 /// What a running program is doing.
 ///
@@ -222,6 +222,30 @@ impl Running {
     /// ```
     pub fn metrics(&self) -> Metrics {
         self.worker.metrics()
+    }
+
+    /// Takes a snapshot of every store now, as of its last commit, and waits for it: before a
+    /// planned restart, say. The app goes on meanwhile. Without
+    /// [`App::snapshots`](crate::App::snapshots) it is an error.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{App, Log, MemoryObjects, Snapshots, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// let _counts = topology.stream(&CLICKS).count("counts");
+    /// let snapshots =
+    ///     Snapshots::in_objects(Duration::from_mins(1), MemoryObjects::default());
+    /// let app = App::new(topology.build()?, Log::in_memory()).partitions(1);
+    /// let running = app.snapshots(snapshots).start()?;
+    /// assert_eq!(running.snapshot()?.unchanged, 1);
+    /// running.shutdown()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn snapshot(&self) -> Result<SnapshotReport> {
+        self.worker.snapshot()
     }
 
     /// Looks into the store called `name`, the name that its fold was given, whose keys are `K`

@@ -5,6 +5,7 @@ mod count_disk;
 mod count_log;
 mod join;
 mod latency;
+mod restart;
 mod session;
 mod start;
 mod tumbling;
@@ -30,6 +31,8 @@ pub fn run(options: &Options) -> Outcome<()> {
         "latency" => latency::run(options),
         "start" => start::run(options),
         start::IDLE => start::idle(),
+        "restart" => restart::run(options),
+        mode @ (restart::FROM_SNAPSHOT | restart::FROM_CHANGELOG) => restart::child(mode),
         _ => Err("there is no such bench".into()),
     }
 }

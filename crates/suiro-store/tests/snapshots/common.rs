@@ -17,10 +17,13 @@ use suiro_store::snapshot::{
 /// The rows of a store: value and time by key.
 pub type Rows = BTreeMap<Vec<u8>, (Vec<u8>, i64)>;
 
+/// A record: its offset, key, value and time.
+pub type Logged = (Offset, Vec<u8>, Option<Vec<u8>>, i64);
+
 /// A changelog: records with their offsets, some of which compaction took away.
 #[derive(Clone, Default)]
 pub struct List {
-    pub records: Vec<(Offset, Vec<u8>, Option<Vec<u8>>, i64)>,
+    pub records: Vec<Logged>,
     pub end: Offset,
 }
 
@@ -198,7 +201,7 @@ impl World {
     /// What a store is that is restored: from the newest snapshot that is whole, and the
     /// changelog after it. Also where the changelog went on.
     pub fn restored(&mut self) -> (Rows, Offset) {
-        for manifest in self.usable().unwrap() {
+        for manifest in self.usable().expect("the snapshots are those of the log") {
             if let Ok(mut rows) = self.load(&manifest) {
                 self.log.replay(manifest.offset, &mut rows);
                 return (rows, manifest.offset);
@@ -213,9 +216,13 @@ impl World {
             for batch in batches(open_file(&self.place(), &self.of, file)?) {
                 for record in &batch?.records()? {
                     let record = record?;
-                    let key = record.key.unwrap();
+                    let key = record.key.expect("a row has a key");
                     let headers = record.headers.to_headers()?;
-                    assert_eq!(headers.get("k").unwrap(), key, "a row keeps its headers");
+                    assert_eq!(
+                        headers.get("k").map(|it| &it[..]),
+                        Some(key),
+                        "a row keeps its headers"
+                    );
                     put(&mut rows, key, record.value, record.at.as_millis());
                 }
             }
@@ -232,7 +239,7 @@ impl World {
 
     pub fn names(&self, kind: &str) -> Vec<String> {
         let under = format!("app/{}/{}/{kind}", self.of.topic, self.of.partition);
-        let listed = self.objects.list(&under).unwrap();
+        let listed = self.objects.list(&under).expect("objects in memory can be listed");
         listed.into_iter().map(|info| info.name).collect()
     }
 }

@@ -48,7 +48,12 @@ fn line(running: &Running) -> String {
         AppState::Restoring(restoring) if restoring.of > 0 => {
             let (records, of) = (restoring.records, restoring.of);
             let (done, all) = (Grouped(records), Grouped(of));
-            format!("{} restoring: {done} of {all} records", bar(records, of))
+            let megabytes = restoring.bytes / 1_000_000;
+            let seconds = restoring.left().unwrap_or_default().as_secs();
+            let bar = bar(records, of);
+            format!(
+                "{bar} restoring: {done} of {all} records, {megabytes} MB, {seconds} s to go"
+            )
         }
         _ => working(&metrics),
     }

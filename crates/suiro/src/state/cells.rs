@@ -403,6 +403,13 @@ impl<K: Key, A: Clone> Cells<K, A> {
         self.moved();
     }
 
+    /// Makes room for rows to come.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        let hasher = &self.hasher;
+        self.table.reserve(rows, |cell| hasher.hash_one(&cell.key));
+        self.moved();
+    }
+
     /// Puts a committed row, as restoring does.
     pub(crate) fn load(&mut self, key: K, value: A, at: Timestamp) {
         self.fresh = false;

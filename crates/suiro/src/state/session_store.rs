@@ -135,6 +135,10 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
         self.remember_all();
     }
 
+    fn reserve(&mut self, rows: usize) {
+        self.cells.reserve(rows);
+    }
+
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {
         match change.key.split_first() {
             Some((&prefix::TIME, _)) => self.time.restore(change.value),

@@ -10,7 +10,7 @@ use std::any::Any;
 use std::ops::{Bound, ControlFlow};
 use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Restored, State, lifted, lowered};
+use suiro_engine::{Changes, Loader, Restored, State, lifted, lowered};
 
 /// One row per key.
 pub(crate) struct TableStore<K: 'static, A: 'static> {
@@ -200,20 +200,24 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         self.headers.clear();
     }
 
+    fn reserve(&mut self, rows: usize) {
+        self.cells.reserve(rows);
+    }
+
+    fn loader(&self) -> Option<Box<dyn Loader>> {
+        let (keys, rows) = (self.keys, Vec::new());
+        Some(Box::new(TableLoader::<K, A> { keys, rows }))
+    }
+
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {
         if change.from_source {
             self.restore_from_source(&change);
             return Ok(());
         }
-        let Some((&prefix::ROW, key)) = change.key.split_first() else {
-            return Err(Error::corrupt("unknown kind of row in a changelog"));
-        };
-        let key = self.keys.decode(key)?;
-        match change.value {
+        let (key, row) = decode_row(self.keys, &change)?;
+        match row {
             None => self.cells.unload(&key),
-            Some(value) => {
-                self.cells.load(key, read_state(value)?, change.at);
-            }
+            Some(row) => self.cells.load(key, row, change.at),
         }
         Ok(())
     }
@@ -265,6 +269,42 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
 
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
+    }
+}
+
+/// The key and the row of a record of the changelog; no row for a removal.
+fn decode_row<K, A: Data>(
+    keys: &dyn Format<K>,
+    change: &Restored<'_>,
+) -> Result<(K, Option<A>)> {
+    let Some((&prefix::ROW, key)) = change.key.split_first() else {
+        return Err(Error::corrupt("unknown kind of row in a changelog"));
+    };
+    Ok((keys.decode(key)?, change.value.map(read_state).transpose()?))
+}
+
+/// Rows on their way into a table.
+struct TableLoader<K: 'static, A> {
+    keys: &'static dyn Format<K>,
+    rows: Vec<(K, Option<A>, Timestamp)>,
+}
+
+impl<K: Key, A: Data> Loader for TableLoader<K, A> {
+    fn decode(&mut self, change: Restored<'_>) -> Result<()> {
+        let (key, row) = decode_row(self.keys, &change)?;
+        self.rows.push((key, row, change.at));
+        Ok(())
+    }
+
+    fn load(&mut self, into: &mut dyn State) {
+        let store = into.as_any_mut().downcast_mut::<TableStore<K, A>>();
+        let cells = &mut store.expect("a loader is given the store that made it").cells;
+        for (key, row, at) in self.rows.drain(..) {
+            match row {
+                None => cells.unload(&key),
+                Some(row) => cells.load(key, row, at),
+            }
+        }
     }
 }
 

@@ -33,6 +33,7 @@ const ROOMS: &[Room] = &[
         words: &["thread::spawn", "thread::Builder", "thread::scope"],
         files: &[
             "crates/suiro-core/src/conformance/broker/concurrency.rs",
+            "crates/suiro-engine/src/snapshot_thread.rs",
             "crates/suiro-engine/src/worker.rs",
             "crates/suiro-log/src/writer.rs",
             "crates/suiro-sim/src/sweep.rs",
