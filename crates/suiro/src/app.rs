@@ -248,7 +248,9 @@ impl App {
         place: impl AsRef<std::path::Path>,
         budget: usize,
     ) -> Result<Self> {
-        let stores = suiro_store::DiskStores::open_in(place, (budget / 2) as u64)?;
+        // The stores hold indexes and filters besides their caches, and a map is filled to
+        // between three eighths and three quarters: together they keep to the budget.
+        let stores = suiro_store::DiskStores::open_in(place, (budget / 4) as u64)?;
         Ok(self.stores(stores, budget / 2))
     }
 
