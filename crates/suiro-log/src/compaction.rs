@@ -7,19 +7,13 @@
 use crate::core::Core;
 use crate::disk::failed;
 use crate::filter::{Left, filter};
+use crate::newest::Newest;
 use crate::partition::Partition;
 use crate::segment::{Indexed, Segment, SegmentMeta};
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::path::PathBuf;
 use suiro_core::batch::{Batch, BatchHeader, batches};
 use suiro_core::{Offset, Result, Timestamp};
-
-/// How many bytes of keys one pass keeps in mind.
-const KEY_BYTES: usize = 64 << 20;
-
-/// The last offset of each key.
-type Newest = HashMap<Vec<u8>, Offset>;
 
 /// Rewrites the segments of a partition if that is worth it, and gives the files that are no
 /// longer in use.
@@ -29,7 +23,9 @@ pub(crate) fn compact(core: &Core, partition: &Partition) -> Result<Vec<PathBuf>
     if !is_worth_it(&sealed, expired) {
         return Ok(Vec::new());
     }
-    let mut pass = Pass { core, partition, newest: Newest::new(), expired, done: Vec::new() };
+    let newest = Newest::default();
+    let mut pass =
+        Pass { core, partition, newest, end: Offset::MAX, expired, done: Vec::new() };
     let count = pass.read_keys(&sealed)?;
     let old = &sealed[..count];
     let version = 1 + sealed.iter().map(|meta| meta.version).max().unwrap_or(0);
@@ -66,6 +62,8 @@ struct Pass<'a> {
     core: &'a Core,
     partition: &'a Partition,
     newest: Newest,
+    /// Records from here on are not looked at for want of memory, and stay.
+    end: Offset,
     /// Tombstones appended before this go.
     expired: Timestamp,
     done: Vec<Output>,
@@ -81,28 +79,26 @@ impl Pass<'_> {
     /// Learns the newest offset of the keys in the segments that were not yet compacted, as far
     /// as memory allows; says how many segments to rewrite.
     fn read_keys(&mut self, sealed: &[SegmentMeta]) -> Result<usize> {
-        let mut bytes = 0;
         for (at, meta) in sealed.iter().enumerate() {
             if meta.compacted {
                 continue;
             }
-            if bytes > KEY_BYTES {
-                return Ok(at);
-            }
             self.visit(meta, |pass, batch, _| {
+                if pass.newest.bytes() > pass.core.options.compaction_memory {
+                    pass.end = pass.end.min(batch.header().base_offset);
+                    return Ok(());
+                }
                 for record in batch.records()?.iter() {
                     let record = record?;
-                    let Some(key) = record.key else { continue };
-                    match pass.newest.get_mut(key) {
-                        Some(newest) => *newest = record.offset,
-                        None => {
-                            bytes += key.len();
-                            pass.newest.insert(key.to_vec(), record.offset);
-                        }
+                    if let Some(key) = record.key {
+                        pass.newest.note(key, record.offset);
                     }
                 }
                 Ok(())
             })?;
+            if self.end < Offset::MAX {
+                return Ok(at + 1);
+            }
         }
         Ok(sealed.len())
     }
@@ -131,13 +127,18 @@ impl Pass<'_> {
 
     fn rewrite(&mut self, meta: &SegmentMeta, version: u64) -> Result<()> {
         self.visit(meta, |pass, batch, appended| {
-            let (newest, expired) = (&pass.newest, appended < pass.expired);
+            let (newest, end) = (&pass.newest, pass.end);
+            let expired = appended < pass.expired;
             let mut has_tombstone = false;
             let left = filter(batch, |record| {
                 let Some(key) = record.key else { return true };
-                let is_newest = newest.get(key).is_none_or(|offset| *offset == record.offset);
+                let last = newest.get(key).filter(|_| record.offset < end);
+                let is_newest = last.is_none_or(|offset| offset == record.offset);
                 let is_tombstone = record.value.is_none();
-                let keep = is_newest && !(is_tombstone && expired);
+                // What a tombstone removes goes with it or before it, so one that was not looked
+                // at stays.
+                let is_over = is_tombstone && expired && record.offset < end;
+                let keep = is_newest && !is_over;
                 has_tombstone |= keep && is_tombstone;
                 keep
             })?;
@@ -160,12 +161,17 @@ impl Pass<'_> {
     ) -> Result<()> {
         let Some(header) = BatchHeader::parse(bytes)? else { return Ok(()) };
         let limit = self.core.options.segment_bytes;
-        let fits = |output: &Output| output.segment.meta.bytes + bytes.len() as u64 <= limit;
+        // What was not looked at is for the next pass, in segments of its own.
+        let compacted = header.base_offset < self.end;
+        let fits = |output: &Output| {
+            let meta = &output.segment.meta;
+            meta.bytes + bytes.len() as u64 <= limit && meta.compacted == compacted
+        };
         if !self.done.last().is_some_and(fits) {
             self.write_last()?;
             let mut segment = Segment::new(header.base_offset);
             segment.meta.version = version;
-            segment.meta.compacted = true;
+            segment.meta.compacted = compacted;
             self.done.push(Output { segment, buffer: Vec::new() });
         }
         let output = self.done.last_mut().expect("an output was just made");

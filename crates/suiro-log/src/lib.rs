@@ -44,6 +44,7 @@ mod ledger;
 mod log;
 mod mailbox;
 mod mark;
+mod newest;
 mod options;
 mod partition;
 mod pread;

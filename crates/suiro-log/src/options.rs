@@ -53,6 +53,7 @@ pub struct LogOptions {
     pub(crate) disk: Arc<dyn Disk>,
     /// Whether the disk is that of the machine.
     pub(crate) has_files: bool,
+    pub(crate) compaction_memory: usize,
     pub(crate) tombstone_retention: Duration,
     pub(crate) maintenance: Duration,
     pub(crate) holder: String,
@@ -69,6 +70,7 @@ impl LogOptions {
             clock: Arc::new(SystemClock::default()),
             disk: Arc::new(RealDisk::new()),
             has_files: true,
+            compaction_memory: 32 << 20,
             tombstone_retention: Duration::from_hours(24),
             maintenance: Duration::from_secs(10),
             holder: String::new(),
@@ -99,6 +101,13 @@ impl LogOptions {
     #[must_use]
     pub fn journal_bytes(self, journal_bytes: u64) -> Self {
         Self { journal_bytes, ..self }
+    }
+
+    /// How many bytes of memory compaction may take for the keys of a partition. A pass over more
+    /// keys leaves the rest to the next. Default: 32 MiB.
+    #[must_use]
+    pub fn compaction_memory(self, compaction_memory: usize) -> Self {
+        Self { compaction_memory, ..self }
     }
 
     /// How many bytes of the newest records are kept in memory for readers. A commit with more
