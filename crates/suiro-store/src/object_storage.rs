@@ -139,14 +139,14 @@ fn failed(text: &str, name: &str, error: object_store::Error) -> Error {
 }
 
 #[cfg(feature = "s3")]
-pub use bucket::Runtime;
+use bucket::Runtime;
 
 #[cfg(feature = "s3")]
 mod bucket {
     //! Objects in a bucket, on a runtime of its own.
 
     use super::ObjectStorage;
-    use object_store::aws::AmazonS3Builder;
+    use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
     use object_store::path::Path;
     use object_store::prefix::PrefixStore;
     use std::future::Future;
@@ -154,7 +154,7 @@ mod bucket {
     use suiro_core::{Error, Result};
 
     /// The runtime that requests to a bucket run on: one thread, which waits most of the time.
-    pub struct Runtime(Option<tokio::runtime::Runtime>);
+    pub(super) struct Runtime(Option<tokio::runtime::Runtime>);
 
     impl Runtime {
         fn start() -> Result<Self> {
@@ -197,20 +197,38 @@ mod bucket {
         /// assert!(ObjectStorage::bucket("snapshots").is_err());
         /// ```
         pub fn bucket(url: &str) -> Result<Self> {
-            let failed = |error: object_store::Error| {
+            Self::bucket_with(url, [])
+        }
+
+        /// As [`ObjectStorage::bucket`], with options that the environment does not have or has
+        /// otherwise, by the names of the crate `object_store`.
+        ///
+        /// ```
+        /// use suiro_store::ObjectStorage;
+        ///
+        /// let options = [("aws_region", "eu-central-1")];
+        /// assert!(ObjectStorage::bucket_with("s3://snapshots/shop", options).is_ok());
+        /// assert!(ObjectStorage::bucket_with("s3://snapshots", [("colour", "red")]).is_err());
+        /// ```
+        pub fn bucket_with<'a>(
+            url: &str,
+            options: impl IntoIterator<Item = (&'a str, &'a str)>,
+        ) -> Result<Self> {
+            let failed = |cause: object_store::Error| {
                 let error =
                     Error::invalid("cannot use a bucket; give it as s3://bucket/prefix");
-                error.with("url", url).caused_by(error_of(error))
+                error.with("url", url).caused_by(cause)
             };
-            let store = AmazonS3Builder::from_env().with_url(url).build().map_err(failed)?;
+            let mut builder = AmazonS3Builder::from_env().with_url(url);
+            for (name, value) in options {
+                let key = name.parse::<AmazonS3ConfigKey>().map_err(failed)?;
+                builder = builder.with_config(key, value);
+            }
+            let store = builder.build().map_err(failed)?;
             let prefix = url.splitn(4, '/').nth(3).unwrap_or_default();
             let store = PrefixStore::new(store, Path::from(prefix));
             Ok(Self { store: Arc::new(store), runtime: Some(Arc::new(Runtime::start()?)) })
         }
-    }
-
-    fn error_of(error: object_store::Error) -> Box<dyn std::error::Error + Send + Sync> {
-        Box::new(error)
     }
 }
 

@@ -173,6 +173,9 @@ pub fn child(mode: &str) -> Outcome<()> {
     }
     let running = app.start()?;
     let metrics = wait(&running, 1);
+    if running.is_ended() {
+        return Ok(running.wait()?);
+    }
     println!("{} {}", metrics.loaded, metrics.restored);
     let mut digest = Digest::default();
     for row in running.query::<u64, Customer>(CUSTOMERS)?.all()? {
