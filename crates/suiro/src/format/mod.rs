@@ -5,6 +5,7 @@ mod integer;
 mod json;
 mod json_key;
 mod raw;
+mod schema;
 mod state;
 mod text;
 mod unkeyed;
@@ -17,6 +18,7 @@ pub use text::Text;
 pub use unkeyed::Unkeyed;
 
 pub(crate) use binary::Binary;
+pub(crate) use schema::schema;
 pub(crate) use state::{read_state, write_state};
 
 use suiro_core::Result;
