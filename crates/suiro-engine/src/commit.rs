@@ -67,6 +67,9 @@ impl Scope {
         for (to, batches) in std::mem::take(&mut self.outgoing) {
             append(self, &to, batches.into());
         }
+        if let Some((to, batches)) = self.forms_due()? {
+            append(self, &to, batches);
+        }
         let mut leftovers = self.leftovers()?;
         for (leftover, batches) in &mut leftovers {
             let task = self.tasks[leftover.task].as_ref().expect("tasks are at rest");
@@ -254,6 +257,7 @@ impl Scope {
             let next = base + leftover.count;
             input.appended(next);
         }
+        self.forms_written();
         self.totals.commits += 1;
         self.taken_before = self.taken();
         for task in self.tasks.iter_mut().flatten() {

@@ -45,6 +45,9 @@ impl Plan {
                     self.graph.stores[*store].name
                 )
                 .expect("writing to a string does not fail");
+                if let Some(form) = (self.graph.stores[*store].make)().form() {
+                    writeln!(text, "       {form}").expect("writing to a string does not fail");
+                }
             }
             for id in &sub.nodes {
                 if let NodeKind::Send(exchange, _) = self.graph.nodes[*id].kind {

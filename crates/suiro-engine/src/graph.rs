@@ -1,6 +1,7 @@
 //! The graph of a program, as the library writes it down: nodes, edges, stores, exchanges.
 
 use crate::exchange::ExchangeCodec;
+use crate::forms::Migration;
 use crate::letters::Show;
 use crate::operator::Operator;
 use crate::rows::CloneRows;
@@ -41,6 +42,8 @@ pub struct Graph {
     pub topics: Vec<Arc<str>>,
     /// Those of them that take dead letters.
     pub letters: BTreeSet<usize>,
+    /// What takes stores whose values were of another type, by name.
+    pub migrations: BTreeMap<Arc<str>, Migration>,
     /// How dead letters show rows that go into a node, by node and port.
     pub shows: BTreeMap<(usize, usize), Show>,
 }

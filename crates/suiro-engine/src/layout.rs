@@ -38,7 +38,9 @@ impl Layout {
         let mut wanted = layout.sources(plan, settings)?;
         layout.exchanges(plan);
         layout.count(plan)?;
-        wanted.extend(layout.internal(plan));
+        let internal = layout.internal(plan);
+        check_counts(&internal, link)?;
+        wanted.extend(internal);
         wanted.extend(layout.sinks(plan));
         link.create(wanted.clone())?;
         for spec in wanted {
@@ -124,6 +126,11 @@ impl Layout {
                 specs.push(TopicSpec { name, partitions, cleanup: Cleanup::Keep });
             }
         }
+        let own = |store| !self.source_is_changelog(plan, store);
+        if (0..plan.graph.stores.len()).any(own) {
+            let (name, cleanup) = (plan.forms(), Cleanup::Compact);
+            specs.push(TopicSpec { name, partitions: 1, cleanup });
+        }
         for (sub, partitions) in plan.subs.iter().zip(&self.subs) {
             for store in &sub.stores {
                 if !self.source_is_changelog(plan, *store) {
@@ -162,6 +169,12 @@ impl Layout {
             .is_some_and(|spec| spec.cleanup == Cleanup::Compact)
     }
 
+    /// How many partitions a store has.
+    pub(crate) fn of_store(&self, plan: &Plan, store: usize) -> u32 {
+        let of = plan.subs.iter().position(|sub| sub.stores.contains(&store));
+        of.map_or(0, |sub| self.subs[sub])
+    }
+
     /// The sub-topology that sends on an exchange.
     pub(crate) fn sender(&self, exchange: usize) -> usize {
         self.exchanges[exchange].0
@@ -180,6 +193,28 @@ impl Layout {
         })
         .collect()
     }
+}
+
+/// Refuses internal topics that were made for another number of tasks: their rows would be in the
+/// wrong partitions.
+fn check_counts(internal: &[TopicSpec], link: &mut Link) -> Result<()> {
+    let names: Vec<Arc<str>> = internal.iter().map(|spec| Arc::clone(&spec.name)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    for known in link.describe(&names)? {
+        let wanted = internal.iter().find(|spec| spec.name == known.name);
+        if let Some(wanted) = wanted.filter(|wanted| wanted.partitions != known.partitions) {
+            let text = "the sources have another number of partitions than when this internal \
+                        topic was made; go back to that number, or give the app, or the store or \
+                        repartition that the topic is of, a new name, and it begins anew";
+            return Err(Error::invalid(text)
+                .with("topic", &known.name)
+                .with("partitions", known.partitions)
+                .with("needed", wanted.partitions));
+        }
+    }
+    Ok(())
 }
 
 impl Partitions for Layout {

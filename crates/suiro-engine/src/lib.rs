@@ -11,7 +11,7 @@
 //! | `rows`, `operator`, `source`, `stores`, `outbox` | what the library implements and uses |
 //! | `input`, `task`, `exchange` | taking turns, and passing rows on |
 //! | `alone`, `letters` | finding the record that fails, and writing its letter |
-//! | `scope`, `pacing`, `commit`, `recover`, `restore`, `ends` | rounds, the one commit, and the way back |
+//! | `scope`, `pacing`, `commit`, `recover`, `restore`, `ends`, `forms` | rounds, the one commit, and the way back |
 //! | `below` | stores below the working sets |
 //! | `snapshots`, `load` | copies of stores, taken beside the run, and loaded at a start |
 //! | `crew`, `worker`, `snapshot_thread` | jobs, and the only files with threads |
@@ -24,6 +24,7 @@ mod crew;
 mod describe;
 mod ends;
 mod exchange;
+mod forms;
 mod graph;
 mod input;
 mod layout;
@@ -51,6 +52,7 @@ mod worker;
 pub use below::{Lowering, Porter, Shelf, lifted, lowered};
 pub use crew::{Alone, Crew, Job};
 pub use exchange::{ExchangeCodec, ExchangeKind, Mark, Sends};
+pub use forms::{Form, Migration, Turn};
 pub use graph::{
     Edge, ExchangeSpec, GeneratorSpec, Graph, MakeGenerator, MakeOperator, MakeState, Node,
     NodeKind, SourceSpec, StoreSpec, TaskInfo,

@@ -96,6 +96,11 @@ impl Plan {
             .into()
     }
 
+    /// The internal topic that says how the rows of stores are laid out.
+    pub(crate) fn forms(&self) -> Arc<str> {
+        format!("{}.forms", self.graph.name).into()
+    }
+
     /// The changelog topic of a store.
     pub(crate) fn changelog(&self, store: usize) -> Arc<str> {
         format!("{}.{}.changelog", self.graph.name, self.graph.stores[store].name).into()
@@ -115,6 +120,20 @@ fn check_names(graph: &Graph) -> Result<()> {
         if !seen.insert(&exchange.name) {
             let text = "two repartitions have one name; give each its own";
             return Err(Error::invalid(text).with("repartition", &exchange.name));
+        }
+    }
+    for (name, migration) in &graph.migrations {
+        let store = graph.stores.iter().find(|store| store.name == *name);
+        let Some(form) = store.and_then(|store| (store.make)().form()) else {
+            let text = "there is no such store to migrate; name it as its fold does";
+            return Err(Error::invalid(text).with("store", name));
+        };
+        if form.values != migration.to {
+            let text = "the migration does not give what the store holds";
+            return Err(Error::invalid(text)
+                .with("store", name)
+                .with("gives", &migration.to)
+                .with("holds", &form.values));
         }
     }
     for node in &graph.nodes {

@@ -72,6 +72,7 @@ impl Scope {
                         set the exchange to topic, or end the other instance";
             return Err(Error::invalid(text).with("app", self.plan.name()));
         }
+        self.check_forms()?;
         for (id, role) in tasks {
             if role == Role::Active {
                 self.open_task(id)?;
@@ -201,6 +202,8 @@ impl Scope {
             if self.layout.source_is_changelog(&self.plan, store) {
                 task.unlogged.push(store);
             }
+            let state = task.stores.take(store);
+            task.stores.put(store, self.migrating(store, state));
             let replay = self.replay_of(&mut task, store)?;
             self.replays.push(replay);
         }

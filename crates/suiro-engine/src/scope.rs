@@ -7,6 +7,7 @@
 use crate::below::{Below, Porter};
 use crate::crew::{Crew, Done, Job, Work};
 use crate::exchange::{Delivery, ExchangeKind};
+use crate::forms::Forms;
 use crate::input::InputKind;
 use crate::layout::Layout;
 use crate::link::Link;
@@ -49,6 +50,7 @@ pub struct Scope {
     /// record is found.
     pub(crate) probe: Option<Probe>,
     pub(crate) careful: bool,
+    pub(crate) forms: Forms,
     /// After a failure that asks for a letter: how many rows are still to be taken one at a
     /// time.
     pub(crate) alone: u64,
@@ -133,6 +135,7 @@ impl Scope {
             dirty: false,
             probe: None,
             careful: false,
+            forms: Forms::default(),
             alone: 0,
             taken_before: 0,
             fetches: HashMap::new(),

@@ -1,6 +1,7 @@
 //! The stores of a task: typed inside, bytes towards the changelog.
 
 use crate::below::lowered;
+use crate::forms::Form;
 use bytes::Bytes;
 use std::any::Any;
 use suiro_core::batch::{BatchWriter, Compression};
@@ -79,6 +80,12 @@ pub trait State: Any + Send {
 
     /// The stream time of the operator that owns the store, if it has one (rule T4).
     fn stream_time(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// How its rows are laid out in the changelog. It is compared at the start with what was
+    /// written; a store that does not say is not checked.
+    fn form(&self) -> Option<Form> {
         None
     }
 

@@ -172,6 +172,58 @@ impl Topology {
         PolicyCell::set_shared(&self.draft.policy, &self.draft, &policy);
     }
 
+    /// Takes over a store whose values were of another type: at the start each is turned, and
+    /// all are written again with the first commit, in which the store changes its form. After
+    /// that, and in a new store, the migration does nothing, and may stay.
+    ///
+    /// Without it, a store that holds other values than those that were written is refused at the
+    /// start, for any other field or variant: what would be read as if nothing had changed may
+    /// be wrong all the same. `Old` has the fields and variants that were written; its name does
+    /// not matter.
+    ///
+    /// The error comes from [`build`](Topology::build) if there is no such store, or if it holds
+    /// another type than `New`.
+    ///
+    /// ```
+    /// use suiro::{Log, TestDriver, TestOptions, Topic, Topology};
+    ///
+    /// const ORDERS: Topic<String, u64> = Topic::json("orders");
+    ///
+    /// let log = Log::in_memory();
+    /// let topology = Topology::new("orders");
+    /// let _cents = topology.stream(&ORDERS).fold("sums", || 0_u64, |sum, cents| *sum += cents);
+    /// let options = TestOptions::default();
+    /// let mut driver = TestDriver::on_log(topology.build()?, options.clone(), log.clone())?;
+    /// driver.send(&ORDERS, "ann".into(), 250, 0)?;
+    /// drop(driver);
+    ///
+    /// // The next version keeps the number of orders too.
+    /// const TOTALS: Topic<String, (u64, u64)> = Topic::json("totals");
+    /// let plan = |migrates: bool| {
+    ///     let topology = Topology::new("orders");
+    ///     if migrates {
+    ///         topology.migrate("sums", |cents: u64| (cents, 1_u64));
+    ///     }
+    ///     let add = |sum: &mut (u64, u64), cents| *sum = (sum.0 + cents, sum.1 + 1);
+    ///     topology.stream(&ORDERS).fold("sums", || (0, 0), add).to(&TOTALS);
+    ///     topology.build()
+    /// };
+    /// let refused = TestDriver::on_log(plan(false)?, options.clone(), log.clone()).unwrap_err();
+    /// assert!(refused.report().contains("store=`sums`"));
+    /// let mut driver = TestDriver::on_log(plan(true)?, options, log)?;
+    /// driver.send(&ORDERS, "ann".into(), 50, 1)?;
+    /// assert_eq!(driver.read(&TOTALS)?[0].value, (300, 2));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn migrate<Old: Data, New: Data>(
+        &self,
+        store: &str,
+        turn: impl Fn(Old) -> New + Send + Sync + 'static,
+    ) {
+        let migration = crate::state::migration(turn);
+        self.draft.sketch().graph.migrations.insert(store.into(), migration);
+    }
+
     /// Reads `topic` as a stream: every record is an event of its own. A group without a
     /// position begins at the earliest record. Records are taken in order of time over all
     /// inputs of a task (rule T2); a null value is no event, unless the type is an `Option`

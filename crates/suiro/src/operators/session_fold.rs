@@ -46,7 +46,8 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
     let linger = spec.linger();
-    let store = draft.store(name, None, move || SessionStore::<K, A>::new(keys, linger));
+    let store =
+        draft.store(name, None, move || SessionStore::<K, A>::new(keys, spec.gap, linger));
     let emit = Emit::new(&draft, spec.linger());
     let make = {
         let (step, emit) = (step.clone(), emit.clone());

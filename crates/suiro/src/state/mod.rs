@@ -2,6 +2,7 @@
 
 mod agenda;
 mod cells;
+mod form;
 mod places;
 mod session_store;
 mod slot;
@@ -11,6 +12,7 @@ mod window_store;
 
 pub(crate) use agenda::Agenda;
 pub(crate) use cells::Cells;
+pub(crate) use form::migration;
 pub(crate) use places::{Place, Places};
 pub(crate) use session_store::{Session, SessionList, SessionStore};
 pub(crate) use slot::Slot;

@@ -1,5 +1,6 @@
 //! The store of sessions: for each key, the sessions that are open, in order of time.
 
+use super::form::form;
 use super::table_store::encode_key;
 use super::{Agenda, Cells, Slot, StreamTime, prefix};
 use crate::format::{Format, read_state, write_state};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::any::Any;
 use suiro_core::{Error, Header, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Restored, State};
+use suiro_engine::{Changes, Form, Restored, State};
 
 /// An open session.
 #[derive(Clone, Debug)]
@@ -33,15 +34,16 @@ pub(crate) struct SessionStore<K: 'static, A: 'static> {
     pub(crate) cells: Cells<K, SessionList<A>>,
     pub(crate) time: StreamTime,
     pub(crate) keys: &'static dyn Format<K>,
-    /// How long after its end a session closes.
+    /// The gap, and how long after its end a session closes.
+    gap: i64,
     pub(crate) linger: i64,
     due: Agenda<K>,
 }
 
 impl<K: Key, A: Data> SessionStore<K, A> {
-    pub(crate) fn new(keys: &'static dyn Format<K>, linger: i64) -> Self {
+    pub(crate) fn new(keys: &'static dyn Format<K>, gap: i64, linger: i64) -> Self {
         let (cells, time) = (Cells::new(), StreamTime::NONE);
-        Self { cells, time, keys, linger, due: Agenda::new(linger) }
+        Self { cells, time, keys, gap, linger, due: Agenda::new(linger) }
     }
 
     /// Has `key` looked at when a session that ends at `end` may close.
@@ -169,6 +171,10 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
         Some(self.time.now())
     }
 
+    fn form(&self) -> Option<Form> {
+        Some(form::<K, A>(format!("sessions with a gap of {} ms", self.gap), self.keys))
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -176,6 +182,19 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
+}
+
+/// Turns the value of a row: the sessions of a key, with states of another type.
+pub(crate) fn turn_sessions<Old: Data, New: Data>(
+    value: &[u8],
+    turn: impl Fn(Old) -> New,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let sessions: Vec<Stored<Old>> = read_state(value)?;
+    let turned = sessions
+        .into_iter()
+        .map(|Stored(start, end, value, headers)| Stored(start, end, turn(value), headers));
+    write_state(&turned.collect::<Vec<_>>(), out)
 }
 
 fn store<A: Data>(session: &Session<A>) -> Stored<A> {

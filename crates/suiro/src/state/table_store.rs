@@ -1,5 +1,6 @@
 //! The store of a table: one row per key.
 
+use super::form::form;
 use super::{Cells, Places, prefix};
 use crate::format::{Encoded, Format, read_state, write_state};
 use crate::{Data, Key};
@@ -10,7 +11,7 @@ use std::any::Any;
 use std::ops::{Bound, ControlFlow};
 use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Loader, Restored, State, lifted, lowered};
+use suiro_engine::{Changes, Form, Loader, Restored, State, lifted, lowered};
 
 /// One row per key.
 pub(crate) struct TableStore<K: 'static, A: 'static> {
@@ -261,6 +262,10 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
 
     fn rows(&self) -> usize {
         self.cells.len()
+    }
+
+    fn form(&self) -> Option<Form> {
+        Some(form::<K, A>("table".to_owned(), self.keys))
     }
 
     fn as_any(&self) -> &dyn Any {

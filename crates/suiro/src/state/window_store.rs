@@ -1,5 +1,6 @@
 //! The store of fixed windows: for each window that is open, one row per key.
 
+use super::form::form;
 use super::table_store::encode_key;
 use super::{Cells, StreamTime, prefix};
 use crate::format::{Format, read_state, write_state};
@@ -7,7 +8,7 @@ use crate::{Data, Key};
 use std::any::Any;
 use std::collections::BTreeMap;
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Restored, State};
+use suiro_engine::{Changes, Form, Restored, State};
 
 /// A window of a key.
 #[derive(Clone)]
@@ -148,6 +149,10 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
 
     fn stream_time(&self) -> Option<Timestamp> {
         Some(self.time.now())
+    }
+
+    fn form(&self) -> Option<Form> {
+        Some(form::<K, A>(format!("windows of {} ms", self.size), self.keys))
     }
 
     fn as_any(&self) -> &dyn Any {

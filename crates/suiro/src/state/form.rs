@@ -1,0 +1,35 @@
+//! The form of a store: what its rows are, for the check at the start.
+
+use crate::format::{Format, read_state, schema, write_state};
+use crate::state::prefix;
+use crate::state::session_store::turn_sessions;
+use crate::{Data, Key};
+use std::sync::Arc;
+use suiro_engine::{Form, Migration};
+
+/// The form of a store of that kind.
+pub(crate) fn form<K: Key, A: Data>(kind: String, keys: &dyn Format<K>) -> Form {
+    let keys = format!("{} {}", keys.name(), schema::<K>());
+    Form { kind, keys, values: schema::<A>() }
+}
+
+/// A migration of values in stores of any kind.
+pub(crate) fn migration<Old: Data, New: Data>(
+    turn: impl Fn(Old) -> New + Send + Sync + 'static,
+) -> Migration {
+    let rows = move |kind: &str, key: &[u8], value: &[u8]| {
+        if key.first() != Some(&prefix::ROW) {
+            return Ok(value.to_vec());
+        }
+        let mut out = Vec::with_capacity(value.len());
+        match kind.split(' ').next() {
+            Some("sessions") => turn_sessions(value, &turn, &mut out)?,
+            Some("windows") => {
+                write_state(&read_state::<Option<Old>>(value)?.map(&turn), &mut out)?;
+            }
+            _ => write_state(&turn(read_state(value)?), &mut out)?,
+        }
+        Ok(out)
+    };
+    Migration { from: schema::<Old>(), to: schema::<New>(), turn: Arc::new(rows) }
+}
