@@ -68,7 +68,7 @@ impl Scope {
             append(self, &to, batches.into());
         }
         if let Some((to, batches)) = self.forms_due()? {
-            append(self, &to, batches);
+            append(self, &to, batches.into());
         }
         let mut leftovers = self.leftovers()?;
         for (leftover, batches) in &mut leftovers {

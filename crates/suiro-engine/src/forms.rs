@@ -212,7 +212,8 @@ fn refused(store: &str, written: &Form, now: &Form) -> Error {
 }
 
 /// A store whose changelog is of an older form: it turns each row, and writes all of them again
-/// with the first commit.
+/// with the first commit. In this run it is held whole; a store below it is at an older place of
+/// the changelog afterwards, and takes the new rows at the next start.
 struct Migrating {
     state: Box<dyn State>,
     kind: String,

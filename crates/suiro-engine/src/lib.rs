@@ -7,7 +7,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | `graph`, `plan`, `describe` | a program as data, and how it is cut |
+//! | `graph`, `plan`, `describe`, `diff` | a program as data, and how it is cut |
 //! | `rows`, `operator`, `source`, `stores`, `outbox` | what the library implements and uses |
 //! | `input`, `task`, `exchange` | taking turns, and passing rows on |
 //! | `alone`, `letters` | finding the record that fails, and writing its letter |
@@ -22,6 +22,7 @@ mod below;
 mod commit;
 mod crew;
 mod describe;
+mod diff;
 mod ends;
 mod exchange;
 mod forms;
@@ -51,6 +52,7 @@ mod worker;
 
 pub use below::{Lowering, Porter, Shelf, lifted, lowered};
 pub use crew::{Alone, Crew, Job};
+pub use diff::PlanDiff;
 pub use exchange::{ExchangeCodec, ExchangeKind, Mark, Sends};
 pub use forms::{Form, Migration, Turn};
 pub use graph::{

@@ -93,7 +93,9 @@ pub use suiro_core::{
     Clock, Error, ErrorKind, Header, Headers, Offset, Result, Seed, SystemClock, Timestamp,
     TopicPartition,
 };
-pub use suiro_engine::{ExchangeKind, Metrics, Plan, Restoring, SnapshotReport, TaskMetrics};
+pub use suiro_engine::{
+    ExchangeKind, Metrics, Plan, PlanDiff, Restoring, SnapshotReport, TaskMetrics,
+};
 pub use suiro_log::{Durability, Log, LogOptions};
 #[cfg(feature = "disk")]
 pub use suiro_store::DiskStores;
