@@ -351,8 +351,11 @@ impl Task {
         let mut result = call(&mut **operator, &mut cx);
         for (output, rows) in out.0.drain(..) {
             self.widest = self.widest.max(rows.len());
-            if result.is_ok() {
-                result = self.dispatch(links, node, output, rows, turn);
+            // A record of which a letter is written may have moved time, and closed windows.
+            let stops = result.as_ref().is_err_and(|it| !self.alone.on || it.letter.is_none());
+            if !stops {
+                self.dispatch(links, node, output, rows, turn)
+                    .unwrap_or_else(|failure| result = Err(failure));
             }
         }
         self.spare.push(out.0);

@@ -37,14 +37,21 @@ impl Step {
         mut body: impl FnMut(&mut S) -> Result<()>,
         mut put_back: impl FnMut(&mut S),
     ) -> Result<(), Failure> {
+        let mut letter = None;
         while let Err(cause) = caught(|| body(state)) {
             if !careful {
                 return Err(self.failure(cause));
             }
             put_back(state);
-            self.skip(counters, cause)?;
+            match self.policy.get() {
+                // The body goes on first: time that the record has moved may close windows.
+                Some(Rule::Letter(_)) => {
+                    letter.get_or_insert_with(|| self.failure(cause));
+                }
+                _ => self.skip(counters, cause)?,
+            }
         }
-        Ok(())
+        letter.map_or(Ok(()), Err)
     }
 
     /// What the engine is told: with letters it sees to it that the record stands alone, writes

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
     Bytes, DeadLetter, DeadLetters, ErrorKind, ExchangeKind, Headers, LetterOrigin, Log, Plan,
-    Policy, Producer, Raw, Reader, Record, Result, TestDriver, TestOptions, Topic, Topology,
-    Tumbling,
+    Policy, Producer, Raw, Reader, Record, Result, Sessions, TestDriver, TestOptions, Topic,
+    Topology, Tumbling,
 };
 
 const IN: Topic<String, i64> = Topic::json("in");
@@ -65,6 +65,11 @@ const DIRECT: &[Program] = &[
         let windows = it.stream(&IN).window(Tumbling::of(Duration::from_millis(3)));
         let sums = windows.fold("sum", || 0, |sum, n| *sum += taken(n));
         sums.on_close().map(|window| window.value).to(&OUT);
+    }),
+    ("session fold sum", |it| {
+        let windows = it.stream(&IN).window(Sessions::with_gap(Duration::from_millis(2)));
+        let sums = windows.fold("sum", || 0, |sum, n| *sum += taken(n), |sum, n| *sum += n);
+        sums.on_close().map(|visit| visit.value).to(&OUT);
     }),
     ("left_join", |it| {
         let flags = it.table(&Topic::<String, i64>::json("flags"));

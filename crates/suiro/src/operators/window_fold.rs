@@ -289,10 +289,10 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         let Progress { results, late, late_count, .. } = to;
         *cx.counters = counters;
         cx.counters.late += late_count;
-        result?;
+        // What the record that failed has closed goes out all the same.
         emit(cx, 1, late);
         emit(cx, 0, results);
-        Ok(())
+        result
     }
 
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
