@@ -4,6 +4,7 @@
 //! They are in the internal topic `<app>.forms`, by the name of the store. The form of a store
 //! goes there in the first commit, and after a migration in the one that rewrites the rows.
 
+use crate::graph::MakeState;
 use crate::scope::Scope;
 use crate::stores::{Changes, Restored, State};
 use std::any::Any;
@@ -190,18 +191,20 @@ impl Scope {
         self.forms = Forms::default();
     }
 
-    /// The store `number`, which takes rows of the older form if that is what there is.
-    pub(crate) fn migrating(&self, number: usize, state: Box<dyn State>) -> Box<dyn State> {
-        match self.forms.migrated.get(&number) {
-            None => state,
-            Some((kind, turn)) => Box::new(Migrating {
-                state,
+    /// Makes the store of that number, which takes rows of an older form if that is what there
+    /// is.
+    pub(crate) fn maker(&self, store: usize) -> MakeState {
+        let make = Arc::clone(&self.plan.graph.stores[store].make);
+        let Some((kind, turn)) = self.forms.migrated.get(&store).cloned() else { return make };
+        Arc::new(move || {
+            Box::new(Migrating {
+                state: make(),
                 kind: kind.clone(),
-                turn: Arc::clone(turn),
+                turn: Arc::clone(&turn),
                 is_old: true,
                 rows: BTreeMap::new(),
-            }),
-        }
+            })
+        })
     }
 }
 

@@ -114,10 +114,10 @@ impl Scope {
                 if usable.is_empty() {
                     continue;
                 }
+                let make = self.maker(replay.store);
                 let task = self.tasks[replay.place].as_mut();
                 let stores = &mut task.expect("a task that was opened is there").stores;
                 let state = stores.take(replay.store);
-                let make = Arc::clone(&self.plan.graph.stores[replay.store].make);
                 loads.push(Load::new(number, replay.partition.clone(), usable, make, state));
             }
         }
@@ -202,8 +202,7 @@ impl Scope {
             if self.layout.source_is_changelog(&self.plan, store) {
                 task.unlogged.push(store);
             }
-            let state = task.stores.take(store);
-            task.stores.put(store, self.migrating(store, state));
+            task.stores.put(store, (self.maker(store))());
             let replay = self.replay_of(&mut task, store)?;
             self.replays.push(replay);
         }
