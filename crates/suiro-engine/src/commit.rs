@@ -53,6 +53,7 @@ impl Scope {
                 if self.settings.reload {
                     reload.push((place, store, batches.clone()));
                 }
+                self.rewrites(store, partition, &batches)?;
                 let topic = self.plan.changelog(store);
                 let number =
                     append(self, &TopicPartition { topic, partition }, batches.clone());

@@ -7,6 +7,7 @@
 use crate::graph::MakeState;
 use crate::scope::Scope;
 use crate::stores::{Changes, Restored, State};
+use bytes::Bytes;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -89,7 +90,16 @@ pub(crate) struct Forms {
     due: Vec<(Arc<str>, Form)>,
     /// Stores whose rows are to be rewritten, by number.
     migrated: BTreeMap<usize, (String, Turn)>,
+    /// The ends of changelogs that are to be rewritten, and where they end when they are: by
+    /// store and partition.
+    ends: BTreeMap<(usize, u32), Offset>,
+    rewritten: BTreeMap<(usize, u32), Offset>,
+    /// What is written by an older form ends here: no snapshot that ends before it will do.
+    bounds: BTreeMap<(usize, u32), Offset>,
 }
+
+/// The header of a form that says where the rows of the older one end, by partition.
+const SINCE: &str = "since";
 
 impl Scope {
     fn forms_at(&self) -> TopicPartition {
@@ -111,6 +121,11 @@ impl Scope {
                 written = Some(self.read_forms()?);
             }
             let was = written.as_ref().and_then(|written| written.get(&*spec.name));
+            let was = was.map(|(form, since)| {
+                let bounds = since.iter().map(|(partition, end)| ((number, *partition), *end));
+                self.forms.bounds.extend(bounds);
+                form
+            });
             if was == Some(&form) {
                 continue;
             }
@@ -139,16 +154,17 @@ impl Scope {
     /// Whether the changelog of a store has ever been written.
     fn has_rows(&mut self, store: usize) -> Result<bool> {
         let topic = self.plan.changelog(store);
-        for partition in 0..self.layout.of_store(&self.plan, store) {
-            let partition = TopicPartition { topic: Arc::clone(&topic), partition };
-            if self.link.offset(&partition, Seek::Latest)? > 0 {
-                return Ok(true);
-            }
+        let mut has_rows = false;
+        for number in 0..self.layout.of_store(&self.plan, store) {
+            let partition = TopicPartition { topic: Arc::clone(&topic), partition: number };
+            let end = self.link.offset(&partition, Seek::Latest)?;
+            self.forms.ends.insert((store, number), end);
+            has_rows |= end > 0;
         }
-        Ok(false)
+        Ok(has_rows)
     }
 
-    fn read_forms(&mut self) -> Result<BTreeMap<String, Form>> {
+    fn read_forms(&mut self) -> Result<BTreeMap<String, Written>> {
         let (partition, mut all) = (self.forms_at(), BTreeMap::new());
         let (mut next, end): (Offset, _) = (0, self.link.offset(&partition, Seek::Latest)?);
         while next < end {
@@ -161,7 +177,9 @@ impl Scope {
                     let record = record?;
                     let (Some(key), Some(value)) = (record.key, record.value) else { continue };
                     let name = String::from_utf8_lossy(key).into_owned();
-                    all.insert(name, Form::decode(value)?);
+                    let headers = record.headers.to_headers()?;
+                    let since = headers.get(SINCE).map(|since| read_since(since));
+                    all.insert(name, (Form::decode(value)?, since.unwrap_or_default()));
                 }
             }
             if fetched.next <= next {
@@ -179,12 +197,42 @@ impl Scope {
         }
         let mut writer = BatchWriter::new(Compression::None);
         for (name, form) in &self.forms.due {
+            let of = |(store, _): &(usize, u32)| self.plan.graph.stores[*store].name == *name;
+            let since = self.forms.rewritten.iter().filter(|(at, _)| of(at));
+            let since = since.map(|((_, partition), end)| format!("{partition}:{end}"));
+            let since = since.collect::<Vec<_>>().join(",");
+            let headers = match since.is_empty() {
+                true => Headers::NONE,
+                false => [(SINCE, since)].into_iter().collect(),
+            };
             let form = form.encode();
-            writer.push(Timestamp::ZERO, Some(name.as_bytes()), Some(&form), &Headers::NONE);
+            writer.push(Timestamp::ZERO, Some(name.as_bytes()), Some(&form), &headers);
         }
         let mut out = Vec::new();
         writer.finish_into(&mut out)?;
         Ok(Some((self.forms_at(), out)))
+    }
+
+    /// A commit writes `batches` to the changelog of a store.
+    pub(crate) fn rewrites(
+        &mut self,
+        store: usize,
+        partition: u32,
+        bytes: &Bytes,
+    ) -> Result<()> {
+        if self.forms.migrated.contains_key(&store) {
+            let mut end = self.forms.ends.get(&(store, partition)).copied().unwrap_or(0);
+            for batch in batches(bytes.clone()) {
+                end += batch?.header().count as Offset;
+            }
+            self.forms.rewritten.insert((store, partition), end);
+        }
+        Ok(())
+    }
+
+    /// Where the last rows of an older form end in a changelog.
+    pub(crate) fn form_since(&self, store: usize, partition: u32) -> Offset {
+        self.forms.bounds.get(&(store, partition)).copied().unwrap_or(0)
     }
 
     pub(crate) fn forms_written(&mut self) {
@@ -206,6 +254,18 @@ impl Scope {
             })
         })
     }
+}
+
+/// A form, and where the rows of an older one end, by partition.
+type Written = (Form, Vec<(u32, Offset)>);
+
+fn read_since(text: &[u8]) -> Vec<(u32, Offset)> {
+    let parts = str::from_utf8(text).unwrap_or_default().split(',');
+    let part = |part: &str| {
+        let (partition, end) = part.split_once(':')?;
+        Some((partition.parse().ok()?, end.parse().ok()?))
+    };
+    parts.filter_map(part).collect()
 }
 
 fn refused(store: &str, written: &Form, now: &Form) -> Error {
@@ -289,7 +349,6 @@ impl State for Migrating {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     #[test]
     fn a_form_is_read_as_it_was_written() -> Result<()> {

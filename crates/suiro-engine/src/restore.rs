@@ -103,7 +103,7 @@ impl Scope {
                 if replay.from_source || replay.below.is_some() {
                     continue;
                 }
-                let usable = match find(&place, &replay.partition, &mut self.link) {
+                let mut usable = match find(&place, &replay.partition, &mut self.link) {
                     Ok(found) => found.usable,
                     Err(error) if error.kind() == ErrorKind::Invalid => return Err(error),
                     Err(error) => {
@@ -111,6 +111,9 @@ impl Scope {
                         continue;
                     }
                 };
+                // Rows of an older form than the store's are behind none of these.
+                let since = self.form_since(replay.store, replay.partition.partition);
+                usable.retain(|manifest| manifest.offset >= since);
                 if usable.is_empty() {
                     continue;
                 }
