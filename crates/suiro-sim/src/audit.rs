@@ -134,7 +134,7 @@ impl Auditor {
             let held =
                 self.hold_outputs(sub, ledger).and_then(|()| self.hold_stores(sub, scope));
             let Err(differs) = held else { return Ok(()) };
-            first.get_or_insert(differs);
+            let first = first.get_or_insert_with(|| differs.clone()).clone();
             if self.model.turn(sub, 0, position) {
                 continue;
             }
@@ -142,8 +142,9 @@ impl Auditor {
                 self.model.end_task(sub, 0);
                 continue;
             }
-            let first = first.unwrap_or_default();
-            return Err(format!("the program is at no turn of the model; at first {first}"));
+            return Err(format!(
+                "the program is at no turn of the model; at first {first}; at last {differs}"
+            ));
         }
     }
 

@@ -40,7 +40,12 @@ struct Drawing<'a> {
 pub fn draw(seed: &mut Seed, family: Family) -> Program {
     loop {
         let program = draw_any(seed, family);
-        if program.sinks().is_empty() || family != Family::Local && program.exchanges() == 0 {
+        let is_wanted = match family {
+            Family::Local => true,
+            Family::Exchanged => program.exchanges() > 0 && !program.has_held_windows(),
+            Family::Parallel => program.exchanges() > 0,
+        };
+        if program.sinks().is_empty() || !is_wanted {
             continue;
         }
         match build::plan(&program, None) {

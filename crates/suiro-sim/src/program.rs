@@ -1,5 +1,6 @@
 //! Random programs as data: the library runs them, and so does a naive model.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// What an operator reads: the output of operator number `op`, or its late records.
@@ -225,6 +226,31 @@ impl Program {
             }
             _ => false,
         }
+    }
+
+    /// Whether windows get rows through an exchange and from elsewhere, too: then how far their
+    /// time is held back depends on when the marks of the exchange come.
+    pub fn has_held_windows(&self) -> bool {
+        (0..self.ops.len()).any(|op| {
+            let mut roots = BTreeSet::new();
+            self.roots(op, &mut roots);
+            let is_window = matches!(self.ops[op], Op::Window(..));
+            is_window && roots.len() > 1 && roots.iter().any(|root| self.crosses(*root))
+        })
+    }
+
+    /// The sources and the readers of exchanges from which rows come to an operator.
+    fn roots(&self, op: usize, roots: &mut BTreeSet<usize>) {
+        let mut inputs = self.ops[op].inputs();
+        if inputs.is_empty() || self.crosses(op) {
+            roots.insert(op);
+            return;
+        }
+        // The table of a join is looked at; it does not speak.
+        if let Op::Join { .. } = self.ops[op] {
+            inputs.truncate(1);
+        }
+        inputs.iter().for_each(|from| self.roots(from.op, roots));
     }
 
     /// How many exchanges there are.

@@ -62,11 +62,12 @@ fn choose(world: &World, disk: &FaultyDisk) -> Option<(PathBuf, u64)> {
     if files.is_empty() {
         return None;
     }
-    let newest = files.iter().filter(|(path, _)| is_journal(path)).map(|(path, _)| path).max();
-    let newest = newest.cloned();
     let mut state = world.state();
+    // A journal that was never begun says nothing of the one before it.
+    let begun = files.iter().filter(|(path, _)| is_journal(path) && state.has_begun(path));
+    let newest = begun.map(|(path, _)| path).max().cloned();
     let (path, size) = &files[state.seed.below(files.len() as u64) as usize];
-    let limit = match newest.as_ref() == Some(path) {
+    let limit = match is_journal(path) && newest.as_ref().is_none_or(|newest| path >= newest) {
         true => state.proved(path),
         false => *size,
     };

@@ -269,7 +269,10 @@ impl State {
     /// A frame was written to a journal, up to `end`.
     pub(crate) fn framed(&mut self, path: &Path, end: u64) {
         let journal = self.journals.entry(path.to_path_buf()).or_default();
-        (journal.end, journal.stamp) = (end, journal.durable);
+        // What recovery writes again proves no more than it did.
+        if end > journal.end {
+            (journal.end, journal.stamp) = (end, journal.durable);
+        }
     }
 
     /// A journal was cut; a frame that is gone proves nothing.
@@ -284,6 +287,11 @@ impl State {
         if let Some(journal) = self.journals.get_mut(path) {
             (journal.durable, journal.proved) = (journal.end, journal.stamp);
         }
+    }
+
+    /// Whether the head of a journal is durable.
+    pub(crate) fn has_begun(&self, path: &Path) -> bool {
+        self.journals.get(path).is_some_and(|journal| journal.durable > 0)
     }
 
     /// Up to where damage in a journal is proved to be damage.
