@@ -246,8 +246,12 @@ fn life(seed: &mut Seed) -> Life {
     if !seed.one_in(6) {
         planned.push(Planned { when: when(seed, &CALLS), fault: death });
     }
-    for _ in 0..seed.below(3) {
-        let fault = match seed.below(8) {
+    for _ in 0..seed.below(4) {
+        let fault = match seed.below(12) {
+            8 => Fault::LostAnswer,
+            9 => Fault::LostCommit,
+            10 => Fault::AbortedCommit,
+            11 => Fault::Zombie,
             0 | 1 => Fault::FailedSync,
             2 => Fault::FullDisk,
             3 => Fault::ReadErrors,

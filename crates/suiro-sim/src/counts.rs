@@ -19,6 +19,8 @@ pub struct Counts {
     pub rollbacks: u64,
     /// Commits whose outcome was not known.
     pub unknown: u64,
+    /// Programs that went on while another one did their work, and were told.
+    pub fenced: u64,
     /// Commits that were in the air when the process died, and had happened.
     pub survived: u64,
     /// Commits that were in the air when the process died, and had not.
@@ -62,6 +64,7 @@ impl Counts {
         self.exchanges += other.exchanges;
         self.rollbacks += other.rollbacks;
         self.unknown += other.unknown;
+        self.fenced += other.fenced;
         self.survived += other.survived;
         self.vanished += other.vanished;
         self.late += other.late;
@@ -100,6 +103,7 @@ impl Counts {
         for (count, what) in [
             (self.rollbacks, "roll-back"),
             (self.unknown, "commit with an unknown outcome"),
+            (self.fenced, "fenced program"),
             (self.survived, "commit in the air that had happened"),
             (self.vanished, "commit in the air that had not happened"),
             (self.late, "late record"),
@@ -130,8 +134,8 @@ impl fmt::Display for Counts {
         )?;
         writeln!(
             f,
-            "roll-backs {}, commits unknown {}, in the air: survived {}, vanished {}",
-            self.rollbacks, self.unknown, self.survived, self.vanished
+            "roll-backs {}, commits unknown {}, in the air: survived {}, vanished {}; fenced {}",
+            self.rollbacks, self.unknown, self.survived, self.vanished, self.fenced
         )?;
         writeln!(
             f,

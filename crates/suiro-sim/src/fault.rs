@@ -25,10 +25,18 @@ pub enum Fault {
     Panic,
     /// A byte in a file changes while nobody looks.
     BitRot,
+    /// A commit happens, and its outcome is unknown.
+    LostAnswer,
+    /// A commit does not happen, and its outcome is unknown.
+    LostCommit,
+    /// A commit is aborted.
+    AbortedCommit,
+    /// The program is started elsewhere while this one goes on as if nothing were.
+    Zombie,
 }
 
 /// All faults.
-pub const FAULTS: [Fault; 10] = [
+pub const FAULTS: [Fault; 14] = [
     Fault::PowerLoss,
     Fault::Kill,
     Fault::FailedSync,
@@ -39,6 +47,10 @@ pub const FAULTS: [Fault; 10] = [
     Fault::ClockJump,
     Fault::Panic,
     Fault::BitRot,
+    Fault::LostAnswer,
+    Fault::LostCommit,
+    Fault::AbortedCommit,
+    Fault::Zombie,
 ];
 
 /// What the engine asks of the broker.

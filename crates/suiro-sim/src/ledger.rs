@@ -3,17 +3,30 @@
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use suiro::{Broker, Cleanup, Error, Result, TopicPartition};
 use suiro_core::batch::batches;
 use suiro_core::broker::{Event, Fetch, Position, Seek, Session};
 
+/// How long the log keeps tombstones.
+pub(crate) const TOMBSTONES: Duration = Duration::from_secs(2);
+
 /// A record as bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Raw {
     pub(crate) offset: i64,
     pub(crate) key: Option<Bytes>,
     pub(crate) value: Option<Bytes>,
     pub(crate) at: i64,
+    /// The time of day when it was acknowledged; what is read does not say.
+    pub(crate) appended: i64,
+}
+
+impl PartialEq for Raw {
+    fn eq(&self, other: &Self) -> bool {
+        (self.offset, self.at, &self.key, &self.value)
+            == (other.offset, other.at, &other.key, &other.value)
+    }
 }
 
 /// A commit that was asked for.
@@ -38,6 +51,9 @@ pub(crate) struct Kept {
 pub(crate) struct Ledger {
     pub(crate) partitions: BTreeMap<TopicPartition, Kept>,
     pub(crate) positions: BTreeMap<TopicPartition, Position>,
+    /// The time of day, and the latest at which old records were deleted.
+    pub(crate) now: i64,
+    pub(crate) maintained: i64,
     /// A commit whose outcome is said to be unknown; nothing was taken after it.
     pub(crate) unknown: Option<Pending>,
     /// A commit that was asked for, and not answered.
@@ -54,7 +70,7 @@ pub(crate) enum Settled {
 
 impl Ledger {
     /// A commit has happened.
-    pub(crate) fn apply(&mut self, pending: Pending) -> Result<()> {
+    pub(crate) fn apply(&mut self, pending: Pending, now: i64) -> Result<()> {
         for (to, bytes) in pending.appends {
             let kept = self.partitions.entry(to).or_default();
             for batch in batches(bytes) {
@@ -68,6 +84,7 @@ impl Ledger {
                         key: record.key.map(Bytes::copy_from_slice),
                         value: record.value.map(Bytes::copy_from_slice),
                         at: record.at.as_millis(),
+                        appended: now,
                     });
                 }
                 kept.end += next - base;
@@ -105,7 +122,7 @@ impl Ledger {
         let doubts = [&self.unknown, &self.doubt].into_iter().flatten();
         for doubt in doubts {
             let mut happened = Self { unknown: None, doubt: None, ..self.clone() };
-            happened.apply(doubt.clone()).ok()?;
+            happened.apply(doubt.clone(), self.now).ok()?;
             if seen.is_as(&happened).is_ok() {
                 return Some(happened);
             }
@@ -205,7 +222,7 @@ impl Seen {
                 return Err(format!("{name} ends at {end} and not at {}", kept.end));
             }
             if *compact {
-                is_compacted(records, &kept.records)
+                is_compacted(records, &kept.records, ledger.maintained)
                     .map_err(|error| format!("{name}, compacted: {error}"))?;
                 continue;
             }
@@ -242,7 +259,11 @@ impl Seen {
 
 /// Whether `seen` is `kept` compacted: of each key the last record is there, unless it is a
 /// tombstone, and no older one shows where a newer one is gone.
-fn is_compacted(seen: &[Raw], kept: &[Raw]) -> std::result::Result<(), String> {
+fn is_compacted(
+    seen: &[Raw],
+    kept: &[Raw],
+    maintained: i64,
+) -> std::result::Result<(), String> {
     let mut rest = kept.iter();
     for record in seen {
         if !rest.any(|other| other == record) {
@@ -256,7 +277,8 @@ fn is_compacted(seen: &[Raw], kept: &[Raw]) -> std::result::Result<(), String> {
     for (key, record) in last {
         match shown.get(&key) {
             Some(found) if *found == record => {}
-            None if record.value.is_none() => {}
+            None if record.value.is_none()
+                && record.appended + TOMBSTONES.as_millis() as i64 <= maintained => {}
             found => {
                 return Err(format!(
                     "the last record of key {key:?} is at {}, and {:?} is shown",
@@ -296,6 +318,7 @@ pub(crate) fn read(
                         key: record.key.map(Bytes::copy_from_slice),
                         value: record.value.map(Bytes::copy_from_slice),
                         at: record.at.as_millis(),
+                        appended: 0,
                     });
                 }
             }

@@ -12,9 +12,11 @@ use crate::ledger::{self, Ledger, Settled, answer};
 use crate::program::{SOURCES, TABLES};
 use crate::rot;
 use crate::tap::Tap;
-use crate::world::{Stuck, World};
+use crate::world::{Died, Stuck, World};
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use suiro::{
@@ -58,9 +60,9 @@ pub fn run(case: &Case, trace: bool) -> Report {
         case,
         world: world.clone(),
         ledger: Arc::default(),
-        auditor: Auditor::new(case),
+        auditor: RefCell::new(Auditor::new(case)),
         epoch: 0,
-        is_audited: false,
+        is_audited: Cell::new(false),
         policy: if case.stops { None } else { Some(Policy::Skip) },
     };
     let failure = story.run().err();
@@ -100,14 +102,21 @@ impl From<String> for Ending {
     }
 }
 
+/// A program that runs.
+struct Process {
+    scope: Scope,
+    /// Whether somebody else does its work by now.
+    is_zombie: Arc<AtomicBool>,
+}
+
 struct Story<'a> {
     case: &'a Case,
     world: World,
     ledger: Arc<Mutex<Ledger>>,
-    auditor: Auditor,
+    auditor: RefCell<Auditor>,
     epoch: usize,
     /// Whether the model has the records of the epoch.
-    is_audited: bool,
+    is_audited: Cell<bool>,
     policy: Option<Policy>,
 }
 
@@ -131,7 +140,7 @@ impl Story<'_> {
                 // The last epoch ends when a calm life finds it as it was left.
                 End::Rest if self.epoch + 1 < self.case.epochs.len() => {
                     self.epoch += 1;
-                    self.is_audited = false;
+                    self.is_audited.set(false);
                 }
                 End::Rest if life == &calm => return Ok(()),
                 End::Rest | End::Restart => {}
@@ -149,7 +158,7 @@ impl Story<'_> {
             .segment_bytes(segment)
             .journal_bytes(journal)
             .recent_bytes(recent)
-            .tombstone_retention(Duration::from_secs(2))
+            .tombstone_retention(ledger::TOMBSTONES)
     }
 
     fn rot(&mut self) -> Verdict {
@@ -196,7 +205,14 @@ impl Story<'_> {
     fn judge(&mut self, error: &Error, struck: &[Fault]) -> Result<End, String> {
         let panics = struck.iter().filter(|fault| **fault == Fault::Panic).count();
         let struck = |faults: &[Fault]| faults.iter().any(|fault| struck.contains(fault));
-        let disk = [Fault::FailedSync, Fault::FullDisk, Fault::ReadErrors];
+        let disk = [
+            Fault::FailedSync,
+            Fault::FullDisk,
+            Fault::ReadErrors,
+            Fault::LostAnswer,
+            Fault::LostCommit,
+            Fault::AbortedCommit,
+        ];
         match error.kind() {
             ErrorKind::Unavailable if struck(&disk) => {
                 self.world.state().counts.crashes += 1;
@@ -220,26 +236,31 @@ impl Story<'_> {
     }
 
     /// Opens the log and the program, works until there is nothing more to do.
-    fn work(&mut self, life: &Life) -> Result<(), Ending> {
+    fn work(&self, life: &Life) -> Result<(), Ending> {
         let log = self.options().open(ROOT)?;
         let world = self.world.clone();
+        self.ledger().now = world.state().time_of_day().as_millis();
         let settled = world.calmly(|| self.ledger().hold(&log, GROUP))?;
         match settled {
             Settled::NoDoubt => {}
             Settled::Survived => world.state().counts.survived += 1,
             Settled::Vanished => world.state().counts.vanished += 1,
         }
-        let shared = Arc::clone(&self.ledger);
-        let tap = Tap { broker: Arc::new(log.clone()), world: world.clone(), ledger: shared };
-        self.write(&tap)?;
+        let tap = || Tap {
+            broker: Arc::new(log.clone()),
+            world: world.clone(),
+            ledger: Arc::clone(&self.ledger),
+            is_zombie: Arc::default(),
+        };
+        self.write(&tap())?;
         let bounded = match self.case.bounded {
             Bounded::Never => false,
             Bounded::Last => self.epoch + 1 == self.case.epochs.len(),
             Bounded::Always => true,
         };
-        if !self.is_audited {
-            self.auditor.begin(bounded, &lock(&self.ledger));
-            self.is_audited = true;
+        if !self.is_audited.get() {
+            self.auditor.borrow_mut().begin(bounded, &self.ledger());
+            self.is_audited.set(true);
         }
         let settings = Settings {
             exchange: self.case.exchange,
@@ -252,11 +273,16 @@ impl Story<'_> {
         let clock: Arc<dyn Clock> = Arc::new(SimClock(world.clone()));
         let plan = plan(&self.case.program, self.policy)?;
         world.note(|| plan.describe());
-        let mut scope = Scope::open(plan, &tap, settings, clock)?;
-        world.calmly(|| self.auditor.hold_restart(&lock(&self.ledger), &scope))?;
-        world.state().counts.audits += 1;
+        let open = || {
+            let tap = tap();
+            let opened = Scope::open(plan.clone(), &tap, settings.clone(), Arc::clone(&clock));
+            Ok(Process { scope: opened?, is_zombie: tap.is_zombie })
+        };
+        let mut process = open()?;
+        self.hold_restart(&process.scope)?;
         let mut crew = SimCrew::new(&world);
-        let worked = self.rounds(&mut scope, &mut crew, &log, bounded);
+        let worked = self.rounds(&mut process, &open, &mut crew, &log, bounded);
+        let scope = process.scope;
         let metrics = scope.metrics();
         {
             let counts = &mut world.state().counts;
@@ -268,10 +294,16 @@ impl Story<'_> {
         for task in &metrics.tasks {
             world.note(|| format!("{task:?}"));
         }
-        world.calmly(|| self.auditor.hold_rest(&lock(&self.ledger), &scope))?;
+        let mut auditor = self.auditor.borrow_mut();
+        world.calmly(|| auditor.hold_rest(&self.ledger(), &scope))?;
+        drop(auditor);
         world.state().counts.audits += 1;
         world.note(|| "=== at rest, and right".into());
         if life.maintains {
+            let now = world.state().time_of_day().as_millis();
+            let mut ledger = self.ledger();
+            ledger.maintained = ledger.maintained.max(now);
+            drop(ledger);
             log.maintain()?;
             world.state().counts.maintained += 1;
         }
@@ -286,7 +318,7 @@ impl Story<'_> {
     }
 
     /// Writes the records of the epoch, all or none of them, unless they are there.
-    fn write(&mut self, tap: &Tap) -> Result<(), Ending> {
+    fn write(&self, tap: &Tap) -> Result<(), Ending> {
         let mut session = tap.session("writer")?;
         let topic = |name: &&'static str| TopicSpec {
             name: (*name).into(),
@@ -331,14 +363,53 @@ impl Story<'_> {
         Ok(all.commit()?)
     }
 
+    /// Holds a program that was just opened against the model.
+    fn hold_restart(&self, scope: &Scope) -> Verdict {
+        let mut auditor = self.auditor.borrow_mut();
+        self.world.calmly(|| auditor.hold_restart(&self.ledger(), scope))?;
+        self.world.state().counts.audits += 1;
+        Ok(())
+    }
+
+    /// The program is started elsewhere; the one that ran so far goes on until it learns it.
+    fn double(
+        &self,
+        process: &mut Process,
+        open: &dyn Fn() -> Result<Process, Error>,
+    ) -> Result<Process, Ending> {
+        self.world.note(|| "=== started elsewhere".into());
+        process.is_zombie.store(true, Ordering::Relaxed);
+        let zombie = std::mem::replace(process, open()?);
+        self.hold_restart(&process.scope)?;
+        Ok(zombie)
+    }
+
+    /// A round of a program whose work somebody else does. Gives whether it goes on.
+    fn haunt(&self, zombie: &mut Process, crew: &mut SimCrew) -> Result<bool, Ending> {
+        let round = catch_unwind(AssertUnwindSafe(|| zombie.scope.round(crew)));
+        match round {
+            Ok(Ok(_)) => Ok(true),
+            // What it says is heard by nobody.
+            Ok(Err(_)) => Ok(false),
+            Err(died) if died.is::<Died>() && self.world.state().death.is_none() => {
+                self.world.note(|| "=== a zombie learns that it is one".into());
+                self.world.state().counts.fenced += 1;
+                Ok(false)
+            }
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
     /// Rounds, until nothing more comes.
     fn rounds(
-        &mut self,
-        scope: &mut Scope,
+        &self,
+        process: &mut Process,
+        open: &dyn Fn() -> Result<Process, Error>,
         crew: &mut SimCrew,
         log: &Log,
         bounded: bool,
     ) -> Result<(), Ending> {
+        let mut zombie: Option<Process> = None;
         let (mut quiet, mut fruitless, mut done) = (0, 0, (0, 0));
         for _ in 0..ROUNDS {
             let peeks = {
@@ -347,6 +418,16 @@ impl Story<'_> {
                 state.elapsed += Duration::from_millis(passed);
                 state.seed.one_in(24)
             };
+            if std::mem::take(&mut self.world.state().is_doubled) && zombie.is_none() {
+                zombie = Some(self.double(process, open)?);
+                (quiet, fruitless, done) = (0, 0, (0, 0));
+            }
+            if let Some(one) = &mut zombie
+                && !self.haunt(one, crew)?
+            {
+                zombie = None;
+            }
+            let scope = &mut process.scope;
             match scope.round(crew)? {
                 Round::Ended => return Ok(()),
                 Round::Busy => quiet = 0,

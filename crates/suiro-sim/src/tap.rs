@@ -1,14 +1,16 @@
 //! A broker with a tap on it: the real one, whose every call may be the last, whose answers come
 //! late and out of order, and whose acknowledgements are written down.
 
-use crate::fault::Call;
+use crate::fault::{Call, Fault};
 use crate::ledger::{Ledger, Pending};
-use crate::world::World;
+use crate::world::{Died, World};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use suiro::{Broker, Offset, Result, TopicPartition};
+use suiro::{Broker, Error, Offset, Result, TopicPartition};
 use suiro_core::broker::{
     CommitId, Event, Fence, Fetch, Outcome, Position, Seek, Session, TaskId, Ticket, TopicSpec,
     Wake,
@@ -20,6 +22,8 @@ pub(crate) struct Tap {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) world: World,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
+    /// Whether somebody else does the work by now; then it dies when it learns it.
+    pub(crate) is_zombie: Arc<AtomicBool>,
 }
 
 impl Broker for Tap {
@@ -27,7 +31,14 @@ impl Broker for Tap {
         self.world.call(Call::Session);
         let session = self.broker.session(name)?;
         let tap = self.clone();
-        Ok(Box::new(Tapped { tap, session, open: HashMap::new(), held: Vec::new() }))
+        let (open, lied) = (HashMap::new(), Vec::new());
+        Ok(Box::new(Tapped { tap, session, open, lied, held: Vec::new() }))
+    }
+}
+
+impl Tap {
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -36,6 +47,8 @@ struct Tapped {
     session: Box<dyn Session>,
     /// Commits that are not resolved.
     open: HashMap<CommitId, Pending>,
+    /// Commits that have happened, of which it will be said that nobody knows.
+    lied: Vec<CommitId>,
     /// Answers that are under way, each with the polls until it is there.
     held: Vec<(u64, Event)>,
 }
@@ -45,24 +58,46 @@ impl Tapped {
         self.tap.world.call(call);
     }
 
+    /// Ends a commit without a trace, and says what the simulator wants to be said.
+    fn refuse(&mut self, commit: CommitId, outcome: Outcome) {
+        self.session.abort(commit);
+        self.open.remove(&commit);
+        self.tap.ledger().doubt = None;
+        self.tap.world.note(|| format!("commit {} refused", commit.0));
+        self.held.push((0, Event::Resolved(commit, outcome)));
+    }
+
     /// Writes down how a commit ended.
-    fn resolved(&mut self, commit: CommitId, outcome: &Outcome) {
-        let Some(pending) = self.open.remove(&commit) else { return };
-        let mut ledger = self.tap.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = match outcome {
+    fn resolved(&mut self, commit: CommitId, outcome: Outcome) -> Event {
+        let Some(pending) = self.open.remove(&commit) else {
+            return Event::Resolved(commit, outcome);
+        };
+        let mut ledger = self.tap.ledger();
+        let ends = match &outcome {
             Outcome::Committed { .. } => "committed",
             Outcome::Aborted(_) => "aborted",
             Outcome::Fenced(_) => "fenced",
             Outcome::Unknown(_) => "unknown",
         };
         self.tap.world.note(|| format!("commit {} {ends}", commit.0));
-        match outcome {
+        match &outcome {
             Outcome::Committed { .. } => {
                 ledger.doubt = None;
                 let of_program = u64::from(pending.group.is_some());
                 self.tap.world.state().counts.commits += of_program;
                 let bytes = "what the log has taken can be read";
-                ledger.apply(pending).expect(bytes);
+                let now = self.tap.world.state().time_of_day().as_millis();
+                ledger.apply(pending, now).expect(bytes);
+                if self.lied.contains(&commit) {
+                    self.tap.world.state().counts.unknown += 1;
+                    let error = Error::unavailable("the simulator does not say");
+                    return Event::Resolved(commit, Outcome::Unknown(error));
+                }
+            }
+            Outcome::Fenced(_) if self.tap.is_zombie.load(Ordering::Relaxed) => {
+                ledger.doubt = None;
+                drop(ledger);
+                resume_unwind(Box::new(Died));
             }
             Outcome::Aborted(_) | Outcome::Fenced(_) => ledger.doubt = None,
             Outcome::Unknown(_) => {
@@ -70,6 +105,7 @@ impl Tapped {
                 self.tap.world.state().counts.unknown += 1;
             }
         }
+        Event::Resolved(commit, outcome)
     }
 }
 
@@ -129,10 +165,20 @@ impl Session for Tapped {
         if let Some(pending) = self.open.get_mut(&commit) {
             pending.group = fence.as_ref().map(|fence| Arc::clone(&fence.group));
             pending.positions.clone_from(&positions);
-            let mut ledger = self.tap.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            ledger.doubt = Some(pending.clone());
+            self.tap.ledger().doubt = Some(pending.clone());
         }
-        self.session.commit(commit, fence, positions);
+        let said = self.tap.world.state().next_commit.take();
+        let error = || Error::unavailable("the simulator says so");
+        match said {
+            Some(Fault::LostCommit) => self.refuse(commit, Outcome::Unknown(error())),
+            Some(Fault::AbortedCommit) => self.refuse(commit, Outcome::Aborted(error())),
+            said => {
+                if said.is_some() {
+                    self.lied.push(commit);
+                }
+                self.session.commit(commit, fence, positions);
+            }
+        }
         self.call(Call::Committed);
     }
 
@@ -143,7 +189,7 @@ impl Session for Tapped {
 
     fn trim(&mut self, partition: &TopicPartition, offset: Offset) {
         self.call(Call::Trim);
-        let mut ledger = self.tap.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ledger = self.tap.ledger();
         let kept = ledger.partitions.entry(partition.clone()).or_default();
         kept.trimmed = kept.trimmed.max(offset);
         drop(ledger);
@@ -155,11 +201,11 @@ impl Session for Tapped {
         let mut fresh = Vec::new();
         self.session.poll(&mut fresh);
         for event in fresh {
+            let event = match event {
+                Event::Resolved(commit, outcome) => self.resolved(commit, outcome),
+                event => event,
+            };
             let delay = match &event {
-                Event::Resolved(commit, outcome) => {
-                    self.resolved(*commit, outcome);
-                    0
-                }
                 Event::Fetched(..) => self.tap.world.state().seed.below(6).saturating_sub(3),
                 _ => 0,
             };

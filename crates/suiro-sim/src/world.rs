@@ -43,6 +43,10 @@ pub(crate) struct State {
     /// How many more reads fail.
     failing_reads: u64,
     slow: bool,
+    /// What will be said of the next commit.
+    pub(crate) next_commit: Option<Fault>,
+    /// The program is to be started elsewhere.
+    pub(crate) is_doubled: bool,
     /// Faults that have struck since the process started.
     pub(crate) struck: Vec<Fault>,
     pub(crate) counts: Counts,
@@ -80,6 +84,8 @@ impl World {
             full: 0,
             failing_reads: 0,
             slow: false,
+            next_commit: None,
+            is_doubled: false,
             struck: Vec::new(),
             counts: Counts::default(),
             journals: BTreeMap::new(),
@@ -137,6 +143,7 @@ impl State {
         self.struck.clear();
         self.death = None;
         (self.full, self.failing_reads, self.slow) = (0, 0, false);
+        (self.next_commit, self.is_doubled) = (None, false);
         self.disk.limit(None);
         self.disk.fail_reads(false);
         self.disk.fail_syncs(0);
@@ -262,6 +269,10 @@ impl State {
                 self.jumped += self.seed.below(200_000_000) as i64 - 100_000_000;
             }
             Fault::Panic => panic_soon(1 + self.seed.below(40)),
+            Fault::LostAnswer | Fault::LostCommit | Fault::AbortedCommit => {
+                self.next_commit = Some(fault);
+            }
+            Fault::Zombie => self.is_doubled = true,
             Fault::BitRot => {}
         }
     }
