@@ -36,6 +36,8 @@ impl Scope {
             self.dirty = false;
             return Ok(());
         };
+        #[cfg(suiro_mutant = "changelog_after_commit")]
+        let mut after = Vec::new();
         let commit = self.link.session.begin();
         let (mut appends, mut reload, mut lower) = (0, Vec::new(), Vec::new());
         let mut append = |scope: &mut Self, to: &TopicPartition, batches: Bytes| {
@@ -55,8 +57,13 @@ impl Scope {
                 }
                 self.rewrites(store, partition, &batches)?;
                 let topic = self.plan.changelog(store);
-                let number =
-                    append(self, &TopicPartition { topic, partition }, batches.clone());
+                let to = TopicPartition { topic, partition };
+                #[cfg(suiro_mutant = "changelog_after_commit")]
+                if !self.below.has((place, store)) {
+                    after.push((to, batches));
+                    continue;
+                }
+                let number = append(self, &to, batches.clone());
                 if self.below.has((place, store)) {
                     lower.push(((place, store), batches, Some(number)));
                 }
@@ -78,6 +85,12 @@ impl Scope {
             leftover.append = append(self, &to, std::mem::take(batches).into());
         }
         let positions = self.positions();
+        #[cfg(suiro_mutant = "positions_before_outputs")]
+        self.commit_apart(Vec::new(), positions.clone());
+        #[cfg(suiro_mutant = "store_applied_before_commit")]
+        for task in self.tasks.iter_mut().flatten() {
+            task.stores.iter_mut().for_each(|(_, store)| store.committed());
+        }
         let group = Arc::clone(self.plan.name());
         let fence = Fence { group, generation: Some(self.generation) };
         self.link.session.commit(commit, Some(fence), positions.clone());
@@ -85,6 +98,8 @@ impl Scope {
         (self.dirty, self.missed) = (false, true);
         match self.link.resolved(commit) {
             Outcome::Committed { offsets } => {
+                #[cfg(suiro_mutant = "changelog_after_commit")]
+                self.commit_apart(after, Vec::new());
                 self.settle(positions, &leftovers, &offsets)?;
                 let mut lowered = BTreeMap::new();
                 for (of, batches, append) in lower {
@@ -108,11 +123,34 @@ impl Scope {
                 tracing::warn!(error = %error.report(), "fenced; joining again");
                 self.rejoin()
             }
+            #[cfg(suiro_mutant = "retry_after_unknown")]
+            Outcome::Unknown(_) => self.rollback(),
+            #[cfg(not(suiro_mutant = "retry_after_unknown"))]
             Outcome::Unknown(error) => {
                 tracing::warn!(error = %error.report(), "commit unresolved; restoring");
                 self.reopen()
             }
         }
+    }
+
+    /// A part of a commit by itself, as no program may do it.
+    #[cfg(any(
+        suiro_mutant = "positions_before_outputs",
+        suiro_mutant = "changelog_after_commit"
+    ))]
+    fn commit_apart(
+        &mut self,
+        appends: Vec<(TopicPartition, Bytes)>,
+        positions: Vec<Position>,
+    ) {
+        let commit = self.link.session.begin();
+        for (to, batches) in appends {
+            self.link.session.append(commit, &to, batches);
+        }
+        let group = Arc::clone(self.plan.name());
+        let fence = Fence { group, generation: Some(self.generation) };
+        self.link.session.commit(commit, Some(fence), positions);
+        drop(self.link.resolved(commit));
     }
 
     /// Lets tasks behind exchanges take what may take its turn, so that little is left over.
@@ -183,6 +221,9 @@ impl Scope {
                 let codec = &*self.plan.graph.exchanges[exchange].codec;
                 let (mut out, mut chunks, mut count) = (Vec::new(), Vec::new(), 0);
                 for (number, chunk) in input.chunks.iter().enumerate() {
+                    if number > 0 && cfg!(suiro_mutant = "exchange_drained_partly") {
+                        break;
+                    }
                     let (Offsets::Memory, Some(rows)) = (&chunk.offsets, &chunk.rows) else {
                         continue;
                     };

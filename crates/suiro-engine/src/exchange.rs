@@ -106,7 +106,7 @@ impl Sends {
             let moved = sending.last != Some(mark);
             for (to, rows) in sending.partitions.iter_mut().enumerate() {
                 let rows = rows.take();
-                if rows.is_some() || moved {
+                if rows.is_some() || moved && !cfg!(suiro_mutant = "lane_mark_lost") {
                     deliver.push(Delivery { exchange, lane, to: to as u32, rows, mark });
                 }
             }
@@ -168,7 +168,8 @@ pub(crate) fn read_mark(records: &Records, generation: Generation) -> Result<(u3
     let lane = u32::from_be_bytes(lane.try_into().expect("four bytes were split off"));
     let at = i64::from_be_bytes(at.try_into().expect("eight bytes were split off"));
     let of = u64::from_be_bytes(of.try_into().expect("eight bytes are left"));
-    let flags = if of == generation.0 { *flags } else { 0 };
+    let is_stale = of != generation.0 && !cfg!(suiro_mutant = "stale_mark_believed");
+    let flags = if is_stale { 0 } else { *flags };
     let mark = Mark {
         at: Timestamp::from_millis(at),
         caught_up: flags & 1 != 0,

@@ -256,7 +256,7 @@ impl Scope {
             _ => self.plan.changelog(store),
         };
         let partition = TopicPartition { topic, partition: task.id.partition };
-        let end = if from_source {
+        let end = if from_source && !cfg!(suiro_mutant = "uncommitted_tail_replayed") {
             self.committed.get(&partition).map_or(0, |position| position.next)
         } else {
             self.link.offset(&partition, Seek::Latest)?

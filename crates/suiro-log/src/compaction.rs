@@ -135,10 +135,12 @@ impl Pass<'_> {
                 let last = newest.get(key).filter(|_| record.offset < end);
                 let is_newest = last.is_none_or(|offset| offset == record.offset);
                 let is_tombstone = record.value.is_none();
+                let early = cfg!(suiro_mutant = "tombstone_dropped_early");
+                let drops = cfg!(suiro_mutant = "live_key_dropped");
                 // What a tombstone removes goes with it or before it, so one that was not looked
                 // at stays.
-                let is_over = is_tombstone && expired && record.offset < end;
-                let keep = is_newest && !is_over;
+                let is_over = is_tombstone && (expired || early) && record.offset < end;
+                let keep = is_newest && !is_over && !(drops && expired);
                 has_tombstone |= keep && is_tombstone;
                 keep
             })?;

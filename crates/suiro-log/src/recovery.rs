@@ -233,7 +233,8 @@ impl Replay<'_> {
         // journal will say that this one is as long as that. It is written again: after a sync
         // that failed the system may believe that it has nothing to write.
         let file = self.disk.open(&path, Mode::Write).map_err(error)?;
-        let from = durable.min(at);
+        let believes = cfg!(suiro_mutant = "failed_sync_believed");
+        let from = if believes { at } else { durable.min(at) };
         write_all(&*file, from as u64, &content[from..at])
             .and_then(|()| file.sync_data())
             .map_err(|error| failed("make a journal durable", &path, error))?;
@@ -253,6 +254,9 @@ impl Replay<'_> {
 
 /// Whether a frame's data are the batches that it announces.
 fn is_sound(frame: &Frame, data: &[u8]) -> bool {
+    if cfg!(suiro_mutant = "torn_tail_not_cut") {
+        return true;
+    }
     let mut rest = data;
     for append in &frame.entry.appends {
         let Some((mut batches, after)) = rest.split_at_checked(append.bytes as usize) else {

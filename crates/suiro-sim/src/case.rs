@@ -112,14 +112,16 @@ impl Case {
         let mut epochs: Vec<_> =
             (0..epochs).map(|_| inputs(seed, &mut times, poison, 700 / epochs)).collect();
         let compacts = seed.one_in(2);
-        if compacts {
-            // Compaction takes the row that a record without a meaning came after.
+        let mut lives: Vec<_> = (0..3 + seed.below(6)).map(|_| life(seed)).collect();
+        // Compaction takes the row that a record without a meaning came after.
+        if compacts && number.is_multiple_of(2) {
+            lives.iter_mut().for_each(|life| life.maintains = false);
+        } else if compacts {
             let is_sound = |input: &Input| {
                 !TABLES.contains(&input.topic) || !(input.stops() || input.at < 0)
             };
             epochs.iter_mut().for_each(|epoch: &mut Vec<Input>| epoch.retain(is_sound));
         }
-        let lives = (0..3 + seed.below(6)).map(|_| life(seed)).collect();
         Self {
             seed: number,
             program,

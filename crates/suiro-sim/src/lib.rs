@@ -12,6 +12,7 @@
 //! | `world`, `clock`, `disk`, `tap`, `crew` | time, files, broker and scheduler with faults |
 //! | `ledger` | what was acknowledged, which must never change |
 //! | `life`, `rot`, `audit` | lives of a process, and how they are held against the model |
+//! | `mutants` | planted bugs, and after how many seeds each is caught |
 //! | `sweep`, `shrink`, `counts`, `options` | many seeds, and the failing ones made small |
 
 pub mod act;
@@ -27,6 +28,7 @@ pub mod fault;
 mod ledger;
 mod life;
 pub mod model;
+pub mod mutants;
 pub mod options;
 pub mod program;
 mod rot;

@@ -2,10 +2,16 @@
 
 use std::process::ExitCode;
 use suiro::{Clock, SystemClock};
+use suiro_sim::mutants::hunt;
 use suiro_sim::options::Options;
 use suiro_sim::sweep::sweep;
 
 fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some("mutants") {
+        let all_caught = hunt(&words.next().unwrap_or_default());
+        return if all_caught { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(text) => {

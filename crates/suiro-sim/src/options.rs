@@ -19,7 +19,8 @@ pub struct Options {
 
 const USAGE: &str =
     "usage: suiro-sim [--seeds N] [--from S] [--threads N] [--failures N] [--no-shrink]
-       suiro-sim --seed X [--trace] [--no-shrink]";
+       suiro-sim --seed X [--trace] [--no-shrink]
+       suiro-sim mutants [PART OF A NAME]";
 
 impl Default for Options {
     fn default() -> Self {

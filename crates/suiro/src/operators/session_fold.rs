@@ -187,6 +187,9 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
                 }
             }
         }
+        #[cfg(suiro_mutant = "merged_session_not_removed")]
+        let later = sessions[first + 1..first + count].to_vec();
+        #[cfg(not(suiro_mutant = "merged_session_not_removed"))]
         let later: Vec<_> = sessions.drain(first + 1..first + count).collect();
         let session = &mut sessions[first];
         for later in later {

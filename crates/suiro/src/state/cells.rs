@@ -305,6 +305,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
                 None => {
                     entry.remove();
                 }
+                Some(_) if cfg!(suiro_mutant = "before_image_dropped") => {}
                 Some((value, at)) => {
                     let slot = &mut entry.get_mut().slot;
                     slot.replace(Some(value));

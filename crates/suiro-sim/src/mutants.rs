@@ -1,0 +1,85 @@
+//! Planted bugs: each is a `cfg` of the product, compiled only here, and must be caught.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The planted bugs, each with the value of `suiro_mutant` that compiles it.
+pub const MUTANTS: &[(&str, &str)] = &[
+    ("positions_before_outputs", "positions are committed before the outputs"),
+    ("changelog_after_commit", "the changelog is written after the commit"),
+    ("store_applied_before_commit", "stores take a commit for done before it is"),
+    ("before_image_dropped", "a roll-back does not put rows back"),
+    ("tombstone_not_logged", "removals are not in the changelog"),
+    ("torn_tail_not_cut", "recovery takes frames whose data is torn"),
+    ("uncommitted_tail_replayed", "a table is restored past the committed position"),
+    ("merged_session_not_removed", "sessions that were merged stay"),
+    ("stream_time_not_restored", "stream time begins anew after a start"),
+    ("retry_after_unknown", "a commit of unknown outcome is done again"),
+    ("fence_not_checked", "who was fenced may commit"),
+    ("live_key_dropped", "compaction drops a key that lives"),
+    ("tombstone_dropped_early", "compaction drops a tombstone too early"),
+    ("exchange_drained_partly", "a commit leaves out rows under way"),
+    ("lane_mark_lost", "marks without rows are not sent"),
+    ("stale_mark_believed", "a mark of an earlier generation ends a lane"),
+    ("second_meeting_overlooked", "paths that meet behind a meeting are taken in batches"),
+    ("aborted_end_believed", "a bounded run ends though its last commit was aborted"),
+    ("failed_sync_believed", "recovery believes what a failed sync left behind"),
+];
+
+/// So many seeds are tried with each.
+const SEEDS: u64 = 2000;
+
+/// Builds each planted bug whose name contains `part`, and tells after how many seeds it is
+/// caught. Gives whether all were.
+pub fn hunt(part: &str) -> bool {
+    let mut all_caught = true;
+    for (name, what) in MUTANTS.iter().filter(|(name, _)| name.contains(part)) {
+        let caught = match build(name) {
+            Ok(program) => first_failure(&program),
+            Err(error) => Err(error),
+        };
+        let line = match &caught {
+            Ok(Some((seeds, how))) => format!("caught after {seeds} seeds: {how}"),
+            Ok(None) => format!("NOT caught in {SEEDS} seeds"),
+            Err(error) => format!("cannot be tried: {error}"),
+        };
+        println!("{name} ({what}): {line}");
+        all_caught &= matches!(caught, Ok(Some(_)));
+    }
+    all_caught
+}
+
+/// Where planted bugs are built: apart from everything else.
+fn target() -> PathBuf {
+    let own = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let own =
+        own.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"));
+    own.join("mutants")
+}
+
+fn build(name: &str) -> Result<PathBuf, String> {
+    let target = target().join(name);
+    let built = Command::new("cargo")
+        .args(["build", "--quiet", "--locked", "--profile", "mutant", "-p", "suiro-sim"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("CARGO_TARGET_DIR", &target)
+        .env("RUSTFLAGS", format!("--cfg suiro_mutant=\"{name}\" --cap-lints allow"))
+        .status()
+        .map_err(|error| error.to_string())?;
+    let program = target.join("mutant").join("suiro-sim");
+    if built.success() { Ok(program) } else { Err("it does not compile".to_owned()) }
+}
+
+/// The number of seeds until one fails, and how it does.
+fn first_failure(program: &PathBuf) -> Result<Option<(u64, String)>, String> {
+    let ran = Command::new(program)
+        .args(["--seeds", &SEEDS.to_string(), "--failures", "1", "--no-shrink"])
+        .output()
+        .map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&ran.stdout);
+    let failure = text.lines().find_map(|line| {
+        let (seed, how) = line.strip_prefix("seed ")?.split_once(" fails: ")?;
+        Some((seed.parse::<u64>().ok()? + 1, how.chars().take(100).collect()))
+    });
+    Ok(failure)
+}
