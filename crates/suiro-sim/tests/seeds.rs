@@ -23,7 +23,7 @@ fn expect_fine(swept: &Swept) {
 
 #[test]
 fn fixed_seeds_pass() {
-    let swept = swept(0, 150);
+    let swept = swept(0, 80);
     expect_fine(&swept);
     let [records, commits, crashes, exchanges] = swept.medians;
     assert!(records >= 500 && commits >= 5 && crashes >= 2 && exchanges >= 1);
@@ -33,7 +33,7 @@ fn fixed_seeds_pass() {
 fn fresh_seeds_pass() {
     let from = SystemClock::default().now().as_millis() as u64;
     println!("fresh seeds from {from}");
-    expect_fine(&swept(from, 60));
+    expect_fine(&swept(from, 30));
 }
 
 /// Each of these finds a bug that the simulator once found; what it was is beside it. When the
