@@ -45,7 +45,7 @@ pub fn draw(seed: &mut Seed, family: Family) -> Program {
             Family::Exchanged => program.exchanges() > 0 && !program.has_held_windows(),
             Family::Parallel => program.exchanges() > 0,
         };
-        if program.sinks().is_empty() || !is_wanted {
+        if program.sinks().is_empty() || !is_wanted || program.joins_with_itself() {
             continue;
         }
         match build::plan(&program, None) {

@@ -18,7 +18,7 @@ pub(crate) struct Raw {
     pub(crate) key: Option<Bytes>,
     pub(crate) value: Option<Bytes>,
     pub(crate) at: i64,
-    /// The time of day when it was acknowledged; what is read does not say.
+    /// The time of day when its commit was asked for; what is read does not say.
     pub(crate) appended: i64,
 }
 
@@ -35,6 +35,8 @@ pub(crate) struct Pending {
     pub(crate) appends: Vec<(TopicPartition, Bytes)>,
     pub(crate) group: Option<Arc<str>>,
     pub(crate) positions: Vec<Position>,
+    /// The time of day when it was asked for.
+    pub(crate) asked: i64,
 }
 
 /// One partition.
@@ -51,9 +53,10 @@ pub(crate) struct Kept {
 pub(crate) struct Ledger {
     pub(crate) partitions: BTreeMap<TopicPartition, Kept>,
     pub(crate) positions: BTreeMap<TopicPartition, Position>,
-    /// The time of day, and the latest at which old records were deleted.
-    pub(crate) now: i64,
-    pub(crate) maintained: i64,
+    /// Whether old records were deleted since the log was last looked at, which takes time.
+    is_maintaining: bool,
+    /// The latest time of day at which old records may have been deleted.
+    maintained: i64,
     /// A commit whose outcome is said to be unknown; nothing was taken after it.
     pub(crate) unknown: Option<Pending>,
     /// A commit that was asked for, and not answered.
@@ -69,8 +72,21 @@ pub(crate) enum Settled {
 }
 
 impl Ledger {
+    /// Old records are going to be deleted, from `now` on.
+    pub(crate) fn maintain(&mut self, now: i64) {
+        self.is_maintaining = true;
+        self.maintained = self.maintained.max(now);
+    }
+
+    /// The log is going to be held against this; `now` is the time of day.
+    pub(crate) fn look_at(&mut self, now: i64) {
+        if std::mem::take(&mut self.is_maintaining) {
+            self.maintained = self.maintained.max(now);
+        }
+    }
+
     /// A commit has happened.
-    pub(crate) fn apply(&mut self, pending: Pending, now: i64) -> Result<()> {
+    pub(crate) fn apply(&mut self, pending: Pending) -> Result<()> {
         for (to, bytes) in pending.appends {
             let kept = self.partitions.entry(to).or_default();
             for batch in batches(bytes) {
@@ -84,7 +100,7 @@ impl Ledger {
                         key: record.key.map(Bytes::copy_from_slice),
                         value: record.value.map(Bytes::copy_from_slice),
                         at: record.at.as_millis(),
-                        appended: now,
+                        appended: pending.asked,
                     });
                 }
                 kept.end += next - base;
@@ -122,7 +138,7 @@ impl Ledger {
         let doubts = [&self.unknown, &self.doubt].into_iter().flatten();
         for doubt in doubts {
             let mut happened = Self { unknown: None, doubt: None, ..self.clone() };
-            happened.apply(doubt.clone(), self.now).ok()?;
+            happened.apply(doubt.clone()).ok()?;
             if seen.is_as(&happened).is_ok() {
                 return Some(happened);
             }

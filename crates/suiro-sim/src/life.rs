@@ -162,6 +162,7 @@ impl Story<'_> {
     }
 
     fn rot(&mut self) -> Verdict {
+        self.ledger().look_at(self.world.state().time_of_day().as_millis());
         let (world, options, ledger) = (self.world.clone(), self.options(), self.ledger());
         rot::strike(&world, &options, &ledger, GROUP)
     }
@@ -239,7 +240,7 @@ impl Story<'_> {
     fn work(&self, life: &Life) -> Result<(), Ending> {
         let log = self.options().open(ROOT)?;
         let world = self.world.clone();
-        self.ledger().now = world.state().time_of_day().as_millis();
+        self.ledger().look_at(world.state().time_of_day().as_millis());
         let settled = world.calmly(|| self.ledger().hold(&log, GROUP))?;
         match settled {
             Settled::NoDoubt => {}
@@ -301,9 +302,7 @@ impl Story<'_> {
         world.note(|| "=== at rest, and right".into());
         if life.maintains {
             let now = world.state().time_of_day().as_millis();
-            let mut ledger = self.ledger();
-            ledger.maintained = ledger.maintained.max(now);
-            drop(ledger);
+            self.ledger().maintain(now);
             log.maintain()?;
             world.state().counts.maintained += 1;
         }

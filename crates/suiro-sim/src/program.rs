@@ -239,6 +239,49 @@ impl Program {
         })
     }
 
+    /// Whether rows come to an operator through an exchange.
+    pub fn is_behind_exchange(&self, op: usize) -> bool {
+        let mut roots = BTreeSet::new();
+        self.roots(op, &mut roots);
+        roots.iter().any(|root| self.crosses(*root))
+    }
+
+    /// Whether a table is joined with one that was folded from its own changes: when a row goes,
+    /// one side of the pair is gone before the other hears of it.
+    pub fn joins_with_itself(&self) -> bool {
+        let is_made_of = |op: usize, base: usize| {
+            let mut above = BTreeSet::new();
+            self.above(op, &mut above);
+            above.contains(&base)
+        };
+        self.ops.iter().any(|op| match *op {
+            Op::TableJoin(left, right) => {
+                let (lefts, rights) = (self.bases(left), self.bases(right));
+                let mut pairs = lefts.iter().flat_map(|l| rights.iter().map(move |r| (*l, *r)));
+                pairs.any(|(l, r)| is_made_of(l, r) || is_made_of(r, l))
+            }
+            _ => false,
+        })
+    }
+
+    /// The tables with rows of their own that a table is seen through.
+    fn bases(&self, table: usize) -> Vec<usize> {
+        match self.ops[table] {
+            Op::TableFilter(of) | Op::TableMap(of) => self.bases(of),
+            Op::TableJoin(left, right) => [self.bases(left), self.bases(right)].concat(),
+            _ => vec![table],
+        }
+    }
+
+    /// All operators that an operator depends on.
+    fn above(&self, op: usize, all: &mut BTreeSet<usize>) {
+        for from in self.ops[op].inputs() {
+            if all.insert(from.op) {
+                self.above(from.op, all);
+            }
+        }
+    }
+
     /// The sources and the readers of exchanges from which rows come to an operator.
     fn roots(&self, op: usize, roots: &mut BTreeSet<usize>) {
         let mut inputs = self.ops[op].inputs();

@@ -86,8 +86,7 @@ impl Tapped {
                 let of_program = u64::from(pending.group.is_some());
                 self.tap.world.state().counts.commits += of_program;
                 let bytes = "what the log has taken can be read";
-                let now = self.tap.world.state().time_of_day().as_millis();
-                ledger.apply(pending, now).expect(bytes);
+                ledger.apply(pending).expect(bytes);
                 if self.lied.contains(&commit) {
                     self.tap.world.state().counts.unknown += 1;
                     let error = Error::unavailable("the simulator does not say");
@@ -165,6 +164,7 @@ impl Session for Tapped {
         if let Some(pending) = self.open.get_mut(&commit) {
             pending.group = fence.as_ref().map(|fence| Arc::clone(&fence.group));
             pending.positions.clone_from(&positions);
+            pending.asked = self.tap.world.state().time_of_day().as_millis();
             self.tap.ledger().doubt = Some(pending.clone());
         }
         let said = self.tap.world.state().next_commit.take();

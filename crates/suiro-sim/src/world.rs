@@ -154,7 +154,13 @@ impl State {
     /// The process is gone; the disk is as it left it.
     pub(crate) fn end_life(&mut self) {
         match self.death.unwrap_or(Fault::Kill) {
-            Fault::PowerLoss => self.disk.crash(),
+            Fault::PowerLoss => {
+                self.disk.crash();
+                // What was not synced may be gone, and proves nothing.
+                for journal in self.journals.values_mut() {
+                    (journal.end, journal.stamp) = (journal.durable, journal.proved);
+                }
+            }
             _ => self.disk.kill(),
         }
     }

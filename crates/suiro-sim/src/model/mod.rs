@@ -133,7 +133,7 @@ impl Model {
         let late = crate::program::From { op, late: true };
         let mut sinks = self.program.ops.iter();
         let is_shown = sinks.any(|op| matches!(op, Op::To(of, _) if *of == late));
-        is_shown && !self.is_exact(self.shape.of_op[op])
+        is_shown && self.partitions > 1 && self.program.is_behind_exchange(op)
     }
 
     /// Tells which rows were late at an operator, more of them than before.
@@ -142,11 +142,6 @@ impl Model {
         for Output { key, value, at } in rows {
             *late.entry((key, value.unwrap_or_default(), at)).or_default() += 1;
         }
-    }
-
-    /// Whether what a sub-topology does is fixed turn by turn.
-    fn is_exact(&self, sub: usize) -> bool {
-        self.partitions == 1 || self.shape.subs[sub].level == 0
     }
 
     /// The sub-topologies that positions alone place, in order.
