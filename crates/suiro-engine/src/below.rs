@@ -3,6 +3,7 @@
 //! A store below takes what was committed, in order, as the changelog has it. It is never ahead
 //! of the changelog; where it is behind after a crash, the changelog is replayed into it.
 
+use crate::lowered::lowered;
 use crate::scope::Scope;
 use crate::stores::State;
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use suiro_core::batch::batches;
 use suiro_core::store::{Change, Store, StoreProvider};
-use suiro_core::{Error, Offset, Result, Timestamp};
+use suiro_core::{Error, Offset, Result};
 
 /// Where the stores of an app are.
 #[derive(Clone, Default)]
@@ -38,28 +39,6 @@ impl std::fmt::Debug for Shelf {
     }
 }
 
-/// The value of a row as it is in a store below: its time, and then its bytes.
-///
-/// ```
-/// use suiro_core::Timestamp;
-/// use suiro_engine::{lifted, lowered};
-///
-/// let value = lowered(Timestamp::from_millis(7), b"ann");
-/// assert_eq!(lifted(&value), Some((Timestamp::from_millis(7), &b"ann"[..])));
-/// ```
-pub fn lowered(at: Timestamp, value: &[u8]) -> Bytes {
-    let mut bytes = Vec::with_capacity(8 + value.len());
-    bytes.extend_from_slice(&at.as_millis().to_be_bytes());
-    bytes.extend_from_slice(value);
-    bytes.into()
-}
-
-/// The time and the bytes of a row in a store below; see [`lowered`].
-pub fn lifted(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
-    let (at, value) = bytes.split_first_chunk()?;
-    Some((Timestamp::from_millis(i64::from_be_bytes(*at)), value))
-}
-
 /// A store that two write to and read: the scope, and who carries rows down.
 type Shared = Arc<Mutex<Box<dyn Store>>>;
 
@@ -72,6 +51,8 @@ pub struct Lowering {
     of: (usize, usize),
     store: Shared,
     batches: Bytes,
+    /// What the state keeps there beside the rows; it goes with the last of them.
+    beside: Vec<Change>,
     /// The position in the changelog behind the commit, with its last changes; 0 if it has none.
     last: Option<Offset>,
     /// How many changes there were.
@@ -85,8 +66,8 @@ impl Lowering {
         self.result = self.lower();
     }
 
-    fn lower(&self) -> Result<usize> {
-        if self.batches.is_empty() {
+    fn lower(&mut self) -> Result<usize> {
+        if self.batches.is_empty() && self.beside.is_empty() {
             return Ok(0);
         }
         let mut count = 0;
@@ -97,7 +78,8 @@ impl Lowering {
             for record in batch?.records()?.iter() {
                 let record = record?;
                 let Some(key) = record.key else { continue };
-                let value = record.value.map(|value| lowered(record.at, value));
+                let headers = record.headers.to_headers()?;
+                let value = record.value.map(|value| lowered(record.at, &headers, value));
                 chunk.push(Change { key: Bytes::copy_from_slice(key), value });
                 count += 1;
                 if chunk.len() == CHUNK {
@@ -106,7 +88,10 @@ impl Lowering {
                 }
             }
         }
-        store.apply(&chunk, self.last.unwrap_or(before))?;
+        chunk.append(&mut self.beside);
+        // A commit without a row of this store does not move its position.
+        let position = self.last.filter(|_| !self.batches.is_empty());
+        store.apply(&chunk, position.unwrap_or(before))?;
         Ok(count)
     }
 
@@ -176,30 +161,37 @@ impl Below {
     pub(crate) fn has(&self, of: (usize, usize)) -> bool {
         self.stores.contains_key(&of)
     }
+}
 
+impl Scope {
     /// Sends the changes of a commit down. Each store gets its share of each commit, be it
     /// nothing, so that it can tell which of its rows are down.
-    pub(crate) fn lower(&mut self, mut changes: BTreeMap<(usize, usize), (Bytes, Offset)>) {
-        for (of, store) in &self.stores {
+    pub(crate) fn lower(
+        &mut self,
+        mut changes: BTreeMap<(usize, usize), (Bytes, Offset)>,
+    ) -> Result<()> {
+        for (of, store) in &self.below.stores {
+            let task = self.tasks[of.0].as_mut().expect("tasks are at rest after a commit");
+            let mut beside = task.stores.state(of.1).beside()?;
             let (mut batches, position) = changes.remove(of).unwrap_or_default();
             // In parts, so that rows may be dropped soon, and nobody waits long for the next.
             loop {
                 let part = batches.split_to(part_of(&batches));
                 let last = batches.is_empty().then_some(position);
-                let (of, store) = (*of, Arc::clone(store));
-                let lowering = Lowering { of, store, batches: part, last, result: Ok(0) };
-                self.under_way += lowering.bytes();
-                self.sizes.push_back(lowering.bytes());
-                self.porter.take(lowering);
+                let beside = last.map_or_else(Vec::new, |_| std::mem::take(&mut beside));
+                let (of, store, result) = (*of, Arc::clone(store), Ok(0));
+                let lowering = Lowering { of, store, batches: part, beside, last, result };
+                self.below.under_way += lowering.bytes();
+                self.below.sizes.push_back(lowering.bytes());
+                self.below.porter.take(lowering);
                 if last.is_some() {
                     break;
                 }
             }
         }
+        Ok(())
     }
-}
 
-impl Scope {
     /// Notes what has arrived below. While too much is on its way, or a working set is full of
     /// rows that are not down yet, it waits for some of it.
     pub(crate) fn settle_below(&mut self) -> Result<()> {

@@ -109,7 +109,7 @@ impl Scope {
                     };
                     lowered.insert(of, (batches, position));
                 }
-                self.below.lower(lowered);
+                self.lower(lowered)?;
                 self.reload(reload)
             }
             Outcome::Aborted(error) if error.kind() == ErrorKind::Unavailable => {

@@ -318,11 +318,11 @@ impl State for Migrating {
         Ok(())
     }
 
-    fn restored(&mut self) {
+    fn restored(&mut self) -> Result<()> {
         self.is_old = false;
         // A removal needs no second one.
         self.rows.retain(|_, (value, ..)| value.is_some());
-        self.state.restored();
+        self.state.restored()
     }
 
     fn rows(&self) -> usize {

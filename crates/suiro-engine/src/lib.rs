@@ -32,6 +32,7 @@ mod layout;
 mod letters;
 mod link;
 mod load;
+mod lowered;
 mod metrics;
 mod operator;
 mod outbox;
@@ -50,7 +51,7 @@ mod stores;
 mod task;
 mod worker;
 
-pub use below::{Lowering, Porter, Shelf, lifted, lowered};
+pub use below::{Lowering, Porter, Shelf};
 pub use crew::{Alone, Crew, Job};
 pub use diff::PlanDiff;
 pub use exchange::{ExchangeCodec, ExchangeKind, Mark, Sends};
@@ -60,6 +61,7 @@ pub use graph::{
     NodeKind, SourceSpec, StoreSpec, TaskInfo,
 };
 pub use letters::{Letter, RawRecord, Refused, Show, Shown, letter_header};
+pub use lowered::{lifted, lowered};
 pub use metrics::{Metrics, TaskMetrics};
 pub use operator::{Context, Counters, Emitted, Failure, Gate, Operator};
 pub use outbox::{Outbox, Outgoing};

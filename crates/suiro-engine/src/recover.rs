@@ -3,7 +3,7 @@
 use crate::operator::Failure;
 use crate::scope::{Probe, Scope};
 use crate::task::{Failed, Task};
-use suiro_core::{Error, Offset, Result, TopicPartition};
+use suiro_core::{Error, ErrorKind, Offset, Result, TopicPartition};
 
 impl Scope {
     /// A step failed: goes back to the last commit, and either repeats the work with care (the
@@ -16,6 +16,11 @@ impl Scope {
         let rows = self.taken();
         let since = rows.saturating_sub(self.taken_before);
         self.rollback()?;
+        // A store could not be read: no record is to blame.
+        if failed.failure.cause.kind() != ErrorKind::Invalid {
+            let Failure { step, cause, .. } = failed.failure;
+            return Err(cause.with("step", step));
+        }
         if failed.failure.skip {
             self.set_careful();
             if failed.failure.letter.is_some() {

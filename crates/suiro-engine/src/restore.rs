@@ -312,7 +312,7 @@ impl Scope {
                     let restored = Restored { key, value, at, headers, from_source };
                     let state = task.stores.state(*store);
                     let done = match below {
-                        Some(_) => state.lower(&restored).map(|change| lowering.push(change)),
+                        Some(_) => state.lower(&restored, &mut lowering),
                         None => state.restore(restored),
                     };
                     match done {
@@ -350,7 +350,7 @@ impl Scope {
         if let Some(below) = below.take() {
             self.below.add((*place, *store), below);
         }
-        task.stores.state(*store).restored();
+        task.stores.state(*store).restored()?;
         self.tasks[*place] = Some(task);
         self.totals.restored += count;
         if count > 0 {

@@ -1,7 +1,7 @@
 //! The stores of a task: typed inside, bytes towards the changelog.
 
-use crate::below::lowered;
 use crate::forms::Form;
+use crate::lowered::lowered;
 use bytes::Bytes;
 use std::any::Any;
 use suiro_core::batch::{BatchWriter, Compression};
@@ -37,8 +37,10 @@ pub trait State: Any + Send {
         None
     }
 
-    /// All records of the changelog have been taken.
-    fn restored(&mut self) {}
+    /// All records of the changelog have been taken, here or by the store below.
+    fn restored(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Takes a store of committed rows below. From now on it holds what it has room for, in
     /// `memory` bytes, and looks for the rest there. False, without doing so, if this kind of
@@ -54,9 +56,16 @@ pub trait State: Any + Send {
     }
 
     /// What a record that restores it is in a store below.
-    fn lower(&self, change: &Restored<'_>) -> Result<Change> {
-        let value = change.value.map(|value| lowered(change.at, value));
-        Ok(Change { key: Bytes::copy_from_slice(change.key), value })
+    fn lower(&self, change: &Restored<'_>, out: &mut Vec<Change>) -> Result<()> {
+        let value = change.value.map(|value| lowered(change.at, change.headers, value));
+        out.push(Change { key: Bytes::copy_from_slice(change.key), value });
+        Ok(())
+    }
+
+    /// What a store below keeps beside the rows of the commit that was made, for looking them
+    /// up. It gets there together with the last of them.
+    fn beside(&mut self) -> Result<Vec<Change>> {
+        Ok(Vec::new())
     }
 
     /// So many more changes of the oldest commit that was not yet below are there now, in the

@@ -7,7 +7,7 @@ use crate::model::{Arrival, Model, Output};
 use crate::program::{Adds, Family, From, Op, TABLES};
 use std::collections::{BTreeMap, BTreeSet};
 use suiro::{InWindow, Timestamp, inspect};
-use suiro_core::TopicPartition;
+use suiro_core::{Error, TopicPartition};
 use suiro_engine::{Scope, Stores};
 
 /// What a store holds in one partition: by key and start, the value, the end and the time.
@@ -301,6 +301,7 @@ impl Auditor {
                 }
                 let held = held(self.case.program.ops[op], stores, slot);
                 let held = held.ok_or_else(|| format!("store {name} has other types"))?;
+                let held = held.map_err(|error| error.report())?;
                 let expected = self.model.rows(partition, op);
                 if held != expected {
                     let what = format!("store {name}, partition {partition}");
@@ -322,7 +323,7 @@ impl Auditor {
 }
 
 /// The rows of a store.
-fn held(op: Op, stores: &Stores, slot: usize) -> Option<Rows> {
+fn held(op: Op, stores: &Stores, slot: usize) -> Option<Result<Rows, Error>> {
     let row = |(key, value, at): (String, String, Timestamp)| {
         ((key, 0), (Some(value), 0, at.as_millis()))
     };
@@ -332,19 +333,25 @@ fn held(op: Op, stores: &Stores, slot: usize) -> Option<Rows> {
     };
     Some(match op {
         Op::Fold(_, Adds::Count) => {
-            let rows = inspect::rows::<String, u64>(stores, slot)?.into_iter();
-            rows.map(|(key, count, at)| row((key, count.to_string(), at))).collect()
+            let count = |(key, count, at): (_, u64, _)| row((key, count.to_string(), at));
+            all(inspect::rows(stores, slot)?, count)
         }
         Op::Fold(_, Adds::Reduce) => {
-            let rows = inspect::rows::<String, Option<String>>(stores, slot)?.into_iter();
-            rows.map(|(key, value, at)| row((key, value.unwrap_or_default(), at))).collect()
+            let last = |(key, value, at): (_, Option<String>, _)| {
+                row((key, value.unwrap_or_default(), at))
+            };
+            all(inspect::rows(stores, slot)?, last)
         }
-        Op::Window(..) => {
-            let windows = inspect::windows::<String, String>(stores, slot)?;
-            windows.into_iter().map(window).collect()
-        }
-        _ => inspect::rows::<String, String>(stores, slot)?.into_iter().map(row).collect(),
+        Op::Window(..) => all(inspect::windows(stores, slot)?, window),
+        _ => all(inspect::rows(stores, slot)?, row),
     })
+}
+
+fn all<T, R>(rows: Result<Vec<T>, Error>, row: impl Fn(T) -> R) -> Result<Rows, Error>
+where
+    Rows: FromIterator<R>,
+{
+    Ok(rows?.into_iter().map(row).collect())
 }
 
 /// What a record of a source is to an operator; poison is nothing.

@@ -2,14 +2,16 @@
 
 use crate::state::{Held, SessionStore, TableStore, WindowStore};
 use crate::{Data, InWindow, Key, Timestamp};
+use suiro_core::Result;
 use suiro_engine::Stores;
 
 /// The rows of the table in `slot` with their times, as of the last commit; `None` if the store
 /// is of other types or of another kind.
-pub fn rows<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Vec<(K, A, Timestamp)>> {
-    let table = stores.find::<TableStore<K, A>>(slot)?;
-    let rows = table.cells.all_committed();
-    Some(rows.map(|(key, row, at)| (key.clone(), row.clone(), at)).collect())
+pub fn rows<K: Key, A: Data>(
+    stores: &Stores,
+    slot: usize,
+) -> Option<Result<Vec<(K, A, Timestamp)>>> {
+    Some(stores.find::<TableStore<K, A>>(slot)?.all_committed())
 }
 
 /// Windows of keys, each with its time.
@@ -18,27 +20,30 @@ pub type Windows<K, A> = Vec<(K, InWindow<Option<A>>, Timestamp)>;
 /// The windows or sessions in `slot` with their times, as of the last commit. A window that a
 /// bounded run has closed before its time has no value. `None` if the store is of other types or
 /// of another kind.
-pub fn windows<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Windows<K, A>> {
-    let mut all = Vec::new();
-    if let Some(sessions) = stores.find::<SessionStore<K, A>>(slot) {
-        for (key, open, _) in sessions.cells.all_committed() {
-            all.extend(open.iter().map(|session| {
-                let (start, end) = (session.start, session.end);
-                (key.clone(), InWindow { start, end, value: Some(session.value.clone()) }, end)
-            }));
-        }
+pub fn windows<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Result<Windows<K, A>>> {
+    if let Some(store) = stores.find::<SessionStore<K, A>>(slot) {
+        let all = store.all_committed().map(|all| {
+            let sessions = all.into_iter().flat_map(|(key, open)| {
+                open.into_iter().map(move |session| {
+                    let (start, end, value) = (session.start, session.end, session.value);
+                    (key.clone(), InWindow { start, end, value: Some(value) }, end)
+                })
+            });
+            sessions.collect()
+        });
         return Some(all);
     }
-    let windows = stores.find::<WindowStore<K, A>>(slot)?;
-    for (start, pane) in &windows.panes {
-        let (start, end) = (*start, start.plus_millis(windows.size));
-        all.extend(pane.all_committed().map(|(key, held, at)| {
+    let store = stores.find::<WindowStore<K, A>>(slot)?;
+    let all = store.all_committed().map(|all| {
+        let windows = all.into_iter().map(|(start, key, held, at)| {
+            let end = start.plus_millis(store.size);
             let value = match held {
-                Held::Open(value, _) => Some(value.clone()),
+                Held::Open(value, _) => Some(value),
                 Held::Closed => None,
             };
-            (key.clone(), InWindow { start, end, value }, at)
-        }));
-    }
+            (key, InWindow { start, end, value }, at)
+        });
+        windows.collect()
+    });
     Some(all)
 }

@@ -157,22 +157,22 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         let (key, store) = (key.clone(), self.store);
         self.visit(move |stores, found: &mut Vec<InWindow<A>>| {
             if let Some(sessions) = stores.find::<SessionStore<K, A>>(store) {
-                let open = sessions.cells.committed(&key).map(|(sessions, _)| sessions);
-                found.extend(open.into_iter().flatten().map(|session| InWindow {
-                    start: session.start,
-                    end: session.end,
-                    value: session.value.clone(),
+                return Some(sessions.committed(&key).map(|open| {
+                    found.extend(open.into_iter().map(|session| InWindow {
+                        start: session.start,
+                        end: session.end,
+                        value: session.value,
+                    }));
                 }));
-                return Some(Ok(()));
             }
             let windows = stores.find::<WindowStore<K, A>>(store)?;
-            for (start, pane) in &windows.panes {
-                if let Some((Held::Open(value, _), _)) = pane.committed(&key) {
+            Some(windows.panes.keys().try_for_each(|start| {
+                if let Some(Held::Open(value, _)) = windows.committed(*start, &key)? {
                     let (start, end) = (*start, start.plus_millis(windows.size));
-                    found.push(InWindow { start, end, value: value.clone() });
+                    found.push(InWindow { start, end, value });
                 }
-            }
-            Some(Ok(()))
+                Ok(())
+            }))
         })
     }
 

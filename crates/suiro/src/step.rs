@@ -3,7 +3,7 @@
 use crate::policy::{PolicyCell, Rule};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use suiro_core::{Error, Result};
+use suiro_core::{Error, ErrorKind, Result};
 use suiro_engine::{Counters, Failure};
 
 /// The name and the policy of a step.
@@ -39,7 +39,7 @@ impl Step {
     ) -> Result<(), Failure> {
         let mut letter = None;
         while let Err(cause) = caught(|| body(state)) {
-            if !careful {
+            if !careful || !is_of_record(&cause) {
                 return Err(self.failure(cause));
             }
             put_back(state);
@@ -57,6 +57,9 @@ impl Step {
     /// What the engine is told: with letters it sees to it that the record stands alone, writes
     /// the letter and goes on.
     fn failure(&self, cause: Error) -> Failure {
+        if !is_of_record(&cause) {
+            return Failure::stop(&self.label, cause);
+        }
         let rule = self.policy.get().unwrap_or(Rule::Stop);
         let (skip, letter) = (rule != Rule::Stop, rule.letter());
         Failure { step: self.label.clone(), cause, skip, letter }
@@ -72,6 +75,12 @@ impl Step {
             }
         }
     }
+}
+
+/// Whether an error is the fault of a record or of user code. A store that cannot be read is not
+/// one that a policy may pass over.
+fn is_of_record(cause: &Error) -> bool {
+    cause.kind() == ErrorKind::Invalid
 }
 
 fn caught(body: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -243,19 +243,21 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
         let mut to = self.progress(cx);
         let mut closed = Vec::new();
         let mut places = Places::default();
-        to.store.cells.find(rows.as_slice().iter().map(|row| &row.key), &mut places);
+        to.store
+            .find(rows.as_slice().iter().map(|row| &row.key), &mut places)
+            .map_err(|cause| Failure::stop(&self.step.label, cause))?;
         let result = self.step.stateful(
             &mut to,
             &mut counters,
             careful,
             |to| {
                 // A record that was skipped moved the time all the same.
-                to.store.close(to.store.time.now(), &mut closed);
+                to.store.close(to.store.time.now(), &mut closed)?;
                 self.send(&mut closed, to)?;
                 for row in &mut rows {
                     let now = to.store.time.observe(row.at, &gate);
                     self.take((row, places.next()), now, careful, to);
-                    to.store.close(now, &mut closed);
+                    to.store.close(now, &mut closed)?;
                     self.send(&mut closed, to)?;
                 }
                 Ok(())
@@ -281,8 +283,8 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
         let mut to = self.progress(cx);
         let now = to.store.time.settle(&gate);
         let mut closed = Vec::new();
-        to.store.close(now, &mut closed);
-        let sent = self.send(&mut closed, &mut to);
+        let sent = to.store.close(now, &mut closed);
+        let sent = sent.and_then(|()| self.send(&mut closed, &mut to));
         let results = to.results;
         sent.map_err(|cause| Failure::stop(&self.step.label, cause))?;
         emit(cx, 0, results);
@@ -292,8 +294,8 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
     fn end(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let mut to = self.progress(cx);
         let mut closed = Vec::new();
-        to.store.close_all(&mut closed);
-        let sent = self.send(&mut closed, &mut to);
+        let sent = to.store.close_all(&mut closed);
+        let sent = sent.and_then(|()| self.send(&mut closed, &mut to));
         let results = to.results;
         sent.map_err(|cause| Failure::stop(&self.step.label, cause))?;
         emit(cx, 0, results);

@@ -186,7 +186,8 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         if self.next_due.is_some_and(|due| due > now) {
             return Ok(());
         }
-        let due = to.store.panes.iter().filter(|(_, pane)| pane.iter().next().is_some());
+        let panes = to.store.panes.iter();
+        let due = panes.filter(|(_, pane)| !pane.is_whole() || pane.iter().next().is_some());
         let due: Vec<Timestamp> = due.map(|(start, _)| *start).collect();
         self.next_due = Some(Timestamp::MAX);
         for start in due {
@@ -206,6 +207,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         mark: Option<Held<A>>,
         to: &mut Progress<'_, K, V, A>,
     ) -> Result<()> {
+        to.store.bring_up(start)?;
         let mut rows = Vec::with_capacity(to.store.pane(start).len());
         let mut row = |key, held, at| {
             if let Held::Open(value, headers) = held {
@@ -256,13 +258,14 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         let mut counters = *cx.counters;
         let mut to = self.progress(cx);
         self.places.clear();
+        to.store.make_room(rows.len());
         for rows in
             rows.as_slice().chunk_by(|a, b| self.spec.start(a.at) == self.spec.start(b.at))
         {
-            match to.store.panes.get(&self.spec.start(rows[0].at)) {
-                Some(pane) => pane.find(rows.iter().map(|row| &row.key), &mut self.places),
-                None => self.places.skip(rows.len()),
-            }
+            let (start, keys) = (self.spec.start(rows[0].at), rows.iter().map(|row| &row.key));
+            to.store
+                .find(start, keys, &mut self.places)
+                .map_err(|cause| Failure::stop(&step.label, cause))?;
         }
         // A window may close, and its map serve another one, before its rows are at hand.
         self.places.doubt();

@@ -93,9 +93,9 @@ impl<K> Agenda<K> {
         self.boxed += 1;
     }
 
-    /// Takes a key that is due at `now`, the earliest first.
+    /// Takes a key that is due at `now`, the earliest first, with its time.
     #[inline]
-    pub(crate) fn pop(&mut self, now: Timestamp) -> Option<K> {
+    pub(crate) fn pop(&mut self, now: Timestamp) -> Option<(Timestamp, K)> {
         if self.first.saturating_mul(self.width) <= now.as_millis() {
             self.look_ahead(now);
         }
@@ -103,9 +103,11 @@ impl<K> Agenda<K> {
         let sudden = self.sudden.peek().map(|due| due.at);
         match (near, sudden) {
             (Some(near), sudden) if near <= now && sudden.is_none_or(|at| near <= at) => {
-                self.near.pop().map(|due| due.key)
+                self.near.pop().map(|due| (due.at, due.key))
             }
-            (_, Some(sudden)) if sudden <= now => self.sudden.pop().map(|due| due.key),
+            (_, Some(sudden)) if sudden <= now => {
+                self.sudden.pop().map(|due| (due.at, due.key))
+            }
             _ => None,
         }
     }
@@ -184,7 +186,7 @@ mod tests {
                 model.sort_unstable();
                 let due: Vec<i64> = model.extract_if(.., |at| *at <= now).collect();
                 let mut got = Vec::new();
-                while let Some(at) = agenda.pop(Timestamp::from_millis(now)) {
+                while let Some((_, at)) = agenda.pop(Timestamp::from_millis(now)) {
                     got.push(at);
                 }
                 prop_assert_eq!(got, due);

@@ -34,6 +34,8 @@ struct Lower {
     safe: u32,
     /// The bases of commits that are not yet below, in order.
     pending: VecDeque<u32>,
+    /// Whether nothing is below that is not held, too.
+    whole: bool,
 }
 
 struct Cell<K, A> {
@@ -346,9 +348,27 @@ impl<K: Key, A: Clone> Cells<K, A> {
         (buckets / 4 * 3).max(ROOM)
     }
 
-    /// Holds only some rows from now on; the others are below.
-    pub(crate) fn lean(&mut self) {
-        (self.lower, self.fresh) = (Some(Lower::default()), false);
+    /// How many slots several maps have room for together: each may have a few more buckets than
+    /// twice what it holds.
+    pub(crate) fn room_apart(memory: usize) -> usize {
+        memory / (size_of::<Cell<K, A>>() + 1) / 16 * 7
+    }
+
+    /// Holds only some rows from now on; the others are below. `whole`: there are none yet.
+    pub(crate) fn lean(&mut self, whole: bool) {
+        (self.lower, self.fresh) = (Some(Lower { whole, ..Lower::default() }), false);
+    }
+
+    /// Whether a key that nothing is held for has no row below either.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lower.as_ref().is_none_or(|lower| lower.whole)
+    }
+
+    /// All rows that are below have been brought up.
+    pub(crate) fn complete(&mut self) {
+        if let Some(lower) = &mut self.lower {
+            lower.whole = true;
+        }
     }
 
     /// So many more changes of the oldest commit that was not yet below are there now, in the
@@ -399,8 +419,11 @@ impl<K: Key, A: Clone> Cells<K, A> {
         let mut touches: Vec<u32> = sample.map(|cell| cell.slot.touch()).collect();
         touches.sort_unstable();
         let Some(limit) = touches.get(touches.len() / 4) else { return };
-        let limit = safe.min(*limit);
+        let (limit, held) = (safe.min(*limit), self.table.len());
         self.table.retain(|cell| cell.slot.touch() > limit);
+        if let Some(lower) = &mut self.lower {
+            lower.whole &= self.table.len() == held;
+        }
         self.moved();
     }
 

@@ -1,10 +1,13 @@
 //! State: typed rows with before-images, so that a commit can be taken back.
 
 mod agenda;
+mod beneath;
 mod cells;
+mod due;
 mod form;
 mod places;
 mod session_store;
+mod shares;
 mod slot;
 mod stream_time;
 mod table_store;
@@ -20,10 +23,12 @@ pub(crate) use stream_time::StreamTime;
 pub(crate) use table_store::{TableStore, encode_key, keep_headers};
 pub(crate) use window_store::{Held, WindowStore};
 
-/// What the keys of a changelog begin with: what kind of row it is.
+/// What the keys of a changelog and of a store below begin with: what kind of row it is.
 pub(crate) mod prefix {
     /// Stream time.
     pub(crate) const TIME: u8 = 0;
     /// A row.
     pub(crate) const ROW: u8 = 1;
+    /// When to look at a key; in stores below only.
+    pub(crate) const DUE: u8 = 2;
 }

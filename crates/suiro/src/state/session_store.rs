@@ -1,15 +1,20 @@
 //! The store of sessions: for each key, the sessions that are open, in order of time.
 
+use super::beneath::Beneath;
+use super::due::{DueKeys, entry_of};
 use super::form::form;
 use super::table_store::encode_key;
-use super::{Agenda, Cells, Slot, StreamTime, prefix};
+use super::{Cells, Places, Slot, StreamTime, prefix};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::any::Any;
+use std::ops::ControlFlow;
+use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Header, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Form, Restored, State};
+use suiro_engine::{Changes, Form, Restored, State, lowered};
 
 /// An open session.
 #[derive(Clone, Debug)]
@@ -37,13 +42,62 @@ pub(crate) struct SessionStore<K: 'static, A: 'static> {
     /// The gap, and how long after its end a session closes.
     gap: i64,
     pub(crate) linger: i64,
-    due: Agenda<K>,
+    due: DueKeys<K>,
+    /// The store that has all rows, where `cells` holds only some.
+    below: Option<Beneath>,
 }
 
 impl<K: Key, A: Data> SessionStore<K, A> {
     pub(crate) fn new(keys: &'static dyn Format<K>, gap: i64, linger: i64) -> Self {
         let (cells, time) = (Cells::new(), StreamTime::NONE);
-        Self { cells, time, keys, gap, linger, due: Agenda::new(linger) }
+        let due = DueKeys::new(keys, linger);
+        Self { cells, time, keys, gap, linger, due, below: None }
+    }
+
+    /// Looks for the sessions of keys, brings up those that are below, and gives their places.
+    pub(crate) fn find<'a>(
+        &mut self,
+        keys: impl ExactSizeIterator<Item = &'a K> + Clone,
+        places: &mut Places,
+    ) -> Result<()>
+    where
+        K: 'a,
+    {
+        if let Some(below) = &self.below {
+            below.bring_up(&mut self.cells, keys.clone(), |key| read(below, self.keys, key))?;
+        }
+        self.cells.find(keys, places);
+        Ok(())
+    }
+
+    /// The sessions of `key` as of the last commit.
+    pub(crate) fn committed(&self, key: &K) -> Result<SessionList<A>> {
+        let sessions = match &self.below {
+            Some(below) if !self.cells.holds(key) => read(below, self.keys, key)?,
+            _ => self.cells.committed(key).map(|(sessions, at)| (sessions.clone(), at)),
+        };
+        Ok(sessions.map(|(sessions, _)| sessions).unwrap_or_default())
+    }
+
+    /// The sessions of all keys as of the last commit, in no order.
+    pub(crate) fn all_committed(&self) -> Result<Vec<(K, SessionList<A>)>> {
+        let held = self.cells.all_committed();
+        let mut all: Vec<_> =
+            held.map(|(key, sessions, _)| (key.clone(), sessions.clone())).collect();
+        self.visit_below(|key, sessions, _| all.push((key, sessions)))?;
+        Ok(all)
+    }
+
+    /// Shows the sessions of keys that nothing is held for.
+    fn visit_below(&self, mut show: impl FnMut(K, SessionList<A>, Timestamp)) -> Result<()> {
+        let Some(below) = &self.below else { return Ok(()) };
+        below.visit(&[prefix::ROW], &mut |key, at, _, row| {
+            let key = self.keys.decode(&key[1..])?;
+            if !self.cells.holds(&key) {
+                show(key, decode(row)?, at);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
     /// Has `key` looked at when a session that ends at `end` may close.
@@ -52,10 +106,20 @@ impl<K: Key, A: Data> SessionStore<K, A> {
     }
 
     /// Takes out all sessions that are closed at `now`, with their keys.
-    pub(crate) fn close(&mut self, now: Timestamp, closed: &mut Vec<(K, Session<A>)>) {
+    pub(crate) fn close(
+        &mut self,
+        now: Timestamp,
+        closed: &mut Vec<(K, Session<A>)>,
+    ) -> Result<()> {
         let linger = self.linger;
-        while let Some(key) = self.due.pop(now) {
+        while let Some(key) = self.due.pop(now, self.below.as_ref())? {
             let is_closed = |session: &Session<A>| session.end.plus_millis(linger) <= now;
+            if let Some(below) = &self.below
+                && !self.cells.holds(&key)
+            {
+                let row = read(below, self.keys, &key)?;
+                self.cells.raise(key.clone(), row);
+            }
             let place = self.cells.place(&key);
             let slot = self.cells.get_at(place, &key);
             let Some(sessions) = slot.and_then(Slot::get) else { continue };
@@ -77,21 +141,33 @@ impl<K: Key, A: Data> SessionStore<K, A> {
                 self.remember(key, end);
             }
         }
+        Ok(())
     }
 
     /// Takes out all sessions.
-    pub(crate) fn close_all(&mut self, closed: &mut Vec<(K, Session<A>)>) {
-        self.due.clear();
+    pub(crate) fn close_all(&mut self, closed: &mut Vec<(K, Session<A>)>) -> Result<()> {
+        let mut below = Vec::new();
+        self.visit_below(|key, sessions, at| below.push((key, sessions, at)))?;
+        for (key, sessions, at) in below {
+            self.cells.raise(key, Some((sessions, at)));
+        }
+        if !self.due.is_lean() {
+            self.due.clear();
+        }
         let keys: Vec<K> = self.cells.iter().map(|(key, _)| key.clone()).collect();
         for key in keys {
             let sessions = self.cells.edit(&key).replace(None).unwrap_or_default();
             closed.extend(sessions.into_iter().map(|session| (key.clone(), session)));
         }
+        Ok(())
     }
 
     /// Looks at every session anew.
     fn remember_all(&mut self) {
         self.due.clear();
+        if self.due.is_lean() {
+            return;
+        }
         let linger = self.linger;
         for (key, slot) in self.cells.iter() {
             let ends = slot.get().into_iter().flatten().map(|session| session.end);
@@ -128,7 +204,12 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
 
     fn committed(&mut self) {
         self.cells.commit();
+        self.due.commit();
         self.time.commit();
+    }
+
+    fn beside(&mut self) -> Result<Vec<Change>> {
+        self.due.beside()
     }
 
     fn rollback(&mut self) {
@@ -150,17 +231,62 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
                     self.cells.unload(&key);
                     return Ok(());
                 };
-                let stored: Vec<Stored<A>> = read_state(value)?;
-                let sessions = stored.into_iter().map(load).collect();
-                self.cells.load(key, sessions, change.at);
+                self.cells.load(key, decode(value)?, change.at);
                 Ok(())
             }
             _ => Err(Error::corrupt("unknown kind of row in a changelog")),
         }
     }
 
-    fn restored(&mut self) {
+    fn restored(&mut self) -> Result<()> {
+        if let Some(below) = &self.below {
+            below.restore_time(&mut self.time)?;
+        }
         self.remember_all();
+        Ok(())
+    }
+
+    fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
+        let room = Cells::<K, SessionList<A>>::room(memory);
+        self.below = Some(Beneath::new(below, room));
+        self.cells.lean(false);
+        self.due.lean(self.linger);
+        true
+    }
+
+    fn is_lean(&self) -> bool {
+        self.below.is_some()
+    }
+
+    fn lower(&self, change: &Restored<'_>, out: &mut Vec<Change>) -> Result<()> {
+        let key = change.key.to_vec().into();
+        let value = change.value.map(|value| lowered(change.at, change.headers, value));
+        out.push(Change { key, value });
+        if let (Some((&prefix::ROW, key)), Some(value)) =
+            (change.key.split_first(), change.value)
+        {
+            let sessions: SessionList<A> = decode(value)?;
+            let ends = sessions.iter().map(|session| session.end);
+            if let Some(end) = ends.min() {
+                let (at, key) = (end.plus_millis(self.linger), self.keys.decode(key)?);
+                let (key, value) = (entry_of(self.keys, at, &key)?.into(), Some(Bytes::new()));
+                out.push(Change { key, value });
+            }
+        }
+        Ok(())
+    }
+
+    fn lowered(&mut self, count: usize, last: bool) {
+        self.cells.lowered(count, last);
+        self.due.lowered(last);
+    }
+
+    fn is_full(&self) -> bool {
+        self.below.as_ref().is_some_and(|below| below.is_full(self.cells.pinned()))
+    }
+
+    fn is_heavy(&self) -> bool {
+        self.below.as_ref().is_some_and(|below| below.is_heavy(self.cells.changed()))
     }
 
     fn rows(&self) -> usize {
@@ -182,6 +308,21 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
     fn as_any_mut(&mut self) -> &mut dyn Any {
         self
     }
+}
+
+fn read<K, A: Data>(
+    below: &Beneath,
+    keys: &dyn Format<K>,
+    key: &K,
+) -> Result<Option<(SessionList<A>, Timestamp)>> {
+    let mut bytes = vec![prefix::ROW];
+    encode_key(keys, key, &mut bytes)?;
+    below.read(&bytes, |_, row| decode(row))
+}
+
+fn decode<A: Data>(row: &[u8]) -> Result<SessionList<A>> {
+    let stored: Vec<Stored<A>> = read_state(row)?;
+    Ok(stored.into_iter().map(load).collect())
 }
 
 /// Turns the value of a row: the sessions of a key, with states of another type.

@@ -1,17 +1,17 @@
 //! The store of a table: one row per key.
 
+use super::beneath::Beneath;
 use super::form::form;
 use super::{Cells, Places, prefix};
 use crate::format::{Encoded, Format, read_state, write_state};
 use crate::{Data, Key};
-use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::any::Any;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Form, Loader, Restored, State, lifted, lowered};
+use suiro_engine::{Changes, Form, Loader, Restored, State, lowered};
 
 /// One row per key.
 pub(crate) struct TableStore<K: 'static, A: 'static> {
@@ -24,13 +24,7 @@ pub(crate) struct TableStore<K: 'static, A: 'static> {
     values: Option<&'static dyn Format<A>>,
     buffers: (Vec<u8>, Vec<u8>),
     /// The store that has all rows, where `cells` holds only some.
-    below: Option<Below>,
-}
-
-struct Below {
-    store: Box<dyn Store>,
-    /// How many slots there is room for.
-    room: usize,
+    below: Option<Beneath>,
 }
 
 impl<K: Key, A: Data> TableStore<K, A> {
@@ -71,15 +65,7 @@ impl<K: Key, A: Data> TableStore<K, A> {
         K: 'a,
     {
         if let Some(below) = &self.below {
-            if self.cells.len() + keys.len() > below.room {
-                self.cells.evict();
-            }
-            for key in keys.clone() {
-                if !self.cells.holds(key) {
-                    let row = read(&*below.store, self.keys, key)?;
-                    self.cells.raise(key.clone(), row);
-                }
-            }
+            below.bring_up(&mut self.cells, keys.clone(), |key| read(below, self.keys, key))?;
         }
         self.cells.find(keys, places);
         Ok(())
@@ -89,7 +75,7 @@ impl<K: Key, A: Data> TableStore<K, A> {
     pub(crate) fn look(&self, key: &K, show: &mut dyn FnMut(&A, Timestamp)) -> Result<()> {
         match &self.below {
             Some(below) if !self.cells.holds(key) => {
-                if let Some((row, at)) = read(&*below.store, self.keys, key)? {
+                if let Some((row, at)) = read(below, self.keys, key)? {
                     show(&row, at);
                 }
             }
@@ -107,7 +93,7 @@ impl<K: Key, A: Data> TableStore<K, A> {
     pub(crate) fn committed(&self, key: &K) -> Result<Option<A>> {
         match &self.below {
             Some(below) if !self.cells.holds(key) => {
-                Ok(read(&*below.store, self.keys, key)?.map(|(row, _)| row))
+                Ok(read(below, self.keys, key)?.map(|(row, _)| row))
             }
             _ => Ok(self.cells.committed(key).map(|(row, _)| row.clone())),
         }
@@ -119,40 +105,26 @@ impl<K: Key, A: Data> TableStore<K, A> {
         let mut all: Vec<_> =
             held.map(|(key, row, at)| (key.clone(), row.clone(), at)).collect();
         if let Some(below) = &self.below {
-            let mut failed = None;
-            below.store.range(Bound::Unbounded, Bound::Unbounded, &mut |key, value| {
-                let row = self.keys.decode(key.get(1..).unwrap_or_default());
-                match row.and_then(|key| Ok((key, decode::<A>(value)?))) {
-                    Ok((key, _)) if self.cells.holds(&key) => {}
-                    Ok((key, (row, at))) => all.push((key, row, at)),
-                    Err(error) => {
-                        failed = Some(error);
-                        return ControlFlow::Break(());
-                    }
+            below.visit(&[prefix::ROW], &mut |key, at, _, row| {
+                let key = self.keys.decode(&key[1..])?;
+                if !self.cells.holds(&key) {
+                    all.push((key, read_state(row)?, at));
                 }
-                ControlFlow::Continue(())
+                Ok(ControlFlow::Continue(()))
             })?;
-            failed.map_or(Ok(()), Err)?;
         }
         Ok(all)
     }
 }
 
 fn read<K, A: Data>(
-    store: &dyn Store,
+    below: &Beneath,
     keys: &dyn Format<K>,
     key: &K,
 ) -> Result<Option<(A, Timestamp)>> {
     let mut bytes = vec![prefix::ROW];
     encode_key(keys, key, &mut bytes)?;
-    store.get(&bytes)?.map(|value| decode(&value)).transpose()
-}
-
-fn decode<A: Data>(value: &[u8]) -> Result<(A, Timestamp)> {
-    let Some((at, row)) = lifted(value) else {
-        return Err(Error::corrupt("a row of a store is cut off"));
-    };
-    Ok((read_state(row)?, at))
+    below.read(&bytes, |_, row| read_state(row))
 }
 
 /// Keeps the headers of the record that changed `key`; no headers replace some.
@@ -225,9 +197,8 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
     }
 
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
-        let room = Cells::<K, A>::room(memory);
-        self.below = Some(Below { store: below, room });
-        self.cells.lean();
+        self.below = Some(Beneath::new(below, Cells::<K, A>::room(memory)));
+        self.cells.lean(false);
         true
     }
 
@@ -235,18 +206,21 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         self.below.is_some()
     }
 
-    fn lower(&self, change: &Restored<'_>) -> Result<Change> {
+    fn lower(&self, change: &Restored<'_>, out: &mut Vec<Change>) -> Result<()> {
+        let (mut key, mut row) = (Vec::new(), Vec::new());
         if !change.from_source {
-            let value = change.value.map(|value| lowered(change.at, value));
-            return Ok(Change { key: Bytes::copy_from_slice(change.key), value });
+            key.extend_from_slice(change.key);
+            row.extend_from_slice(change.value.unwrap_or_default());
+        } else {
+            key.push(prefix::ROW);
+            encode_key(self.keys, &self.keys.decode(change.key)?, &mut key)?;
+            if let (Some(value), Some(format)) = (change.value, self.values) {
+                write_state(&format.decode(value)?, &mut row)?;
+            }
         }
-        let (mut key, mut row) = (vec![prefix::ROW], Vec::new());
-        encode_key(self.keys, &self.keys.decode(change.key)?, &mut key)?;
-        if let (Some(value), Some(format)) = (change.value, self.values) {
-            write_state(&format.decode(value)?, &mut row)?;
-        }
-        let value = change.value.map(|_| lowered(change.at, &row));
-        Ok(Change { key: key.into(), value })
+        let value = change.value.map(|_| lowered(change.at, &Headers::NONE, &row));
+        out.push(Change { key: key.into(), value });
+        Ok(())
     }
 
     fn lowered(&mut self, count: usize, last: bool) {
@@ -254,11 +228,11 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
     }
 
     fn is_full(&self) -> bool {
-        self.below.as_ref().is_some_and(|below| self.cells.pinned() > below.room / 2)
+        self.below.as_ref().is_some_and(|below| below.is_full(self.cells.pinned()))
     }
 
     fn is_heavy(&self) -> bool {
-        self.below.as_ref().is_some_and(|below| self.cells.changed() > below.room / 8)
+        self.below.as_ref().is_some_and(|below| below.is_heavy(self.cells.changed()))
     }
 
     fn rows(&self) -> usize {

@@ -1,12 +1,16 @@
 //! The store of fixed windows: for each window that is open, one row per key.
 
+use super::beneath::{Beneath, raise};
 use super::form::form;
+use super::shares::Shares;
 use super::table_store::encode_key;
-use super::{Cells, StreamTime, prefix};
+use super::{Cells, Places, StreamTime, prefix};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use suiro_core::store::Store;
 use suiro_core::{Error, Headers, Result, Timestamp};
 use suiro_engine::{Changes, Form, Restored, State};
 
@@ -19,7 +23,11 @@ pub(crate) enum Held<A> {
     Closed,
 }
 
-/// Windows by start, then rows by key.
+/// A window by its start and key, with its time.
+pub(crate) type Window<K, A> = (Timestamp, K, Held<A>, Timestamp);
+
+/// Windows by start, then rows by key. All windows that have rows are there, also where the rows
+/// themselves are below.
 pub(crate) struct WindowStore<K: 'static, A: 'static> {
     pub(crate) panes: BTreeMap<Timestamp, Cells<K, Held<A>>>,
     pub(crate) time: StreamTime,
@@ -28,18 +36,116 @@ pub(crate) struct WindowStore<K: 'static, A: 'static> {
     spare: Vec<Cells<K, Held<A>>>,
     /// The size of a window, in milliseconds.
     pub(crate) size: i64,
+    /// The store that has all rows, where the windows hold only some.
+    below: Option<Beneath>,
+    shares: Shares,
 }
 
 impl<K: Key, A: Data> WindowStore<K, A> {
     pub(crate) fn new(keys: &'static dyn Format<K>, size: i64) -> Self {
-        let (panes, spare) = (BTreeMap::new(), Vec::new());
-        Self { panes, time: StreamTime::NONE, keys, spare, size }
+        Self {
+            panes: BTreeMap::new(),
+            time: StreamTime::NONE,
+            keys,
+            spare: Vec::new(),
+            size,
+            below: None,
+            shares: Shares::default(),
+        }
     }
 
     /// The rows of the window that starts at `start`.
     pub(crate) fn pane(&mut self, start: Timestamp) -> &mut Cells<K, Held<A>> {
-        let spare = &mut self.spare;
-        self.panes.entry(start).or_insert_with(|| spare.pop().unwrap_or_else(Cells::new))
+        let (spare, is_lean) = (&mut self.spare, self.below.is_some());
+        self.panes.entry(start).or_insert_with(|| {
+            let mut pane = spare.pop().unwrap_or_else(Cells::new);
+            if is_lean {
+                pane.lean(true);
+            }
+            pane
+        })
+    }
+
+    /// Makes room for the rows of a batch, where not all are held.
+    pub(crate) fn make_room(&mut self, rows: usize) {
+        let held = self.panes.values().map(Cells::len).sum();
+        if self.below.as_ref().is_some_and(|below| below.is_tight(held, rows)) {
+            self.panes.values_mut().for_each(Cells::evict);
+        }
+    }
+
+    /// Looks for the rows of keys in the window that starts at `start`, brings up those that are
+    /// below, and adds their places.
+    pub(crate) fn find<'a>(
+        &mut self,
+        start: Timestamp,
+        keys: impl ExactSizeIterator<Item = &'a K> + Clone,
+        places: &mut Places,
+    ) -> Result<()>
+    where
+        K: 'a,
+    {
+        let Some(pane) = self.panes.get_mut(&start) else {
+            places.skip(keys.len());
+            return Ok(());
+        };
+        if let Some(below) = &self.below {
+            raise(pane, keys.clone(), |key| read(below, self.keys, start, key))?;
+        }
+        pane.find(keys, places);
+        Ok(())
+    }
+
+    /// Brings up all rows of the window that starts at `start`.
+    pub(crate) fn bring_up(&mut self, start: Timestamp) -> Result<()> {
+        let (Some(below), Some(pane)) = (&self.below, self.panes.get_mut(&start)) else {
+            return Ok(());
+        };
+        if pane.is_whole() {
+            return Ok(());
+        }
+        let prefix = beginning(start);
+        below.visit(&prefix, &mut |key, at, headers, row| {
+            let key = self.keys.decode(&key[prefix.len()..])?;
+            if !pane.holds(&key) {
+                pane.raise(key, Some((decode(headers, row)?, at)));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        pane.complete();
+        Ok(())
+    }
+
+    /// The window of `key` that starts at `start`, as of the last commit.
+    pub(crate) fn committed(&self, start: Timestamp, key: &K) -> Result<Option<Held<A>>> {
+        let Some(pane) = self.panes.get(&start) else { return Ok(None) };
+        match &self.below {
+            Some(below) if !pane.is_whole() && !pane.holds(key) => {
+                Ok(read(below, self.keys, start, key)?.map(|(held, _)| held))
+            }
+            _ => Ok(pane.committed(key).map(|(held, _)| held.clone())),
+        }
+    }
+
+    /// All windows as of the last commit, in no order.
+    pub(crate) fn all_committed(&self) -> Result<Vec<Window<K, A>>> {
+        let mut all = Vec::new();
+        for (start, pane) in &self.panes {
+            let held = pane.all_committed();
+            all.extend(held.map(|(key, held, at)| (*start, key.clone(), held.clone(), at)));
+            let Some(below) = self.below.as_ref().filter(|_| !pane.is_whole()) else {
+                continue;
+            };
+            let prefix = beginning(*start);
+            below.visit(&prefix, &mut |key, at, headers, row| {
+                let key = self.keys.decode(&key[prefix.len()..])?;
+                if !pane.holds(&key) {
+                    all.push((*start, key, decode(headers, row)?, at));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(all)
     }
 
     /// Takes out the rows of a window that came and goes between two commits: nobody has seen
@@ -61,17 +167,54 @@ impl<K: Key, A: Data> WindowStore<K, A> {
 
     fn key(&self, start: Timestamp, key: &K, out: &mut Vec<u8>) -> Result<()> {
         out.clear();
-        out.push(prefix::ROW);
-        out.extend_from_slice(&start.as_millis().to_be_bytes());
+        out.extend_from_slice(&beginning(start));
         encode_key(self.keys, key, out)
     }
+}
+
+/// Whether all rows of a window are gone.
+fn is_over<K: Key, A: Data>(pane: &Cells<K, Held<A>>) -> bool {
+    pane.is_whole() && pane.is_emptied()
+}
+
+/// What the rows of a window begin with. So they are in order of start.
+fn beginning(start: Timestamp) -> [u8; 9] {
+    let mut bytes = [prefix::ROW; 9];
+    bytes[1..].copy_from_slice(&start.as_millis().to_be_bytes());
+    bytes
+}
+
+fn read<K, A: Data>(
+    below: &Beneath,
+    keys: &dyn Format<K>,
+    start: Timestamp,
+    key: &K,
+) -> Result<Option<(Held<A>, Timestamp)>> {
+    let mut bytes = beginning(start).to_vec();
+    encode_key(keys, key, &mut bytes)?;
+    below.read(&bytes, decode)
+}
+
+fn decode<A: Data>(headers: Headers, row: &[u8]) -> Result<Held<A>> {
+    Ok(match read_state::<Option<A>>(row)? {
+        Some(row) => Held::Open(row, headers),
+        None => Held::Closed,
+    })
+}
+
+/// The start of a window, and the key, from the key of a row.
+fn split(bytes: &[u8]) -> Option<(Timestamp, &[u8])> {
+    let (start, key) = bytes.get(1..)?.split_first_chunk()?;
+    Some((Timestamp::from_millis(i64::from_be_bytes(*start)), key))
 }
 
 impl<K: Key, A: Data> State for WindowStore<K, A> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
+        self.shares.begin();
         for (start, cells) in &self.panes {
-            if cells.is_emptied() {
+            let before = changes.count();
+            if is_over(cells) {
                 for (row, at) in cells.removed() {
                     self.key(*start, row, &mut key)?;
                     changes.put(at, &key, None, &Headers::NONE)?;
@@ -96,51 +239,107 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
                     }
                 }
             }
+            if self.below.is_some() {
+                self.shares.saved(*start, changes.count() - before);
+            }
         }
         self.time.save(changes)
     }
 
     fn committed(&mut self) {
         self.panes.retain(|_, cells| {
-            let is_over = cells.is_emptied();
+            let is_over = is_over(cells);
             if !is_over {
                 cells.commit();
             }
             !is_over
         });
+        if self.below.is_some() {
+            self.shares.commit();
+        }
         self.time.commit();
     }
 
     fn rollback(&mut self) {
         self.panes.values_mut().for_each(Cells::rollback);
-        self.panes.retain(|_, cells| !cells.is_unused());
+        self.panes.retain(|_, cells| !cells.is_unused() || !cells.is_whole());
         self.time.rollback();
     }
 
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {
-        let (kind, rest) = change.key.split_first().unwrap_or((&0xff, &[]));
-        match (*kind, rest.split_first_chunk::<8>()) {
-            (prefix::TIME, _) => self.time.restore(change.value),
-            (prefix::ROW, Some((start, key))) => {
-                let start = Timestamp::from_millis(i64::from_be_bytes(*start));
+        let unknown = || Error::corrupt("unknown kind of row in a changelog");
+        match change.key.first() {
+            Some(&prefix::TIME) => self.time.restore(change.value),
+            Some(&prefix::ROW) => {
+                let (start, key) = split(change.key).ok_or_else(unknown)?;
                 let key = self.keys.decode(key)?;
-                let Some(value) = change.value else {
-                    self.pane(start).unload(&key);
-                    return Ok(());
-                };
-                let held = match read_state::<Option<A>>(value)? {
-                    Some(row) => Held::Open(row, change.headers.clone()),
-                    None => Held::Closed,
-                };
-                self.pane(start).load(key, held, change.at);
+                match change.value {
+                    Some(value) => {
+                        let held = decode(change.headers.clone(), value)?;
+                        self.pane(start).load(key, held, change.at);
+                    }
+                    None => {
+                        if let Some(pane) = self.panes.get_mut(&start) {
+                            pane.unload(&key);
+                        }
+                    }
+                }
                 Ok(())
             }
-            _ => Err(Error::corrupt("unknown kind of row in a changelog")),
+            _ => Err(unknown()),
         }
     }
 
-    fn restored(&mut self) {
-        self.panes.retain(|_, cells| !cells.is_unused());
+    fn restored(&mut self) -> Result<()> {
+        if let Some(below) = &self.below {
+            below.restore_time(&mut self.time)?;
+            // No window starts before the epoch (rule W1).
+            let mut from = Some(Timestamp::ZERO);
+            while let Some(next) = from {
+                let mut first = None;
+                below.keys(&beginning(next), &[prefix::ROW + 1], &mut |key| {
+                    first = split(key).map(|(start, _)| start);
+                    ControlFlow::Break(())
+                })?;
+                if let Some(start) = first {
+                    let mut pane = Cells::new();
+                    pane.lean(false);
+                    self.panes.insert(start, pane);
+                }
+                from = first.map(|start| start.plus_millis(self.size));
+            }
+        }
+        self.panes.retain(|_, cells| !cells.is_unused() || !cells.is_whole());
+        Ok(())
+    }
+
+    fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
+        let room = Cells::<K, Held<A>>::room_apart(memory);
+        self.below = Some(Beneath::new(below, room));
+        true
+    }
+
+    fn is_lean(&self) -> bool {
+        self.below.is_some()
+    }
+
+    fn lowered(&mut self, count: usize, last: bool) {
+        let panes = &mut self.panes;
+        self.shares.lowered(count, last, |start, count, last| {
+            if let Some(pane) = panes.get_mut(&start) {
+                pane.lowered(count, last);
+            }
+        });
+    }
+
+    fn is_full(&self) -> bool {
+        let pinned = self.panes.values().map(Cells::pinned);
+        self.below.as_ref().is_some_and(|below| below.is_full(pinned.sum()))
+    }
+
+    fn is_heavy(&self) -> bool {
+        let changed = self.panes.values().map(Cells::changed);
+        self.below.as_ref().is_some_and(|below| below.is_heavy(changed.sum()))
     }
 
     fn rows(&self) -> usize {

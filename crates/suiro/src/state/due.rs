@@ -1,0 +1,201 @@
+//! When to look at which key, for stores whose keys may be more than memory holds.
+
+use super::beneath::Beneath;
+use super::table_store::encode_key;
+use super::{Agenda, prefix};
+use crate::Key;
+use crate::format::Format;
+use bytes::Bytes;
+use std::collections::{HashSet, VecDeque};
+use std::ops::ControlFlow;
+use suiro_core::store::Change;
+use suiro_core::{Error, Result, Timestamp};
+
+/// Keys by the time at which they are to be looked at.
+///
+/// Without a store below all of them are on the agenda. With one, it has an entry for each,
+/// beside the rows and in order of time, and only those that are due soon are held. An entry
+/// may be there for longer than its key has a row, or for an earlier time than its row needs:
+/// whoever looks at the key sees that. What must not be is a row without an entry.
+pub(crate) struct DueKeys<K: 'static> {
+    near: Agenda<K>,
+    keys: &'static dyn Format<K>,
+    far: Option<Far<K>>,
+}
+
+/// What is known of the entries below.
+struct Far<K> {
+    /// What is due earlier is on the agenda.
+    horizon: Timestamp,
+    /// How far ahead the agenda reaches, in milliseconds.
+    span: i64,
+    /// What was put and taken since the last commit.
+    young: Vec<(Timestamp, K)>,
+    popped: Vec<(Timestamp, K)>,
+    /// What was put in commits that are not yet below, in order.
+    pending: VecDeque<Vec<(Timestamp, K)>>,
+}
+
+/// About how many entries are brought up at a time.
+const CHUNK: usize = 4096;
+
+/// The agenda reaches ahead by this part of the usual distance.
+const AHEAD: i64 = 16;
+
+impl<K: Key> DueKeys<K> {
+    /// Keys that are usually due `distance` milliseconds ahead.
+    pub(crate) fn new(keys: &'static dyn Format<K>, distance: i64) -> Self {
+        Self { near: Agenda::new(distance), keys, far: None }
+    }
+
+    /// Holds only what is due soon from now on.
+    pub(crate) fn lean(&mut self, distance: i64) {
+        self.far = Some(Far {
+            horizon: Timestamp::MIN,
+            span: distance / AHEAD,
+            young: Vec::new(),
+            popped: Vec::new(),
+            pending: VecDeque::new(),
+        });
+    }
+
+    pub(crate) fn is_lean(&self) -> bool {
+        self.far.is_some()
+    }
+
+    /// Has `key` looked at when it is `at`.
+    #[inline]
+    pub(crate) fn push(&mut self, at: Timestamp, key: K) {
+        match &mut self.far {
+            None => self.near.push(at, key),
+            Some(far) => {
+                if at < far.horizon {
+                    self.near.push(at, key.clone());
+                }
+                far.young.push((at, key));
+            }
+        }
+    }
+
+    /// Takes a key that is due at `now`, the earliest first.
+    #[inline]
+    pub(crate) fn pop(&mut self, now: Timestamp, below: Option<&Beneath>) -> Result<Option<K>> {
+        match below {
+            None => Ok(self.near.pop(now).map(|(_, key)| key)),
+            Some(below) => self.pop_lean(now, below),
+        }
+    }
+
+    fn pop_lean(&mut self, now: Timestamp, below: &Beneath) -> Result<Option<K>> {
+        loop {
+            let next = self.near.pop(now);
+            let far = self.far.as_mut().expect("who has a store below is lean");
+            if let Some((at, key)) = next {
+                far.popped.push((at, key.clone()));
+                return Ok(Some(key));
+            }
+            if far.horizon > now || far.horizon == Timestamp::MAX {
+                return Ok(None);
+            }
+            self.look_ahead(now, below)?;
+        }
+    }
+
+    /// Brings up what is due soon: some of it, if it is much.
+    fn look_ahead(&mut self, now: Timestamp, below: &Beneath) -> Result<()> {
+        let far = self.far.as_mut().expect("who has a store below is lean");
+        let from = far.horizon;
+        let mut until = now.plus_millis(far.span).plus_millis(1);
+        let (mut found, mut count, mut last) = (HashSet::new(), 0, from);
+        let mut failed = None;
+        below.keys(&entry(from.max(Timestamp::ZERO)), &entry(until), &mut |bytes| {
+            match read_entry(self.keys, bytes) {
+                Ok((at, _)) if count >= CHUNK && at > last => {
+                    until = at;
+                    return ControlFlow::Break(());
+                }
+                Ok((at, key)) => {
+                    (last, count) = (at, count + 1);
+                    found.insert((at, key));
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        failed.map_or(Ok(()), Err)?;
+        // An entry that is on its way may have arrived meanwhile.
+        for (at, key) in far.pending.iter().flatten().chain(&far.young) {
+            if *at >= from && *at < until {
+                found.insert((*at, key.clone()));
+            }
+        }
+        for (at, key) in found {
+            self.near.push(at, key);
+        }
+        far.horizon = until;
+        Ok(())
+    }
+
+    /// What was put since the last commit is committed.
+    pub(crate) fn commit(&mut self) {
+        if let Some(far) = &mut self.far {
+            far.pending.push_back(std::mem::take(&mut far.young));
+        }
+    }
+
+    /// What changes below with the commit that was made.
+    pub(crate) fn beside(&mut self) -> Result<Vec<Change>> {
+        let Some(far) = &mut self.far else { return Ok(Vec::new()) };
+        let put = far.pending.back().into_iter().flatten();
+        let put = put.map(|(at, key)| (at, key, Some(Bytes::new())));
+        let popped = far.popped.iter().map(|(at, key)| (at, key, None));
+        let changes = put.chain(popped).map(|(at, key, value)| {
+            Ok(Change { key: entry_of(self.keys, *at, key)?.into(), value })
+        });
+        let changes = changes.collect();
+        far.popped.clear();
+        changes
+    }
+
+    /// `last`: the oldest commit that was not yet below is there now.
+    pub(crate) fn lowered(&mut self, last: bool) {
+        if let Some(far) = &mut self.far
+            && last
+        {
+            far.pending.pop_front();
+        }
+    }
+
+    /// Forgets what is on the agenda; what is below is looked at anew.
+    pub(crate) fn clear(&mut self) {
+        self.near.clear();
+        if let Some(far) = &mut self.far {
+            far.horizon = Timestamp::MIN;
+            far.young.clear();
+            far.popped.clear();
+        }
+    }
+}
+
+/// What the entries of a time begin with.
+fn entry(at: Timestamp) -> Vec<u8> {
+    let mut bytes = vec![prefix::DUE];
+    bytes.extend_from_slice(&at.as_millis().to_be_bytes());
+    bytes
+}
+
+/// The entry of a key.
+pub(crate) fn entry_of<K>(keys: &dyn Format<K>, at: Timestamp, key: &K) -> Result<Vec<u8>> {
+    let mut bytes = entry(at);
+    encode_key(keys, key, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_entry<K>(keys: &dyn Format<K>, bytes: &[u8]) -> Result<(Timestamp, K)> {
+    let rest = bytes.split_first().and_then(|(_, rest)| rest.split_first_chunk::<8>());
+    let (at, key) = rest.ok_or_else(|| Error::corrupt("an entry of a store is cut off"))?;
+    Ok((Timestamp::from_millis(i64::from_be_bytes(*at)), keys.decode(key)?))
+}
