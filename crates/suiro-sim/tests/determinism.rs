@@ -112,7 +112,7 @@ fn manners(bounded: bool, seed: &mut Seed) -> Vec<(Manner, Mischief)> {
             (8192, Mischief::Crashes),
         ] {
             let fetch_bytes = [1, 200, 1 << 20][seed.below(3) as usize];
-            let lean = seed.below(3) == 0;
+            let lean = [Some(0), Some(4_000), None, None][seed.below(4) as usize];
             all.push((Manner { exchange, batch_rows, fetch_bytes, bounded, lean }, mischief));
         }
     }

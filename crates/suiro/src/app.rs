@@ -185,12 +185,13 @@ impl App {
         self
     }
 
-    /// Keeps the rows of tables in stores that `provider` opens, and of them as many in memory
-    /// as `memory` bytes have room for: those that changed last. The stores are written to
-    /// beside the work, once a commit is done; after a crash they are brought up to it from the
-    /// changelog.
+    /// Keeps the rows of tables, windows and sessions in stores that `provider` opens, and of
+    /// them as many in memory as `memory` bytes have room for: those that changed last. The
+    /// stores are written to beside the work, once a commit is done; after a crash they are
+    /// brought up to it from the changelog.
     ///
-    /// Tables can be held in part: source tables, folds, reductions. Windows are held whole.
+    /// All rows of a window are in memory when it closes, and so are all sessions at the end of
+    /// a bounded run: what closes at once is sent in one commit.
     ///
     /// ```
     /// use suiro::{App, Log, MemoryStores, Topic, Topology};
@@ -212,7 +213,7 @@ impl App {
         self
     }
 
-    /// Keeps the rows of tables in the directory `place`, made if it is not there, and of them
+    /// Keeps the rows of all stores in the directory `place`, made if it is not there, and of them
     /// as many in memory as there is room for. `budget` is in bytes and for all of it: rows that
     /// are held, the caches of the stores and their write buffers. What a commit has under way
     /// comes on top of it.

@@ -216,7 +216,7 @@ fn inputs(from: i64) -> Vec<Input> {
 }
 
 fn bounded(exchange: ExchangeKind) -> Manner {
-    Manner { exchange, batch_rows: 4, fetch_bytes: 100, bounded: true, lean: false }
+    Manner { exchange, batch_rows: 4, fetch_bytes: 100, bounded: true, lean: None }
 }
 
 fn outputs(machine: &Machine, partitions: u32) -> Result<Vec<Vec<Output>>> {

@@ -110,7 +110,7 @@ fn manners() -> impl Iterator<Item = Manner> {
                 batch_rows,
                 fetch_bytes,
                 bounded: true,
-                lean: false,
+                lean: None,
             },
         )
     })

@@ -37,7 +37,7 @@ struct Far<K> {
 }
 
 /// About how many entries are brought up at a time.
-const CHUNK: usize = 4096;
+const CHUNK: usize = if cfg!(test) { 3 } else { 4096 };
 
 /// The agenda reaches ahead by this part of the usual distance.
 const AHEAD: i64 = 16;
@@ -198,4 +198,109 @@ fn read_entry<K>(keys: &dyn Format<K>, bytes: &[u8]) -> Result<(Timestamp, K)> {
     let rest = bytes.split_first().and_then(|(_, rest)| rest.split_first_chunk::<8>());
     let (at, key) = rest.ok_or_else(|| Error::corrupt("an entry of a store is cut off"))?;
     Ok((Timestamp::from_millis(i64::from_be_bytes(*at)), keys.decode(key)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Topic;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use suiro_core::store::StoreProvider;
+    use suiro_store::MemoryStores;
+
+    const TOPIC: Topic<u8, u8> = Topic::json("keys");
+    const GAP: i64 = 40;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Act {
+        /// Puts a key so far ahead.
+        Push(i64, u8),
+        /// Takes what is due after so much time.
+        Pop(i64),
+        Commit,
+        /// The oldest commit that was on its way arrives.
+        Arrive,
+        Rollback,
+        /// All is lost that is not below; what was committed is replayed there.
+        Restart,
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            6 => (1..3 * GAP, 0..20_u8).prop_map(|(ahead, key)| Act::Push(ahead, key)),
+            3 => (0..GAP).prop_map(Act::Pop),
+            2 => Just(Act::Commit),
+            2 => Just(Act::Arrive),
+            1 => Just(Act::Rollback),
+            1 => Just(Act::Restart),
+        ]
+    }
+
+    proptest! {
+        /// What is due comes out, whatever was committed, taken back or lost meanwhile; what
+        /// comes out was put once, and is due.
+        #[test]
+        fn nothing_that_is_due_is_missed(acts in prop::collection::vec(act(), 0..120)) {
+            let stores = MemoryStores::default();
+            let open = || stores.open("due", 0).map(|store| Beneath::new(store, 0));
+            let lean = || {
+                let mut due = DueKeys::new(TOPIC.keys, GAP);
+                due.lean(GAP);
+                due
+            };
+            let (mut due, below, mut writer) = (lean(), open()?, stores.open("due", 0)?);
+            let mut on_the_way = VecDeque::new();
+            let (mut now, mut ever) = (0, BTreeSet::new());
+            let mut open_now = BTreeSet::new();
+            let mut committed = (now, open_now.clone());
+            for act in acts.into_iter().chain([Act::Pop(9 * GAP)]) {
+                match act {
+                    Act::Push(ahead, key) => {
+                        due.push(Timestamp::from_millis(now + ahead), key);
+                        open_now.insert((now + ahead, key));
+                        ever.insert((now + ahead, key));
+                    }
+                    Act::Pop(after) => {
+                        now += after;
+                        let at = Timestamp::from_millis(now);
+                        let mut got = BTreeSet::new();
+                        while let Some(key) = due.pop(at, Some(&below))? {
+                            prop_assert!(ever.iter().any(|(at, of)| *of == key && *at <= now));
+                            got.insert(key);
+                        }
+                        for (at, key) in open_now.extract_if(.., |(at, _)| *at <= now) {
+                            prop_assert!(got.contains(&key), "{key} at {at} was missed");
+                        }
+                    }
+                    Act::Commit => {
+                        due.commit();
+                        on_the_way.push_back(due.beside()?);
+                        committed = (now, open_now.clone());
+                    }
+                    Act::Arrive => {
+                        if let Some(changes) = on_the_way.pop_front() {
+                            writer.apply(&changes, 0)?;
+                            due.lowered(true);
+                        }
+                    }
+                    Act::Rollback => {
+                        due.clear();
+                        (now, open_now) = committed.clone();
+                    }
+                    Act::Restart => {
+                        due = lean();
+                        on_the_way.clear();
+                        (now, open_now) = committed.clone();
+                        let entry = |(at, key): &(i64, u8)| {
+                            let key = entry_of(TOPIC.keys, Timestamp::from_millis(*at), key)?;
+                            Ok(Change { key: key.into(), value: Some(Bytes::new()) })
+                        };
+                        let entries: Result<Vec<_>> = open_now.iter().map(entry).collect();
+                        writer.apply(&entries?, 0)?;
+                    }
+                }
+            }
+        }
+    }
 }

@@ -37,8 +37,8 @@ pub struct Manner {
     pub batch_rows: usize,
     pub fetch_bytes: usize,
     pub bounded: bool,
-    /// Tables hold as few rows as they can, and the stores below are behind.
-    pub lean: bool,
+    /// Rows are in stores below, which are behind, and so many bytes of them are held.
+    pub lean: Option<usize>,
 }
 
 impl Default for Manner {
@@ -48,7 +48,7 @@ impl Default for Manner {
             batch_rows: 8192,
             fetch_bytes: 1 << 20,
             bounded: false,
-            lean: false,
+            lean: None,
         }
     }
 }
@@ -93,8 +93,8 @@ impl Machine {
     pub fn crash(&mut self) -> Result<()> {
         let Manner { exchange, batch_rows, fetch_bytes, bounded, lean } = self.manner;
         let shelf = match lean {
-            true => Shelf::Below { provider: Arc::new(self.stores.clone()), memory: 0 },
-            false => Shelf::Memory,
+            Some(memory) => Shelf::Below { provider: Arc::new(self.stores.clone()), memory },
+            None => Shelf::Memory,
         };
         let settings = Settings {
             exchange,
