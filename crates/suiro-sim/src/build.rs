@@ -1,7 +1,7 @@
 //! A random program as a plan of the library.
 
 use crate::act;
-use crate::program::{Adds, From, Op, Program, Windows};
+use crate::program::{Adds, From, Needs, Op, Program, Windows};
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -127,9 +127,18 @@ fn build(
         Op::TableMap(of) => {
             Handle::Table(table(handles, of).map(move |row| act::maps(row, number)))
         }
-        Op::TableJoin(left, right) => {
+        Op::TableJoin(left, right, needs) => {
             let (left, right) = (table(handles, left), table(handles, right));
-            Handle::Table(left.join(&right, |left, right| act::joins(left, Some(right))))
+            Handle::Table(match needs {
+                Needs::Both => left.join(&right, |left, right| act::joins(left, Some(right))),
+                Needs::Left => left.left_join(&right, |left, right| {
+                    act::joins(left, right.map(String::as_str))
+                }),
+                Needs::Any => left.outer_join(&right, |left, right| {
+                    let left = left.map_or("none", String::as_str);
+                    act::joins(left, right.map(String::as_str))
+                }),
+            })
         }
         Op::Changes(of) => {
             let changes = table(handles, of).changes();

@@ -1,7 +1,7 @@
 //! Drawing random programs.
 
 use crate::build;
-use crate::program::{Adds, Family, From, Op, Program, SINKS, STREAMS, TABLES, Windows};
+use crate::program::{Adds, Family, From, Needs, Op, Program, SINKS, STREAMS, TABLES, Windows};
 use suiro::Seed;
 
 /// A grace that no input of the simulator outlives.
@@ -152,7 +152,8 @@ impl Drawing<'_> {
                 if left.bases.iter().any(|base| right.bases.contains(base)) {
                     return;
                 }
-                let op = self.add(Op::TableJoin(left.op, right.op));
+                let needs = [Needs::Both, Needs::Left, Needs::Any][self.seed.below(3) as usize];
+                let op = self.add(Op::TableJoin(left.op, right.op, needs));
                 let by_arrival = left.by_arrival || right.by_arrival;
                 let bases = [left.bases, right.bases].concat();
                 self.tables.push(Rows { op, bases, by_arrival });

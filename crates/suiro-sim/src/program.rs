@@ -36,6 +36,17 @@ pub enum Adds {
     Reduce,
 }
 
+/// Which sides a joined row needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// An inner join.
+    Both,
+    /// A left join.
+    Left,
+    /// An outer join.
+    Any,
+}
+
 /// One operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -71,7 +82,7 @@ pub enum Op {
     /// Changes rows.
     TableMap(usize),
     /// Joins rows of equal keys.
-    TableJoin(usize, usize),
+    TableJoin(usize, usize, Needs),
     /// Every change of a table as a stream.
     Changes(usize),
     /// Writes a stream to a topic.
@@ -99,7 +110,7 @@ impl Op {
             | Self::TableMap(of)
             | Self::Changes(of)
             | Self::TableTo(of, _) => vec![table(of)],
-            Self::TableJoin(left, right) => vec![table(left), table(right)],
+            Self::TableJoin(left, right, _) => vec![table(left), table(right)],
         }
     }
 
@@ -120,7 +131,9 @@ impl Op {
             }
             Self::TableFilter(of) => Self::TableFilter(number(of)),
             Self::TableMap(of) => Self::TableMap(number(of)),
-            Self::TableJoin(left, right) => Self::TableJoin(number(left), number(right)),
+            Self::TableJoin(left, right, needs) => {
+                Self::TableJoin(number(left), number(right), needs)
+            }
             Self::Changes(of) => Self::Changes(number(of)),
             Self::To(of, topic) => Self::To(from(of), topic),
             Self::TableTo(of, topic) => Self::TableTo(number(of), topic),
@@ -228,6 +241,17 @@ impl Program {
         }
     }
 
+    /// Whether rows of a table may lack one side of a join.
+    pub fn may_be_alone(&self, table: usize) -> bool {
+        match self.ops[table] {
+            Op::TableFilter(of) | Op::TableMap(of) => self.may_be_alone(of),
+            Op::TableJoin(left, right, needs) => {
+                needs != Needs::Both || self.may_be_alone(left) || self.may_be_alone(right)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether windows get rows through an exchange and from elsewhere, too: then how far their
     /// time is held back depends on when the marks of the exchange come.
     pub fn has_held_windows(&self) -> bool {
@@ -255,7 +279,7 @@ impl Program {
             above.contains(&base)
         };
         self.ops.iter().any(|op| match *op {
-            Op::TableJoin(left, right) => {
+            Op::TableJoin(left, right, _) => {
                 let (lefts, rights) = (self.bases(left), self.bases(right));
                 let mut pairs = lefts.iter().flat_map(|l| rights.iter().map(move |r| (*l, *r)));
                 pairs.any(|(l, r)| is_made_of(l, r) || is_made_of(r, l))
@@ -268,7 +292,7 @@ impl Program {
     fn bases(&self, table: usize) -> Vec<usize> {
         match self.ops[table] {
             Op::TableFilter(of) | Op::TableMap(of) => self.bases(of),
-            Op::TableJoin(left, right) => [self.bases(left), self.bases(right)].concat(),
+            Op::TableJoin(left, right, _) => [self.bases(left), self.bases(right)].concat(),
             _ => vec![table],
         }
     }

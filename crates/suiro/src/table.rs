@@ -1,5 +1,7 @@
 //! A table: the newest value of each key.
 
+mod joins;
+
 use crate::format::Format;
 use crate::operators::{self, fold::Init};
 use crate::row;
@@ -244,34 +246,6 @@ impl<K: Key, V: Data> Table<K, V> {
     /// ```
     pub fn to(self, topic: &Topic<K, V>) {
         operators::table_sink::add(self, topic);
-    }
-
-    /// The table of the rows that both tables have for a key (rules Q1 to Q3). An update on
-    /// either side changes the joined row; a removal on either side removes it.
-    ///
-    /// ```
-    /// use suiro::{TestDriver, Topic, Topology};
-    ///
-    /// const NAMES: Topic<u32, String> = Topic::json("names");
-    /// const TOWNS: Topic<u32, String> = Topic::json("towns");
-    /// const PEOPLE: Topic<u32, String> = Topic::json("people");
-    ///
-    /// let topology = Topology::new("people");
-    /// let towns = topology.table(&TOWNS);
-    /// topology.table(&NAMES).join(&towns, |name, town| format!("{name} of {town}")).to(&PEOPLE);
-    ///
-    /// let mut driver = TestDriver::new(topology.build()?)?;
-    /// driver.send(&NAMES, 1, "ann".into(), 0)?;
-    /// driver.send(&TOWNS, 1, "york".into(), 1)?;
-    /// assert_eq!(driver.read(&PEOPLE)?[0].value, "ann of york");
-    /// # Ok::<(), suiro::Error>(())
-    /// ```
-    pub fn join<J: Key + SameKey<K>, T: Data, W: Data>(
-        self,
-        other: &Table<J, T>,
-        combine: impl Fn(&V, &T) -> W + Send + Sync + 'static,
-    ) -> Table<K, W> {
-        operators::join_tables::add(self, other, Arc::new(combine))
     }
 }
 

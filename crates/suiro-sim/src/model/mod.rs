@@ -273,8 +273,11 @@ impl Model {
     /// The keys that a table may have rows of.
     fn keys(&self, partition: u32, op: usize) -> BTreeSet<String> {
         match self.program.ops[op] {
-            Op::TableFilter(of) | Op::TableMap(of) | Op::TableJoin(of, _) => {
-                self.keys(partition, of)
+            Op::TableFilter(of) | Op::TableMap(of) => self.keys(partition, of),
+            Op::TableJoin(left, right, _) => {
+                let mut all = self.keys(partition, left);
+                all.append(&mut self.keys(partition, right));
+                all
             }
             _ => self.states[partition as usize][op].rows.keys().cloned().collect(),
         }

@@ -2,7 +2,7 @@
 
 use super::{Arrival, Model};
 use crate::act;
-use crate::program::{Adds, From, Op};
+use crate::program::{Adds, From, Needs, Op};
 
 /// What runs through the model: a record, or a change of a row.
 #[derive(Clone)]
@@ -135,14 +135,15 @@ impl Model {
                 let map = |row: String| act::maps(&row, number);
                 (old.map(map), new.map(map), at)
             }
-            Op::TableJoin(left, right) => {
+            Op::TableJoin(left, right, needs) => {
                 let other = if port == 0 { right } else { left };
-                let Some((row, row_at)) = self.view(partition, other, &key) else { return };
-                let pair = |mine: String| match port {
-                    0 => act::joins(&mine, Some(&row)),
-                    _ => act::joins(&row, Some(&mine)),
+                let other = self.view(partition, other, &key);
+                let row = other.as_ref().map(|(row, _)| row.as_str());
+                let pair = |mine: Option<String>| match port {
+                    0 => joined(needs, mine.as_deref(), row),
+                    _ => joined(needs, row, mine.as_deref()),
                 };
-                (old.map(pair), new.map(pair), at.max(row_at))
+                (pair(old), pair(new), other.as_ref().map_or(at, |(_, row_at)| at.max(*row_at)))
             }
             _ => panic!("operator {number} takes no changes"),
         };
@@ -178,14 +179,25 @@ impl Model {
             Op::TableMap(of) => {
                 self.view(partition, of, key).map(|(row, at)| (act::maps(&row, op), at))
             }
-            Op::TableJoin(left, right) => {
-                let (left, left_at) = self.view(partition, left, key)?;
-                let (right, right_at) = self.view(partition, right, key)?;
-                Some((act::joins(&left, Some(&right)), left_at.max(right_at)))
+            Op::TableJoin(left, right, needs) => {
+                let sides = [left, right].map(|side| self.view(partition, side, key).unzip());
+                let [(left, left_at), (right, right_at)] = sides;
+                let row = joined(needs, left.as_deref(), right.as_deref())?;
+                Some((row, left_at.max(right_at)?))
             }
             _ => panic!("operator {op} is no table"),
         }
     }
+}
+
+/// The joined row of two tables, if it has what it needs.
+fn joined(needs: Needs, left: Option<&str>, right: Option<&str>) -> Option<String> {
+    let is_there = match needs {
+        Needs::Both => left.is_some() && right.is_some(),
+        Needs::Left => left.is_some(),
+        Needs::Any => left.is_some() || right.is_some(),
+    };
+    is_there.then(|| act::joins(left.unwrap_or("none"), right))
 }
 
 /// The ports of `op` that `from` speaks to.

@@ -1,4 +1,5 @@
 //! Two tables with the same key: an update on either side changes the joined row (Q1 to Q3).
+//! The kinds of join differ only in which sides a joined row needs.
 
 use super::lookup::{check, same_key};
 use crate::row::{emit, typed};
@@ -10,11 +11,14 @@ use std::sync::Arc;
 use suiro_core::{Error, Result, Timestamp};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, Stores};
 
-pub(crate) type Combine<V, T, W> = Arc<dyn Fn(&V, &T) -> W + Send + Sync>;
+/// Makes the joined row of the rows of both sides, or none where the kind of join has none.
+pub(crate) type Combine<V, T, W> =
+    Arc<dyn Fn(Option<&V>, Option<&T>) -> Option<W> + Send + Sync>;
 
 pub(crate) fn add<K, V, J, T, W>(
     left: Table<K, V>,
     right: &Table<J, T>,
+    label: &str,
     combine: Combine<V, T, W>,
 ) -> Table<K, W>
 where
@@ -34,7 +38,7 @@ where
     }
     left.demand.want_old();
     right.demand.want_old();
-    let step = draft.step("table join");
+    let step = draft.step(label);
     let demand = Demand::default();
     let views = (Arc::clone(&left.view), same_key::<K, J, T>(&right.view));
     let make = {
@@ -48,7 +52,7 @@ where
     };
     let mut reads = left.reads.clone();
     reads.extend(&right.reads);
-    let mut node = step_node("table join", vec![left.from, right.from], make);
+    let mut node = step_node(label, vec![left.from, right.from], make);
     node.outputs = vec![Some(copy_changes::<K, W>())];
     node.stores.clone_from(&reads);
     node.looks.extend(right.reads.iter().map(|store| (0, *store)));
@@ -59,13 +63,17 @@ where
     let from = Edge { node, output: 0 };
     let view: View<K, W> = Arc::new(move |stores, key, show| {
         let (left, right) = &views;
-        let mut looked = Ok(());
-        left(stores, key, &mut |row, at| {
-            looked = right(stores, key, &mut |other, other_at| {
-                show(&combine(row, other), at.max(other_at));
-            });
-        })?;
-        looked
+        seen(stores, left, key, &mut |row| {
+            seen(stores, right, key, &mut |other| {
+                let joined = combine(row.map(|(row, _)| row), other.map(|(row, _)| row));
+                if let Some(joined) = joined {
+                    let times = [row.map(|(_, at)| at), other.map(|(_, at)| at)];
+                    let at = times.into_iter().flatten().max();
+                    show(&joined, at.expect("a joined row is made of one row at least"));
+                }
+                Ok(())
+            })
+        })
     });
     Table::new(&draft, from, left.keys, view, reads, demand, None)
 }
@@ -77,23 +85,41 @@ struct JoinTables<K, V, T, W> {
     demand: Demand,
 }
 
+/// Is shown a row with its time, or that there is none.
+type Seen<'a, V> = dyn FnMut(Option<(&V, Timestamp)>) -> Result<()> + 'a;
+
+/// Shows the row of `key` with its time once, or once that there is none.
+fn seen<K, V>(
+    stores: &Stores,
+    view: &View<K, V>,
+    key: &K,
+    show: &mut Seen<'_, V>,
+) -> Result<()> {
+    let mut shown = None;
+    view(stores, key, &mut |row, at| shown = Some(show(Some((row, at)))))?;
+    shown.unwrap_or_else(|| show(None))
+}
+
 impl<K: Key, V: Data, T: Data, W: Data> JoinTables<K, V, T, W> {
-    /// The change of the joined row that a change on one side makes, seen with the row of the
-    /// other side; none if there is no such row (rule Q2).
+    /// The change of the joined row that a change on one side makes, seen with what the other
+    /// side has; none if there was no joined row and is none (rules Q2 and A6).
     fn join<S: Data, O: Data>(
         &self,
         stores: &Stores,
         view: &View<K, O>,
         (key, change, at): (&K, &Change<S>, Timestamp),
-        pair: impl Fn(&S, &O) -> W,
+        pair: impl Fn(Option<&S>, Option<&O>) -> Option<W>,
     ) -> Result<Option<(Change<W>, Timestamp)>> {
         let mut joined = None;
-        view(stores, key, &mut |other, other_at| {
-            let old = change.old.as_ref().map(|row| pair(row, other));
-            let new = change.new.as_ref().map(|row| pair(row, other));
+        seen(stores, view, key, &mut |other| {
+            let (other, other_at) = other.unzip();
+            let old = pair(change.old.as_ref(), other);
+            let new = pair(change.new.as_ref(), other);
             if old.is_some() || new.is_some() {
-                joined = Some((Change { old, new }, at.max(other_at)));
+                joined =
+                    Some((Change { old, new }, other_at.map_or(at, |other| at.max(other))));
             }
+            Ok(())
         })?;
         Ok(joined)
     }

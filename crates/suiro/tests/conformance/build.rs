@@ -291,6 +291,12 @@ impl Building<'_> {
             Some("inner") => Ok(Handle::Table(
                 left.join(&right, |left, right| function::pair(Some(left), Some(right))),
             )),
+            Some("left") => Ok(Handle::Table(left.left_join(&right, |left, right| {
+                function::pair(Some(left), right.map(String::as_str))
+            }))),
+            Some("outer") => Ok(Handle::Table(left.outer_join(&right, |left, right| {
+                function::pair(left.map(String::as_str), right.map(String::as_str))
+            }))),
             kind => Err(format!("unknown kind of table join {kind:?}")),
         }
     }
