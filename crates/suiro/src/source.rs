@@ -3,30 +3,36 @@
 use crate::format::Format;
 use crate::policy::Rule;
 use crate::row::queued;
-use crate::step::Step;
+use crate::step::{Step, caught};
 use crate::{Record, Topic};
+use std::sync::{Arc, OnceLock};
 use suiro_core::batch::{RecordView, Records};
-use suiro_core::{Error, Offset, Result, TopicPartition};
+use suiro_core::{Error, Offset, Result, Timestamp, TopicPartition};
 use suiro_engine::{Decode, Decoded, Letter, RawRecord, Refused};
 
 /// Decodes the records of a topic into rows with keys `K` and values `W`.
 pub(crate) struct Decoder<K: 'static, W: 'static> {
     keys: &'static dyn Format<K>,
     value: ReadValue<W>,
+    /// Tells the event time of a value, if it is not that of the record.
+    time: TimeOf<W>,
     step: Step,
 }
+
+/// What tells the event time of a value; set once, while the program is written down.
+pub(crate) type TimeOf<W> = Arc<OnceLock<Box<dyn Fn(&W) -> Timestamp + Send + Sync>>>;
 
 type ReadValue<W> = Box<dyn Fn(Option<&[u8]>) -> Result<Option<W>> + Send + Sync>;
 
 impl<K: 'static, V: 'static> Decoder<K, V> {
     /// A null value is no event, unless the type has one (rule N1).
-    pub(crate) fn of_stream(topic: &Topic<K, V>, step: Step) -> Self {
+    pub(crate) fn of_stream(topic: &Topic<K, V>, time: TimeOf<V>, step: Step) -> Self {
         let values = topic.values;
         let value = move |bytes: Option<&[u8]>| match bytes {
             Some(bytes) => values.decode(bytes).map(Some),
             None => Ok(values.decode_null()),
         };
-        Self { keys: topic.keys, value: Box::new(value), step }
+        Self { keys: topic.keys, value: Box::new(value), time, step }
     }
 }
 
@@ -38,7 +44,7 @@ impl<K: 'static, V: 'static> Decoder<K, Option<V>> {
             Some(bytes) => values.decode(bytes).map(|value| Some(Some(value))),
             None => Ok(Some(None)),
         };
-        Self { keys: topic.keys, value: Box::new(value), step }
+        Self { keys: topic.keys, value: Box::new(value), time: TimeOf::default(), step }
     }
 }
 
@@ -53,7 +59,7 @@ impl<K: Send + 'static, W: Send + 'static> Decoder<K, W> {
     fn row(&self, record: &RecordView<'_>) -> Result<Record<K, W>, Wrong> {
         let skip = |text: &str| Wrong { cause: Error::invalid(text), default: Rule::Skip };
         let stop = |cause| Wrong { cause, default: Rule::Stop };
-        if !record.at.is_valid() {
+        if self.time.get().is_none() && !record.at.is_valid() {
             return Err(skip("record has a negative time"));
         }
         let key = match record.key {
@@ -63,7 +69,14 @@ impl<K: Send + 'static, W: Send + 'static> Decoder<K, W> {
         let value = (self.value)(record.value).map_err(stop)?;
         let value = value.ok_or_else(|| skip("record has no value"))?;
         let headers = record.headers.to_headers().map_err(stop)?;
-        Ok(Record { key, value, at: record.at, headers })
+        let at = match self.time.get() {
+            None => record.at,
+            Some(time) => caught(|| Ok(time(&value))).map_err(stop)?,
+        };
+        if !at.is_valid() {
+            return Err(skip("record has a negative time"));
+        }
+        Ok(Record { key, value, at, headers })
     }
 }
 

@@ -83,7 +83,8 @@ fn is_of_record(cause: &Error) -> bool {
     cause.kind() == ErrorKind::Invalid
 }
 
-fn caught(body: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Runs user code; a panic in it is an error.
+pub(crate) fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
         Err(Error::invalid("user code panicked").with("panic", said(&*panic)))
     })

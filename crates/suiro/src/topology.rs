@@ -4,9 +4,11 @@ use crate::data::{Data, Key};
 use crate::operators;
 use crate::policy::{Policy, PolicyCell};
 use crate::row;
-use crate::source::Decoder;
+use crate::source::{Decoder, TimeOf};
 use crate::step::Step;
 use crate::{Stream, Table, Topic};
+use std::any::Any;
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use suiro_core::broker::Seek;
@@ -52,6 +54,8 @@ pub(crate) struct Draft {
 #[derive(Default)]
 pub(crate) struct Sketch {
     pub(crate) graph: Graph,
+    /// By source: what tells its event times, as a `TimeOf` of its values.
+    times: HashMap<usize, Box<dyn Any + Send>>,
     errors: Vec<Error>,
 }
 
@@ -91,6 +95,14 @@ impl Draft {
         let stores = &mut self.sketch().graph.stores;
         stores.push(StoreSpec { name: name.into(), make, topic });
         stores.len() - 1
+    }
+
+    /// What tells the event times of a source; none if `edge` is no source of values
+    /// `V`.
+    pub(crate) fn time_of<V: 'static>(&self, edge: Edge) -> Option<TimeOf<V>> {
+        let sketch = self.sketch();
+        let time = sketch.times.get(&edge.node)?.downcast_ref::<TimeOf<V>>()?;
+        Some(Arc::clone(time))
     }
 
     /// Whether both handles come from one topology.
@@ -143,7 +155,8 @@ impl Topology {
     /// ```
     pub fn new(name: impl Into<String>) -> Self {
         let name: Arc<str> = name.into().into();
-        let sketch = Sketch { graph: Graph { name, ..Graph::default() }, errors: Vec::new() };
+        let graph = Graph { name, ..Graph::default() };
+        let sketch = Sketch { graph, ..Sketch::default() };
         let draft =
             Draft { inner: Arc::new(Mutex::new(sketch)), policy: Arc::new(AtomicU32::new(0)) };
         Self { draft }
@@ -275,8 +288,10 @@ impl Topology {
         start: Start,
     ) -> Stream<K, V> {
         let step = self.draft.step(format!("source {}", topic.name()));
-        let decode = Decoder::of_stream(topic, step.clone());
+        let time = TimeOf::<V>::default();
+        let decode = Decoder::of_stream(topic, Arc::clone(&time), step.clone());
         let node = self.source(topic.name(), Arc::new(decode), start, row::copy::<K, V>);
+        self.draft.sketch().times.insert(node, Box::new(time));
         Stream::new(&self.draft, Edge { node, output: 0 }, topic.keys).with_step(step)
     }
 

@@ -3,6 +3,7 @@
 mod emit;
 mod fallible;
 mod stateless;
+mod timed;
 
 pub use emit::Emit;
 

@@ -144,7 +144,13 @@ impl Building<'_> {
         if node.unkeyed {
             return Ok(Handle::Unkeyed(self.topology.stream(&UNKEYED.named(name))));
         }
-        Ok(keyed(self.topology.stream(&TEXT.named(name)), false))
+        let stream = self.topology.stream(&TEXT.named(name));
+        let Some(time) = &node.timed_by else { return Ok(keyed(stream, false)) };
+        let field = function::change(time)?;
+        let time = move |value: &String| {
+            field(value).parse::<i64>().expect("cases have decimals as times")
+        };
+        Ok(keyed(stream.timed_by(time), false))
     }
 
     fn map(&self, node: &Node) -> Result<Handle, String> {
