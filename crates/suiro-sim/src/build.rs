@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
-    InWindow, JsonKey, Plan, Policy, Result, Sessions, Stream, Table, Text, Topic, Topology,
-    Tumbling,
+    Hopping, InWindow, JsonKey, Plan, Policy, Result, Sessions, Stream, Table, Text, Topic,
+    Topology, Tumbling,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -190,9 +190,10 @@ fn window(
     };
     let late = From { op: number, late: true };
     let wants_late = program.ops.iter().any(|op| op.inputs().contains(&late));
-    let Windows { size, grace, sessions, on_close } = windows;
-    let (size, grace) =
-        (Duration::from_millis(size as u64), Duration::from_millis(grace as u64));
+    let Windows { size, advance, grace, sessions, on_close } = windows;
+    let is_hopping = advance < size;
+    let [size, advance, grace] =
+        [size, advance, grace].map(|millis| Duration::from_millis(millis as u64));
     let keyed = |stream| Keyed { stream, moved: false };
     if sessions {
         let merge = move |earlier: &mut String, later: String| {
@@ -208,8 +209,12 @@ fn window(
         };
         return Handle::Stream { results: keyed(results), late };
     }
-    let windows = Tumbling::of(size).grace(grace);
-    let table = stream.window(windows).fold(&name, String::new, add);
+    let table = if is_hopping {
+        let windows = Hopping::of(size).every(advance).grace(grace);
+        stream.window(windows).fold(&name, String::new, add)
+    } else {
+        stream.window(Tumbling::of(size).grace(grace)).fold(&name, String::new, add)
+    };
     let late = wants_late.then(|| keyed(table.late()));
     let results = if on_close { table.on_close() } else { table.on_update() };
     Handle::Stream { results: keyed(results.map(|window| shown(window, Some))), late }

@@ -173,12 +173,16 @@ impl Drawing<'_> {
         let size = [1, 4, 10, 60][self.seed.below(4) as usize];
         let sessions = self.seed.one_in(2);
         // Where lanes run beside each other, which records are late depends on them: the auditor
-        // reads it from a sink. Of sessions it cannot say what would have come of them.
+        // reads it from a sink. Of sessions it cannot say what would have come of them, nor of
+        // a record which of its windows it was late for.
         let graces = [0, 3, 25, if parallel { FOR_EVER } else { 25 }];
         let grace = graces[self.seed.below(4) as usize];
-        let grace = if parallel && sessions { FOR_EVER } else { grace };
+        let hops = !sessions && self.seed.one_in(2);
+        let grace = if parallel && (sessions || hops) { FOR_EVER } else { grace };
         let on_close = parallel || self.seed.one_in(2);
-        let op = self.add(Op::Window(of.from, Windows { size, grace, sessions, on_close }));
+        let advance = if hops { (size / 3).max(1) } else { size };
+        let windows = Windows { size, advance, grace, sessions, on_close };
+        let op = self.add(Op::Window(of.from, windows));
         let by_arrival = of.by_arrival || of.moved;
         self.flow(op, false, false, by_arrival);
         if parallel && grace < FOR_EVER {

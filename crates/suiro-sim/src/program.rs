@@ -15,8 +15,10 @@ pub struct From {
 /// A windowed fold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// The size of tumbling windows, or the gap of sessions.
+    /// The size of windows, or the gap of sessions.
     pub size: i64,
+    /// How far apart windows begin.
+    pub advance: i64,
     /// How long they wait for late records.
     pub grace: i64,
     /// Whether they are sessions.

@@ -10,6 +10,14 @@ impl Windows {
     fn linger(self) -> i64 {
         self.grace + if self.sessions { self.size + 1 } else { 0 }
     }
+
+    /// The starts of the windows that a time is in, in order (rule W1).
+    fn starts(self, at: i64) -> impl DoubleEndedIterator<Item = i64> {
+        let last = at.div_euclid(self.advance);
+        let first = last - self.size / self.advance - 1;
+        let starts = (first.max(0)..=last).map(move |number| number * self.advance);
+        starts.filter(move |start| start + self.size > at)
+    }
 }
 
 impl Model {
@@ -78,7 +86,7 @@ impl Model {
         (key, value, at): (&str, &str, i64),
     ) {
         let lane_time = self.lane_time;
-        let start = at - at.rem_euclid(windows.size);
+        let start = windows.starts(at).next_back().unwrap_or_default();
         let closes = start + windows.size + windows.grace;
         let state = &self.states[partition as usize][op];
         let rested = state.rested.unwrap_or(i64::MIN);
@@ -123,24 +131,32 @@ impl Model {
         (key, value, at): (&str, &str, i64),
         now: i64,
     ) -> Option<Vec<(String, i64)>> {
-        let start = at - at.rem_euclid(windows.size);
-        let end = start + windows.size;
         let state = &mut self.states[partition as usize][op];
-        if end + windows.grace <= now || state.closed.contains_key(&(key.to_owned(), start)) {
+        let is_open = |start: &i64| {
+            start + windows.size + windows.grace > now
+                && !state.closed.contains_key(&(key.to_owned(), *start))
+        };
+        let starts: Vec<i64> = windows.starts(at).filter(is_open).collect();
+        if starts.is_empty() {
             return None;
         }
         if self.program.panics && act::panics(value, op) {
             return Some(Vec::new());
         }
         let open = state.windows.entry(key.to_owned()).or_default();
-        let place = open.partition_point(|span| span.start < start);
-        if open.get(place).is_none_or(|span| span.start != start) {
-            open.insert(place, Span { start, end, value: String::new(), at });
+        let mut said = Vec::new();
+        for start in starts {
+            let end = start + windows.size;
+            let place = open.partition_point(|span| span.start < start);
+            if open.get(place).is_none_or(|span| span.start != start) {
+                open.insert(place, Span { start, end, value: String::new(), at });
+            }
+            let span = &mut open[place];
+            span.value = act::adds(&span.value, value, self.program.is_commutative());
+            span.at = span.at.max(at);
+            said.push((act::windowed(Some(&span.value), start, end), span.at));
         }
-        let span = &mut open[place];
-        span.value = act::adds(&span.value, value, self.program.is_commutative());
-        span.at = span.at.max(at);
-        Some(vec![(act::windowed(Some(&span.value), start, end), span.at)])
+        Some(said)
     }
 
     /// As above, for sessions.

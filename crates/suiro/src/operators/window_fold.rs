@@ -1,11 +1,12 @@
-//! Folds the values of each key in windows of fixed size (rules W1, W4, W5 and W8).
+//! Folds the values of each key in windows of fixed size, tumbling or hopping (rules W1, W4, W5
+//! and W8).
 
 use super::exchange::settle;
 use super::fold::{Add, Init};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
-use crate::state::{Held, Places, WindowStore};
+use crate::state::{Held, Place, Places, WindowStore};
 use crate::step::Step;
 use crate::topology::{Draft, maker, step_node};
 use crate::window::{InWindow, WindowTable};
@@ -16,16 +17,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use suiro_core::{Headers, Result, Timestamp};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
 
-/// Size and grace in milliseconds.
+/// Size, distance of starts and grace in milliseconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Spec {
     pub(crate) size: i64,
+    pub(crate) advance: i64,
     pub(crate) grace: i64,
 }
 
 impl Spec {
+    /// The start of the last window that a time is in.
     fn start(self, at: Timestamp) -> Timestamp {
-        Timestamp::from_millis(at.as_millis() - at.as_millis().rem_euclid(self.size))
+        Timestamp::from_millis(at.as_millis() - at.as_millis().rem_euclid(self.advance))
+    }
+
+    /// The start of the first one; none starts before the epoch (rule W1).
+    fn first(self, at: Timestamp) -> Timestamp {
+        let behind = at.as_millis() - self.size;
+        let start = (behind.div_euclid(self.advance) + 1) * self.advance;
+        Timestamp::from_millis(start.max(0))
+    }
+
+    /// Whether a time is in one window and no other.
+    fn is_tumbling(self) -> bool {
+        self.size == self.advance
     }
 
     fn end(self, start: Timestamp) -> Timestamp {
@@ -84,10 +99,14 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     add: Add<A, V>,
 ) -> WindowTable<K, V, A> {
     let stream = settle(stream, name);
-    let label = format!("tumbling fold {name}");
+    let label = match spec.is_tumbling() {
+        true => format!("tumbling fold {name}"),
+        false => format!("hopping fold {name}"),
+    };
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
-    let store = draft.store(name, None, move || WindowStore::<K, A>::new(keys, spec.size));
+    let store = draft
+        .store(name, None, move || WindowStore::<K, A>::new(keys, spec.size, spec.advance));
     let emit = Emit::new(&draft, spec.size.saturating_add(spec.grace));
     let make = {
         let (step, emit) = (step.clone(), emit.clone());
@@ -134,8 +153,15 @@ struct Progress<'a, K: 'static, V, A: 'static> {
     results: Batch<K, InWindow<A>>,
     late: Batch<K, V>,
     late_count: u64,
-    /// In careful mode: the window and the key at hand, and the row before the record.
-    undo: Option<(Timestamp, K, Option<Held<A>>)>,
+    /// In careful mode: what the record at hand has changed.
+    undo: Option<Undo<K, A>>,
+}
+
+/// The key of a record, the rows before it by window, and how many results there were.
+struct Undo<K, A> {
+    key: K,
+    rows: Vec<(Timestamp, Option<Held<A>>)>,
+    results: usize,
 }
 
 impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
@@ -150,19 +176,56 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         if self.spec.is_closed(start, now) {
             return self.turn_away(row, to);
         }
+        if careful {
+            let (key, rows, results) = (row.key.clone(), Vec::new(), to.results.len());
+            to.undo = Some(Undo { key, rows, results });
+        }
+        if !self.spec.is_tumbling() {
+            return self.take_all(row, now, to);
+        }
+        if let Some(row) = self.take_in(start, place, row, to) {
+            self.turn_away(row, to);
+        }
+    }
+
+    /// Takes a record into each of its windows that is open, in order of start (rule W1).
+    fn take_all(&mut self, row: Record<K, V>, now: Timestamp, to: &mut Progress<'_, K, V, A>) {
+        let (last, mut taken) = (self.spec.start(row.at), false);
+        let mut start = self.spec.first(row.at);
+        while start < last {
+            if !self.spec.is_closed(start, now) {
+                taken |= self.take_in(start, Place::NOWHERE, row.clone(), to).is_none();
+            }
+            start = start.plus_millis(self.spec.advance);
+        }
+        match self.take_in(last, Place::NOWHERE, row, to) {
+            Some(row) if !taken => self.turn_away(row, to),
+            _ => {}
+        }
+    }
+
+    /// Takes a record into one window; gives it back if the end of a bounded run has closed it.
+    #[inline]
+    fn take_in(
+        &mut self,
+        start: Timestamp,
+        place: Place,
+        row: Record<K, V>,
+        to: &mut Progress<'_, K, V, A>,
+    ) -> Option<Record<K, V>> {
         let due = self.spec.end(start).plus_millis(self.spec.grace);
         self.next_due = self.next_due.map(|next| next.min(due));
         let slot = to.store.pane(start).edit_at(place, &row.key);
         if let Some(Held::Closed) = slot.get() {
-            return self.turn_away(row, to);
+            return Some(row);
         }
-        if careful {
-            to.undo = Some((start, row.key.clone(), slot.get().cloned()));
+        if let Some(undo) = &mut to.undo {
+            undo.rows.push((start, slot.get().cloned()));
         }
         let Record { key, value, at, headers } = row;
         let at = if slot.get().is_none() { at } else { slot.at().max(at) };
         let new = || Held::Open((self.init)(), Headers::NONE);
-        let Held::Open(state, last) = slot.get_or_insert_with(new) else { return };
+        let Held::Open(state, last) = slot.get_or_insert_with(new) else { return None };
         (self.add)(state, value);
         if self.closes {
             *last = headers;
@@ -171,6 +234,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
             to.results.push(Record { key, value, at, headers });
         }
         slot.set_at(at);
+        None
     }
 
     /// The record updates no window: it is late.
@@ -179,6 +243,22 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         if self.wants_late {
             to.late.push(row);
         }
+    }
+
+    /// Looks for the rows of a run of records whose last window is the same.
+    fn find(&mut self, run: &[Record<K, V>], store: &mut WindowStore<K, A>) -> Result<()> {
+        let keys = run.iter().map(|row| &row.key);
+        let last = self.spec.start(run[0].at);
+        if self.spec.is_tumbling() {
+            return store.find(last, keys, &mut self.places);
+        }
+        let mut start = run.iter().map(|row| self.spec.first(row.at)).min().unwrap_or(last);
+        while start <= last {
+            store.bring(start, keys.clone())?;
+            start = start.plus_millis(self.spec.advance);
+        }
+        self.places.skip(run.len());
+        Ok(())
     }
 
     /// Closes the windows that are due at `now`.
@@ -259,14 +339,11 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         let mut to = self.progress(cx);
         self.places.clear();
         to.store.make_room(rows.len());
-        for rows in
-            rows.as_slice().chunk_by(|a, b| self.spec.start(a.at) == self.spec.start(b.at))
-        {
-            let (start, keys) = (self.spec.start(rows[0].at), rows.iter().map(|row| &row.key));
-            to.store
-                .find(start, keys, &mut self.places)
-                .map_err(|cause| Failure::stop(&step.label, cause))?;
-        }
+        let spec = self.spec;
+        rows.as_slice()
+            .chunk_by(|a, b| spec.start(a.at) == spec.start(b.at))
+            .try_for_each(|run| self.find(run, to.store))
+            .map_err(|cause| Failure::stop(&step.label, cause))?;
         // A window may close, and its map serve another one, before its rows are at hand.
         self.places.doubt();
         let result = step.stateful(
@@ -284,9 +361,11 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
                 Ok(())
             },
             |to| {
-                if let Some((start, key, row)) = to.undo.take() {
+                let Some(Undo { key, rows, results }) = to.undo.take() else { return };
+                for (start, row) in rows.into_iter().rev() {
                     to.store.pane(start).edit(&key).replace(row);
                 }
+                to.results.truncate(results);
             },
         );
         let Progress { results, late, late_count, .. } = to;

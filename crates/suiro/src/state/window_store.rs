@@ -34,21 +34,23 @@ pub(crate) struct WindowStore<K: 'static, A: 'static> {
     pub(crate) keys: &'static dyn Format<K>,
     /// Empty maps of windows that came and went between two commits, to be used again.
     spare: Vec<Cells<K, Held<A>>>,
-    /// The size of a window, in milliseconds.
+    /// The size of a window and the distance of starts, in milliseconds.
     pub(crate) size: i64,
+    advance: i64,
     /// The store that has all rows, where the windows hold only some.
     below: Option<Beneath>,
     shares: Shares,
 }
 
 impl<K: Key, A: Data> WindowStore<K, A> {
-    pub(crate) fn new(keys: &'static dyn Format<K>, size: i64) -> Self {
+    pub(crate) fn new(keys: &'static dyn Format<K>, size: i64, advance: i64) -> Self {
         Self {
             panes: BTreeMap::new(),
             time: StreamTime::NONE,
             keys,
             spare: Vec::new(),
             size,
+            advance,
             below: None,
             shares: Shares::default(),
         }
@@ -85,15 +87,29 @@ impl<K: Key, A: Data> WindowStore<K, A> {
     where
         K: 'a,
     {
-        let Some(pane) = self.panes.get_mut(&start) else {
-            places.skip(keys.len());
-            return Ok(());
-        };
-        if let Some(below) = &self.below {
-            raise(pane, keys.clone(), |key| read(below, self.keys, start, key))?;
+        self.bring(start, keys.clone())?;
+        match self.panes.get(&start) {
+            Some(pane) => pane.find(keys, places),
+            None => places.skip(keys.len()),
         }
-        pane.find(keys, places);
         Ok(())
+    }
+
+    /// Brings up the rows of keys that are below in the window that starts at `start`.
+    pub(crate) fn bring<'a>(
+        &mut self,
+        start: Timestamp,
+        keys: impl Iterator<Item = &'a K>,
+    ) -> Result<()>
+    where
+        K: 'a,
+    {
+        match (&self.below, self.panes.get_mut(&start)) {
+            (Some(below), Some(pane)) => {
+                raise(pane, keys, |key| read(below, self.keys, start, key))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Brings up all rows of the window that starts at `start`.
@@ -306,7 +322,7 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
                     pane.lean(false);
                     self.panes.insert(start, pane);
                 }
-                from = first.map(|start| start.plus_millis(self.size));
+                from = first.map(|start| start.plus_millis(self.advance));
             }
         }
         self.panes.retain(|_, cells| !cells.is_unused() || !cells.is_whole());
@@ -351,7 +367,12 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
     }
 
     fn form(&self) -> Option<Form> {
-        Some(form::<K, A>(format!("windows of {} ms", self.size), self.keys))
+        let Self { size, advance, .. } = *self;
+        let kind = match size == advance {
+            true => format!("windows of {size} ms"),
+            false => format!("windows of {size} ms every {advance} ms"),
+        };
+        Some(form::<K, A>(kind, self.keys))
     }
 
     fn as_any(&self) -> &dyn Any {

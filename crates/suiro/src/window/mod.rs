@@ -1,8 +1,10 @@
 //! Windows: the values of a key, grouped by time.
 
+mod hopping;
 mod session;
 mod tumbling;
 
+pub use hopping::Hopping;
 pub use session::{SessionTable, Sessions};
 pub use tumbling::{Tumbling, WindowTable};
 
@@ -34,7 +36,7 @@ use suiro_core::Timestamp;
 pub struct InWindow<A> {
     /// The first time in the window.
     pub start: Timestamp,
-    /// The end of the window: exclusive for tumbling windows, inclusive for sessions.
+    /// The end of the window: exclusive for tumbling and hopping windows, inclusive for sessions.
     pub end: Timestamp,
     /// The result of the fold.
     pub value: A,
@@ -70,7 +72,8 @@ impl<K: 'static, V: 'static, W: std::fmt::Debug> std::fmt::Debug for Windowed<K,
 }
 
 impl<K: 'static, V: 'static> Stream<K, V> {
-    /// Groups the values of each key by time, before a fold: [`Tumbling`] or [`Sessions`].
+    /// Groups the values of each key by time, before a fold: [`Tumbling`], [`Hopping`] or
+    /// [`Sessions`].
     ///
     /// ```
     /// use std::time::Duration;

@@ -127,7 +127,8 @@ impl<K: Key, V: Data> Windowed<K, V, Tumbling> {
             let text = "a window needs a size of a millisecond at least";
             stream.draft.refuse(Error::invalid(text).with("fold", name));
         }
-        let spec = window_fold::Spec { size: size.max(1), grace: millis(windows.grace) };
+        let (size, grace) = (size.max(1), millis(windows.grace));
+        let spec = window_fold::Spec { size, advance: size, grace };
         let (init, add): (Init<A>, Add<A, V>) = (Arc::new(init), Arc::new(add));
         window_fold::add(stream, name, spec, init, add)
     }

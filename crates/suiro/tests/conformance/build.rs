@@ -6,8 +6,8 @@ use super::output::Shown;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
-    InWindow, JsonKey, NoKey, Plan, Sessions, Stream, Table, Text, Topic, Topology, Tumbling,
-    Unkeyed,
+    Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Stream, Table, Text, Topic, Topology,
+    Tumbling, Unkeyed,
 };
 
 // `key_by` gives JSON keys, which are plain text for strings; joins ask for one key format.
@@ -228,12 +228,24 @@ impl Building<'_> {
         };
         let late_id = format!("{name}.late");
         let (has_late, emit) = (is_read(&late_id), given(&node.emit, node, "emit")?);
-        let Window { kind, size_ms, gap_ms, grace_ms, merge, .. } = window;
+        let Window { kind, size_ms, advance_ms, gap_ms, grace_ms, merge, .. } = window;
         let grace = Duration::from_millis(*grace_ms);
         let (results, late) = match (kind.as_str(), emit.as_str()) {
             ("tumbling", "update" | "close") => {
                 let size = size_ms.ok_or("tumbling windows have a size")?;
                 let windows = Tumbling::of(Duration::from_millis(size)).grace(grace);
+                let table = stream.window(windows).fold(name, init, add);
+                let late = has_late.then(|| table.late());
+                let results =
+                    if emit == "update" { table.on_update() } else { table.on_close() };
+                (results.map(some), late)
+            }
+            ("hopping", "update" | "close") => {
+                let size = size_ms.ok_or("hopping windows have a size")?;
+                let advance = advance_ms.ok_or("hopping windows advance")?;
+                let windows = Hopping::of(Duration::from_millis(size))
+                    .every(Duration::from_millis(advance))
+                    .grace(grace);
                 let table = stream.window(windows).fold(name, init, add);
                 let late = has_late.then(|| table.late());
                 let results =

@@ -90,8 +90,7 @@ pub struct Window {
     #[serde(default)]
     pub grace_ms: u64,
     pub merge: Option<String>,
-    #[serde(rename = "advance_ms")]
-    _advance_ms: Option<u64>,
+    pub advance_ms: Option<u64>,
     #[serde(rename = "span_ms")]
     _span_ms: Option<u64>,
     #[serde(rename = "n")]
