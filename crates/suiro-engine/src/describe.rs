@@ -32,12 +32,12 @@ impl Plan {
                     .expect("writing to a string does not fail");
             }
             for store in &sub.stores {
-                let topic = &self.graph.stores[*store].topic;
-                let log = match topic {
-                    Some(topic) => {
+                let spec = &self.graph.stores[*store];
+                let log = match &spec.topic {
+                    Some(topic) if !spec.differs => {
                         format!("{topic} if it is compacted, else {}", self.changelog(*store))
                     }
-                    None => self.changelog(*store).to_string(),
+                    _ => self.changelog(*store).to_string(),
                 };
                 writeln!(
                     text,

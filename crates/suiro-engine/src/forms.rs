@@ -9,7 +9,7 @@ use crate::scope::Scope;
 use crate::stores::{Changes, Restored, State};
 use bytes::Bytes;
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use suiro_core::batch::{BatchWriter, Compression, batches};
@@ -86,8 +86,11 @@ pub struct Migration {
 /// What the start has found out.
 #[derive(Default)]
 pub(crate) struct Forms {
-    /// Those that the next commit writes.
-    due: Vec<(Arc<str>, Form)>,
+    /// Those that the next commit writes; none where a changelog is not kept any more.
+    due: Vec<(Arc<str>, Option<Form>)>,
+    /// Stores of source tables whose changelogs are not what they held last: they have no form
+    /// there, because the topic itself was the changelog when they were written last.
+    renewed: BTreeSet<usize>,
     /// Stores whose rows are to be rewritten, by number.
     migrated: BTreeMap<usize, (String, Turn)>,
     /// The ends of changelogs that are to be rewritten, and where they end when they are: by
@@ -96,6 +99,13 @@ pub(crate) struct Forms {
     rewritten: BTreeMap<(usize, u32), Offset>,
     /// What is written by an older form ends here: no snapshot that ends before it will do.
     bounds: BTreeMap<(usize, u32), Offset>,
+}
+
+impl Forms {
+    /// Whether the changelog of a store is not what it held last.
+    pub(crate) fn renews(&self, store: usize) -> bool {
+        self.renewed.contains(&store)
+    }
 }
 
 /// The header of a form that says where the rows of the older one end, by partition.
@@ -113,14 +123,21 @@ impl Scope {
         let plan = self.plan.clone();
         let mut written = None;
         for (number, spec) in plan.graph.stores.iter().enumerate() {
-            if self.layout.source_is_changelog(&plan, number) {
-                continue;
-            }
             let Some(form) = (spec.make)().form() else { continue };
             if written.is_none() {
                 written = Some(self.read_forms()?);
             }
             let was = written.as_ref().and_then(|written| written.get(&*spec.name));
+            if self.layout.source_is_changelog(&plan, number) {
+                // The changelog that it had does not follow it from now on.
+                if was.is_some() {
+                    self.forms.due.push((Arc::clone(&spec.name), None));
+                }
+                continue;
+            }
+            if was.is_none() && self.layout.compacted_source(&plan, number).is_some() {
+                self.forms.renewed.insert(number);
+            }
             let was = was.map(|(form, since)| {
                 let bounds = since.iter().map(|(partition, end)| ((number, *partition), *end));
                 self.forms.bounds.extend(bounds);
@@ -146,7 +163,7 @@ impl Scope {
                 self.forms.migrated.insert(number, (form.kind.clone(), turn));
                 self.dirty = true;
             }
-            self.forms.due.push((Arc::clone(&spec.name), form));
+            self.forms.due.push((Arc::clone(&spec.name), Some(form)));
         }
         Ok(())
     }
@@ -166,6 +183,9 @@ impl Scope {
 
     fn read_forms(&mut self) -> Result<BTreeMap<String, Written>> {
         let (partition, mut all) = (self.forms_at(), BTreeMap::new());
+        if self.link.describe(&[Arc::clone(&partition.topic)])?.is_empty() {
+            return Ok(all);
+        }
         let (mut next, end): (Offset, _) = (0, self.link.offset(&partition, Seek::Latest)?);
         while next < end {
             let max_bytes = self.settings.fetch_bytes;
@@ -175,8 +195,12 @@ impl Scope {
             for batch in batches(fetched.batches) {
                 for record in batch?.records()?.iter() {
                     let record = record?;
-                    let (Some(key), Some(value)) = (record.key, record.value) else { continue };
+                    let Some(key) = record.key else { continue };
                     let name = String::from_utf8_lossy(key).into_owned();
+                    let Some(value) = record.value else {
+                        all.remove(&name);
+                        continue;
+                    };
                     let headers = record.headers.to_headers()?;
                     let since = headers.get(SINCE).map(|since| read_since(since));
                     all.insert(name, (Form::decode(value)?, since.unwrap_or_default()));
@@ -205,8 +229,8 @@ impl Scope {
                 true => Headers::NONE,
                 false => [(SINCE, since)].into_iter().collect(),
             };
-            let form = form.encode();
-            writer.push(Timestamp::ZERO, Some(name.as_bytes()), Some(&form), &headers);
+            let form = form.as_ref().map(Form::encode);
+            writer.push(Timestamp::ZERO, Some(name.as_bytes()), form.as_deref(), &headers);
         }
         let mut out = Vec::new();
         writer.finish_into(&mut out)?;

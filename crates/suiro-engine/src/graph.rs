@@ -65,6 +65,9 @@ pub struct Node {
     pub looks: Vec<(usize, usize)>,
     /// How far behind stream time the rows may be that it emits, in milliseconds.
     pub delay: i64,
+    /// Its rows go by time: what it emits may be of earlier records than the one at hand, and
+    /// [`Operator::observe`] has something to say.
+    pub ages: bool,
 }
 
 /// An output of a node.
@@ -120,6 +123,8 @@ pub struct StoreSpec {
     pub make: MakeState,
     /// The topic that a source table holds: if it is compacted, it is the changelog.
     pub topic: Option<Arc<str>>,
+    /// It has a changelog of its own all the same, because it does not hold what the topic does.
+    pub differs: bool,
 }
 
 /// An exchange.

@@ -163,10 +163,14 @@ impl Layout {
 
     /// Whether the store of a source table needs no changelog of its own.
     pub(crate) fn source_is_changelog(&self, plan: &Plan, store: usize) -> bool {
-        let topic = plan.graph.stores[store].topic.as_ref();
-        topic
-            .and_then(|topic| self.topics.get(topic))
-            .is_some_and(|spec| spec.cleanup == Cleanup::Compact)
+        !plan.graph.stores[store].differs && self.compacted_source(plan, store).is_some()
+    }
+
+    /// The topic of a source table, if it is compacted.
+    pub(crate) fn compacted_source(&self, plan: &Plan, store: usize) -> Option<Arc<str>> {
+        let topic = plan.graph.stores[store].topic.as_ref()?;
+        let is_compacted = self.topics.get(topic)?.cleanup == Cleanup::Compact;
+        is_compacted.then(|| Arc::clone(topic))
     }
 
     /// How many partitions a store has.

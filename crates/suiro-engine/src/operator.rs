@@ -19,6 +19,14 @@ pub trait Operator: Send {
         cx: &mut Context<'_>,
     ) -> Result<(), Failure>;
 
+    /// A row of the time `at` is about to arrive: emits what goes before it by time. Called for an
+    /// operator that ages where its own rows are looked at by what follows from their changes:
+    /// there the row that comes must not be taken before they have gone.
+    fn observe(&mut self, at: Timestamp, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let _ = (at, cx);
+        Ok(())
+    }
+
     /// The first `count` rows of `rows` are about to arrive at `port`, in small batches: brings
     /// what they will need into the caches. It changes nothing.
     fn foresee(&mut self, port: usize, rows: &dyn RowQueue, count: usize, stores: &Stores) {

@@ -42,6 +42,8 @@ pub(crate) struct Links {
     pub(crate) cut: bool,
     /// A store that it writes is looked at below: it takes one row at a time (rule D2).
     pub(crate) single: bool,
+    /// It takes one row at a time, and what goes by time goes before the row is taken.
+    pub(crate) ages: bool,
     /// What arrives may have been held back above, and be made of several records.
     pub(crate) held: bool,
     /// The receivers above, as places among the inputs of the sub-topology.
@@ -284,6 +286,7 @@ fn mark_singles(graph: &Graph, links: &mut [Links]) {
         let own = |store: &usize| !node.looks.iter().any(|(_, looked)| looked == store);
         links[id].single =
             node.stores.iter().any(|store| own(store) && looked_at.contains(store));
+        links[id].ages = links[id].single && node.ages;
         below[id] = looked_at;
     }
 }
@@ -312,11 +315,14 @@ fn measure_delays(
     links: &mut [Links],
 ) {
     let mut delays = vec![0_i64; graph.nodes.len()];
+    let mut ages = vec![false; graph.nodes.len()];
     for (id, node) in graph.nodes.iter().enumerate() {
         if !matches!(node.kind, NodeKind::Receive(_)) {
             let above = node.inputs.iter().map(|edge| delays[edge.node]).max().unwrap_or(0);
-            links[id].held = above > 0;
+            let has_aged = node.inputs.iter().any(|edge| ages[edge.node]);
+            links[id].held = above > 0 || has_aged;
             delays[id] = above.saturating_add(node.delay);
+            ages[id] = has_aged || node.ages;
         }
         if let NodeKind::Send(exchange, _) = node.kind {
             subs[of_node[id]].sends.push((exchange, delays[id]));

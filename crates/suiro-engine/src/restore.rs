@@ -208,6 +208,9 @@ impl Scope {
             task.stores.put(store, (self.maker(store))());
             let replay = self.replay_of(&mut task, store)?;
             self.replays.push(replay);
+            if let Some(replay) = self.renewal_of(&task, store)? {
+                self.replays.push(replay);
+            }
         }
         self.places.insert(id, self.tasks.len());
         self.tasks.push(Some(task));
@@ -274,14 +277,30 @@ impl Scope {
             }
             start = start.max(position);
         }
-        Ok(Replay { place: self.tasks.len(), store, partition, from_source, start, end, below })
+        let (place, renews) = (self.tasks.len(), false);
+        Ok(Replay { place, store, partition, from_source, renews, start, end, below })
+    }
+
+    /// For a source table whose changelog is not what it held last: its topic, as far as it was
+    /// read.
+    fn renewal_of(&mut self, task: &Task, store: usize) -> Result<Option<Replay>> {
+        let topic = self.layout.compacted_source(&self.plan, store);
+        let Some(topic) = topic.filter(|_| self.forms.renews(store)) else { return Ok(None) };
+        let partition = TopicPartition { topic, partition: task.id.partition };
+        let end = self.committed.get(&partition).map_or(0, |position| position.next);
+        let start = self.link.offset(&partition, Seek::Earliest)?;
+        let (place, from_source, renews, below) = (self.tasks.len(), true, true, None);
+        Ok(Some(Replay { place, store, partition, from_source, renews, start, end, below }))
     }
 
     /// Replays one changelog; restoring began at `begun`.
     fn replay(&mut self, replay: &mut Replay, begun: Duration) -> Result<()> {
-        let Replay { place, store, partition, from_source, start, end, below } = replay;
+        let Replay { place, store, partition, from_source, renews, start, end, below } = replay;
         let mut lowering = Vec::new();
         let mut task = self.tasks[*place].take().expect("a task that was opened is there");
+        if *renews {
+            task.stores.state(*store).renew();
+        }
         let (mut next, mut count, mut told) = (*start, 0, 0);
         while next < *end {
             if self.progress.cuts() {
@@ -368,6 +387,8 @@ pub(crate) struct Replay {
     partition: TopicPartition,
     /// The changelog is the topic of a source.
     from_source: bool,
+    /// What was replayed into the store before is to be forgotten.
+    renews: bool,
     start: Offset,
     end: Offset,
     /// The store that it is replayed into, if it is one below a working set.

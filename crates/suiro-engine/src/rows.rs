@@ -16,6 +16,9 @@ pub trait Rows: Any + Send {
         self.len() == 0
     }
 
+    /// The event time of the first row.
+    fn first_at(&self) -> Timestamp;
+
     /// Makes a queue of the rows, to be taken from the front.
     fn into_queue(self: Box<Self>) -> Box<dyn RowQueue>;
 

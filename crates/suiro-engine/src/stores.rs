@@ -42,6 +42,11 @@ pub trait State: Any + Send {
         Ok(())
     }
 
+    /// What was restored so far is not what the store held last: forgets it, and takes what
+    /// comes from the source topic now. All of that goes to the changelog with the next commit,
+    /// in place of what is there.
+    fn renew(&mut self) {}
+
     /// Takes a store of committed rows below. From now on it holds what it has room for, in
     /// `memory` bytes, and looks for the rest there. False, without doing so, if this kind of
     /// state is always held whole.

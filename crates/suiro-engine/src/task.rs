@@ -322,6 +322,10 @@ impl Task {
             }
             return Ok(());
         }
+        if link.ages && !cfg!(suiro_mutant = "time_goes_last") {
+            let at = rows.first_at();
+            self.call(links, node, turn, |operator, cx| operator.observe(at, cx))?;
+        }
         if self.alone.on {
             return self.push_alone(links, (node, port), rows, turn);
         }

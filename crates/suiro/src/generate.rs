@@ -31,6 +31,7 @@ pub(crate) fn add<K: Key, V: Clone + Send + 'static>(
         stores: Vec::new(),
         looks: Vec::new(),
         delay: 0,
+        ages: false,
     });
     Stream::new(draft, Edge { node, output: 0 }, &JsonKey)
 }

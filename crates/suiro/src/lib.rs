@@ -40,6 +40,7 @@
 mod app;
 mod data;
 mod ended;
+mod expire;
 mod format;
 mod generate;
 #[doc(hidden)]
@@ -64,6 +65,7 @@ mod testing;
 mod topic;
 mod topology;
 mod transaction;
+mod ttl;
 mod window;
 
 pub use app::App;

@@ -62,6 +62,10 @@ impl<K: Send + 'static, V: Send + 'static> Rows for Typed<K, V> {
         self.0.len()
     }
 
+    fn first_at(&self) -> Timestamp {
+        self.0.first().map_or(Timestamp::MIN, |row| row.at)
+    }
+
     fn into_queue(self: Box<Self>) -> Box<dyn RowQueue> {
         Box::new(Queue::of([self.0]))
     }
@@ -161,6 +165,10 @@ pub(crate) struct Gathered<K, V>(Vec<Batch<K, V>>);
 impl<K: Send + 'static, V: Send + 'static> Rows for Gathered<K, V> {
     fn len(&self) -> usize {
         self.0.iter().map(Vec::len).sum()
+    }
+
+    fn first_at(&self) -> Timestamp {
+        self.0.iter().flatten().next().map_or(Timestamp::MIN, |row| row.at)
     }
 
     fn into_queue(self: Box<Self>) -> Box<dyn RowQueue> {

@@ -7,6 +7,7 @@ use crate::operators::{self, fold::Init};
 use crate::row;
 use crate::state::TableStore;
 use crate::topology::Draft;
+use crate::ttl::Owner;
 use crate::{Data, Key, SameKey, Stream, Topic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +50,8 @@ pub struct Table<K: 'static, V: 'static> {
     pub(crate) demand: Demand,
     /// The store that holds exactly its rows, if there is one.
     pub(crate) store: Option<usize>,
+    /// What keeps its rows, if it is not seen through another table.
+    pub(crate) owner: Option<Owner>,
 }
 
 impl<K: 'static, V: 'static> std::fmt::Debug for Table<K, V> {
@@ -108,6 +111,7 @@ impl<K: 'static, V: 'static> Clone for Table<K, V> {
             reads: self.reads.clone(),
             demand: self.demand.clone(),
             store: self.store,
+            owner: self.owner.clone(),
         }
     }
 }
@@ -122,7 +126,12 @@ impl<K: 'static, V: 'static> Table<K, V> {
         demand: Demand,
         store: Option<usize>,
     ) -> Self {
-        Self { draft: draft.clone(), from, keys, view, reads, demand, store }
+        let (draft, owner) = (draft.clone(), None);
+        Self { draft, from, keys, view, reads, demand, store, owner }
+    }
+
+    pub(crate) fn owned(self, owner: Owner) -> Self {
+        Self { owner: Some(owner), ..self }
     }
 }
 

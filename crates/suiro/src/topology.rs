@@ -93,7 +93,7 @@ impl Draft {
     ) -> usize {
         let make: MakeState = Arc::new(move || Box::new(make()));
         let stores = &mut self.sketch().graph.stores;
-        stores.push(StoreSpec { name: name.into(), make, topic });
+        stores.push(StoreSpec { name: name.into(), make, topic, differs: false });
         stores.len() - 1
     }
 
@@ -127,6 +127,7 @@ pub(crate) fn step_node(label: &str, inputs: Vec<Edge>, make: MakeOperator) -> N
         stores: Vec::new(),
         looks: Vec::new(),
         delay: 0,
+        ages: false,
     }
 }
 
@@ -349,6 +350,7 @@ impl Topology {
             stores: Vec::new(),
             looks: Vec::new(),
             delay: 0,
+            ages: false,
         })
     }
 

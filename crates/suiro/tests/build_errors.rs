@@ -194,3 +194,44 @@ fn a_table_joined_with_itself() {
                 with one `map`";
     assert_says(plan, text);
 }
+
+#[test]
+fn a_ttl_where_no_rows_are_kept() {
+    let text = "this table is seen through another and keeps no rows, so it cannot let them go; \
+                say `ttl` at the table that keeps them, right behind `table`, `fold`, `count` or \
+                `reduce`";
+    let hour = Duration::from_hours(1);
+    let filtered = build(|topology| {
+        topology.table(&CLICKS).filter(|click| *click > 1).ttl(hour).to(&SEEN);
+    });
+    assert_says(filtered, text);
+    let mapped = build(|topology| {
+        let counts = topology.stream(&CLICKS).count("counts");
+        counts.map(|count| count + 1).ttl(hour).to(&SEEN);
+    });
+    assert_says(mapped, text);
+    let joined = build(|topology| {
+        let names = topology.table(&NAMES);
+        topology.table(&CLICKS).join(&names, |click, _| *click).ttl(hour).to(&SEEN);
+    });
+    assert_says(joined, text);
+}
+
+#[test]
+fn a_ttl_that_leaves_no_row_and_a_second_one() {
+    let text = "a ttl below one millisecond leaves no row; say a longer one or none \
+                table=`counts` ttl_ms=`0`";
+    for short in [Duration::ZERO, Duration::from_micros(999)] {
+        let plan =
+            build(|topology| topology.stream(&CLICKS).count("counts").ttl(short).to(&SEEN));
+        assert_says(plan, text);
+    }
+    let plan = build(|topology| {
+        let clicks = topology.table(&CLICKS).ttl(Duration::from_secs(1));
+        clicks.clone().ttl(Duration::from_secs(2)).to(&SEEN);
+        clicks.to(&SEEN.named("again"));
+    });
+    let text = "a table has two ttls; it is one table whatever its handle: say it once \
+                table=`clicks` ttl_ms=`2000`";
+    assert_says(plan, text);
+}

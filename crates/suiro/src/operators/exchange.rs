@@ -35,6 +35,7 @@ pub(crate) fn add<K: Key, V: Data>(stream: Stream<K, V>, name: &str) -> Stream<K
         stores: Vec::new(),
         looks: Vec::new(),
         delay: 0,
+        ages: false,
     });
     let node = sketch.graph.add(Node {
         label: format!("receive {name}"),
@@ -44,6 +45,7 @@ pub(crate) fn add<K: Key, V: Data>(stream: Stream<K, V>, name: &str) -> Stream<K
         stores: Vec::new(),
         looks: Vec::new(),
         delay: 0,
+        ages: false,
     });
     drop(sketch);
     Stream::new(&stream.draft, Edge { node, output: 0 }, keys)

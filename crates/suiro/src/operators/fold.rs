@@ -1,17 +1,20 @@
 //! Folds the values of each key into a table, by arrival.
 
 use super::exchange::settle;
+use crate::expire::{arrive, move_on};
 use crate::row::{Batch, copy, emit, typed, waiting};
 use crate::show;
-use crate::state::{Cells, Places, TableStore, keep_headers};
+use crate::state::{Expiry, Places, TableStore, keep_headers};
 use crate::step::Step;
 use crate::table::{Change, Demand, view_of_store};
 use crate::topology::{maker, step_node};
+use crate::ttl::{Lifetime, Owner};
 use crate::{Data, Key, Record, Stream, Table};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use suiro_core::Result;
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator, RowQueue, State, Stores};
+use std::vec::IntoIter;
+use suiro_core::{Result, Timestamp};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Gate, Operator, RowQueue, State, Stores};
 
 pub(crate) type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
 pub(crate) type Add<A, V> = Arc<dyn Fn(&mut A, V) + Send + Sync>;
@@ -26,8 +29,11 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     let label = format!("fold {name}");
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
-    let demand = Demand::default();
-    let store = draft.store(name, None, move || TableStore::<K, A>::new(keys, None));
+    let (demand, lifetime) = (Demand::default(), Lifetime::default());
+    let store = {
+        let lifetime = lifetime.clone();
+        draft.store(name, None, move || TableStore::<K, A>::new(keys, None, lifetime.get()))
+    };
     let make = {
         let (step, demand) = (step.clone(), demand.clone());
         maker(move |_| Fold::<K, V, A> {
@@ -46,15 +52,12 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     let node = draft.add(node);
     draft.show((node, 0), show::both::<K, V>(keys));
     let from = Edge { node, output: 0 };
-    Table::new(
-        &draft,
-        from,
-        keys,
-        view_of_store::<K, A>(store),
-        vec![store],
-        demand,
-        Some(store),
-    )
+    let view = view_of_store::<K, A>(store);
+    Table::new(&draft, from, keys, view, vec![store], demand, Some(store)).owned(Owner {
+        lifetime,
+        node,
+        store,
+    })
 }
 
 struct Fold<K, V, A> {
@@ -65,6 +68,55 @@ struct Fold<K, V, A> {
     demand: Demand,
     places: Places,
     keys: PhantomData<fn() -> K>,
+}
+
+/// What a batch has come to so far. It outlives a panic of user code.
+struct Progress<'a, K: 'static, A: 'static> {
+    store: &'a mut TableStore<K, A>,
+    out: Batch<K, Change<A>>,
+    late: u64,
+    /// In careful mode: the key at hand, and its row before the record.
+    undo: Option<(K, Option<A>)>,
+}
+
+impl<K: Key, V: Data, A: Data> Fold<K, V, A> {
+    /// Takes rows. Only where rows go by time does a fold look at time.
+    fn take<const AGES: bool>(
+        &self,
+        (rows, places): (&mut IntoIter<Record<K, V>>, &mut Places),
+        (gate, careful): (&Gate, bool),
+        to: &mut Progress<'_, K, A>,
+    ) -> Result<()> {
+        let (speaks, wants_old) = (self.demand.changes(), self.demand.old());
+        for record in rows {
+            let (place, key, at) = (places.next(), &record.key, record.at);
+            if AGES && arrive(to.store, (at, gate), speaks, &mut to.out)? {
+                to.late += 1;
+                continue;
+            }
+            let store = &mut *to.store;
+            if careful {
+                let row = store.cells.get_at(place, key).and_then(|slot| slot.get().cloned());
+                to.undo = Some((key.clone(), row));
+            }
+            keep_headers(&mut store.headers, key, &record.headers);
+            let slot = store.cells.edit_at(place, key);
+            let old = if wants_old { slot.get().cloned() } else { None };
+            let before = slot.get().is_some().then(|| slot.at());
+            let row = slot.get_or_insert_with(|| (self.init)());
+            (self.add)(row, record.value);
+            slot.set_at(before.map_or(at, |before| before.max(at)));
+            if AGES && let Some(expiry) = &mut store.expiry {
+                expiry.note(key, slot.at(), before);
+            }
+            if speaks {
+                let Record { key, headers, .. } = record;
+                let change = Change { old, new: slot.get().cloned() };
+                to.out.push(Record { key, value: change, at: slot.at(), headers });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
@@ -82,60 +134,49 @@ impl<K: Key, V: Data, A: Data> Operator for Fold<K, V, A> {
         cx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let mut rows = typed::<K, V>(rows).into_iter();
+        let (gate, careful) = (cx.gate, cx.careful);
+        let mut places = std::mem::take(&mut self.places);
+        let mut counters = *cx.counters;
         let store = cx.stores.get_mut::<TableStore<K, A>>(self.store);
-        if store.is_lean() || self.places.left() < rows.len() {
-            self.places.clear();
+        if store.is_lean() || places.left() < rows.len() {
+            places.clear();
             store
-                .find(rows.as_slice().iter().map(|row| &row.key), &mut self.places)
+                .find(rows.as_slice().iter().map(|row| &row.key), &mut places)
                 .map_err(|cause| Failure::stop(&self.step.label, cause))?;
         }
-        let (cells, kept_headers) = (&mut store.cells, &mut store.headers);
-        let places = &mut self.places;
-        let (speaks, wants_old) = (self.demand.changes(), self.demand.old());
-        let mut out: Batch<K, Change<A>> = Vec::new();
-        if speaks {
-            out.reserve(rows.len());
-        }
-        let careful = cx.careful;
-        // In careful mode: the key at hand, and its row before the record.
-        let mut undo: Option<(K, Option<A>)> = None;
-        let work = |cells: &mut Cells<K, A>, undo: &mut Option<(K, Option<A>)>| {
-            for record in &mut rows {
-                let (place, key, at) = (places.next(), &record.key, record.at);
-                if careful {
-                    let row = cells.get_at(place, key).and_then(|slot| slot.get().cloned());
-                    *undo = Some((key.clone(), row));
-                }
-                keep_headers(kept_headers, key, &record.headers);
-                let slot = cells.edit_at(place, key);
-                let old = if wants_old { slot.get().cloned() } else { None };
-                let had = slot.get().is_some();
-                let row = slot.get_or_insert_with(|| (self.init)());
-                (self.add)(row, record.value);
-                slot.set_at(if had { slot.at().max(at) } else { at });
-                if speaks {
-                    let Record { key, headers, .. } = record;
-                    let change = Change { old, new: slot.get().cloned() };
-                    out.push(Record { key, value: change, at: slot.at(), headers });
-                }
-            }
-            Ok(())
-        };
-        let mut state = (cells, &mut undo);
-        let mut work = work;
-        self.step.stateful(
-            &mut state,
-            cx.counters,
+        let ages = store.expiry.is_some();
+        let room = if self.demand.changes() { rows.len() } else { 0 };
+        let mut to = Progress { store, out: Vec::with_capacity(room), late: 0, undo: None };
+        let result = self.step.stateful(
+            &mut to,
+            &mut counters,
             careful,
-            |(cells, undo)| work(cells, undo),
-            |(cells, undo)| {
-                if let Some((key, row)) = undo.take() {
-                    cells.edit(&key).replace(row);
+            |to| match ages {
+                true => self.take::<true>((&mut rows, &mut places), (&gate, careful), to),
+                false => self.take::<false>((&mut rows, &mut places), (&gate, careful), to),
+            },
+            |to| {
+                if let Some((key, row)) = to.undo.take() {
+                    to.store.cells.edit(&key).replace(row);
                 }
             },
-        )?;
+        );
+        let Progress { out, late, .. } = to;
+        (*cx.counters, self.places) = (counters, places);
+        cx.counters.late += late;
+        // What went by the time of the record that failed goes all the same.
         emit(cx, 0, out);
-        Ok(())
+        result
+    }
+
+    fn observe(&mut self, at: Timestamp, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let of = (self.store, &*self.step.label);
+        move_on::<K, A>(of, self.demand.changes(), cx, |expiry, gate| expiry.observe(at, gate))
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let of = (self.store, &*self.step.label);
+        move_on::<K, A>(of, self.demand.changes(), cx, Expiry::settle)
     }
 
     fn rollback(&mut self) {

@@ -33,6 +33,7 @@ pub(crate) fn add<K: Send + 'static, V: Send + 'static>(
         stores: Vec::new(),
         looks: Vec::new(),
         delay: 0,
+        ages: false,
     });
 }
 

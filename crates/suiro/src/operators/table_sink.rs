@@ -39,6 +39,7 @@ pub(crate) fn add<K: Key, V: Data>(table: Table<K, V>, topic: &Topic<K, V>) {
         stores: store.into_iter().collect(),
         looks: Vec::new(),
         delay: 0,
+        ages: false,
     });
 }
 

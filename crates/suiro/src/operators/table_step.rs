@@ -41,7 +41,8 @@ pub(crate) fn add<K: Key, V: Data, W: Data>(
 
 /// Takes the `Option` off rows that always are there.
 pub(crate) fn unwrap<K: Key, V: Data>(table: Table<K, Option<V>>) -> Table<K, V> {
-    add(table, "map", Arc::new(|row: &Option<V>| row.clone()), |view| {
+    let owner = table.owner.clone();
+    let seen = add(table, "map", Arc::new(|row: &Option<V>| row.clone()), |view| {
         Arc::new(move |stores, key, show| {
             view(stores, key, &mut |row: &Option<V>, at| {
                 if let Some(row) = row {
@@ -49,7 +50,9 @@ pub(crate) fn unwrap<K: Key, V: Data>(table: Table<K, Option<V>>) -> Table<K, V>
                 }
             })
         })
-    })
+    });
+    // To the user it is the table that keeps the rows.
+    Table { owner, ..seen }
 }
 
 struct TableStep<K, V, W> {

@@ -4,6 +4,7 @@ mod agenda;
 mod beneath;
 mod cells;
 mod due;
+mod expiry;
 mod form;
 mod places;
 mod session_store;
@@ -15,6 +16,7 @@ mod window_store;
 
 pub(crate) use agenda::Agenda;
 pub(crate) use cells::Cells;
+pub(crate) use expiry::{Expired, Expiry};
 pub(crate) use form::migration;
 pub(crate) use places::{Place, Places};
 pub(crate) use session_store::{Session, SessionList, SessionStore};

@@ -48,6 +48,12 @@ impl StreamTime {
         self.now
     }
 
+    /// What was restored says that `at` was seen. Nothing is to be saved: it says so again.
+    pub(crate) fn have_seen(&mut self, at: Timestamp) {
+        self.seen = self.seen.max(at);
+        self.committed.1 = self.committed.1.max(at);
+    }
+
     pub(crate) fn commit(&mut self) {
         self.committed = (self.now, self.seen);
     }

@@ -2,12 +2,14 @@
 
 use super::beneath::Beneath;
 use super::form::form;
-use super::{Cells, Places, prefix};
+use super::{Cells, Expired, Expiry, Places, StreamTime, prefix};
 use crate::format::{Encoded, Format, read_state, write_state};
+use crate::key_order::KeyOrder;
 use crate::{Data, Key};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Headers, Result, Timestamp};
@@ -19,21 +21,28 @@ pub(crate) struct TableStore<K: 'static, A: 'static> {
     /// The headers of the records that changed rows since the last commit, where they had some
     /// (rule H1).
     pub(crate) headers: HashMap<K, Headers, FixedState>,
+    /// When rows go by time, if they do.
+    pub(crate) expiry: Option<Expiry<K>>,
     keys: &'static dyn Format<K>,
     /// How the source topic of the table writes its values, if it has one.
     values: Option<&'static dyn Format<A>>,
     buffers: (Vec<u8>, Vec<u8>),
+    /// The next commit writes all rows, in place of those that the changelog has for these keys.
+    renewed: Option<Vec<K>>,
     /// The store that has all rows, where `cells` holds only some.
     below: Option<Beneath>,
 }
 
 impl<K: Key, A: Data> TableStore<K, A> {
+    /// An empty table, whose rows go after `ttl` milliseconds, if there is one.
     pub(crate) fn new(
         keys: &'static dyn Format<K>,
         values: Option<&'static dyn Format<A>>,
+        ttl: Option<i64>,
     ) -> Self {
         let (cells, headers) = (Cells::new(), HashMap::with_hasher(FixedState::default()));
-        Self { cells, headers, keys, values, buffers: Default::default(), below: None }
+        let (expiry, buffers) = (ttl.map(Expiry::new), Default::default());
+        Self { cells, headers, expiry, keys, values, buffers, renewed: None, below: None }
     }
 }
 
@@ -52,6 +61,51 @@ impl<K: Key, A: Data> TableStore<K, A> {
         match row {
             None => self.cells.unload(&key),
             Some(row) => self.cells.load(key, row, change.at),
+        }
+    }
+
+    /// Takes out the rows that are over at `now`, in order of their time and of the bytes of
+    /// their keys (rule A5).
+    #[inline]
+    pub(crate) fn expire(&mut self, now: Timestamp) -> Result<Vec<Expired<K, A>>> {
+        let Some(expiry) = &mut self.expiry else { return Ok(Vec::new()) };
+        let mut gone = expiry.take_due(now, &mut self.cells);
+        if gone.len() > 1 {
+            let order = KeyOrder::of(self.keys, gone.iter().map(|gone| &gone.key))?;
+            order.sort_by(&mut gone, |gone| gone.at);
+        }
+        // Time takes them, and no record.
+        for Expired { key, .. } in &gone {
+            keep_headers(&mut self.headers, key, &Headers::NONE);
+        }
+        Ok(gone)
+    }
+
+    /// Writes all rows, and removals of those that the changelog has and the table has not.
+    fn save_all(&self, stale: &[K], changes: &mut Changes) -> Result<()> {
+        let mut all = BTreeMap::new();
+        for key in stale {
+            let mut bytes = vec![prefix::ROW];
+            encode_key(self.keys, key, &mut bytes)?;
+            all.insert(bytes, (None, Timestamp::ZERO));
+        }
+        for (key, slot) in self.cells.iter() {
+            let Some(row) = slot.get() else { continue };
+            let (mut bytes, mut value) = (vec![prefix::ROW], Vec::new());
+            encode_key(self.keys, key, &mut bytes)?;
+            write_state(row, &mut value)?;
+            all.insert(bytes, (Some(value), slot.at()));
+        }
+        for (key, (value, at)) in &all {
+            changes.put(*at, key, value.as_deref(), &Headers::NONE)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over the time of the table, or leaves it, if its rows do not go by time any more.
+    fn restore_time(&mut self, time: StreamTime) {
+        if let Some(expiry) = &mut self.expiry {
+            *expiry.time_mut() = time;
         }
     }
 
@@ -143,6 +197,12 @@ pub(crate) fn keep_headers<K: Key>(
 
 impl<K: Key, A: Data> State for TableStore<K, A> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
+        if let Some(expiry) = &self.expiry {
+            expiry.time().save(changes)?;
+        }
+        if let Some(stale) = &self.renewed {
+            return self.save_all(stale, changes);
+        }
         let (key, value) = &mut self.buffers;
         for (touched, slot) in self.cells.touched() {
             if touched.before.is_none() && slot.get().is_none() {
@@ -167,11 +227,19 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
     fn committed(&mut self) {
         self.cells.commit();
         self.headers.clear();
+        self.renewed = None;
+        if let Some(expiry) = &mut self.expiry {
+            expiry.time_mut().commit();
+        }
     }
 
     fn rollback(&mut self) {
         self.cells.rollback();
         self.headers.clear();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.time_mut().rollback();
+            expiry.note_all(&self.cells);
+        }
     }
 
     fn reserve(&mut self, rows: usize) {
@@ -180,7 +248,7 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
 
     fn loader(&self) -> Option<Box<dyn Loader>> {
         let (keys, rows) = (self.keys, Vec::new());
-        Some(Box::new(TableLoader::<K, A> { keys, rows }))
+        Some(Box::new(TableLoader::<K, A> { keys, rows, time: None }))
     }
 
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {
@@ -188,15 +256,31 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
             self.restore_from_source(&change);
             return Ok(());
         }
-        let (key, row) = decode_row(self.keys, &change)?;
-        match row {
-            None => self.cells.unload(&key),
-            Some(row) => self.cells.load(key, row, change.at),
+        match Logged::decode(self.keys, &change)? {
+            Logged::Time(time) => self.restore_time(time),
+            Logged::Row(key, None) => self.cells.unload(&key),
+            Logged::Row(key, Some(row)) => self.cells.load(key, row, change.at),
         }
         Ok(())
     }
 
+    fn restored(&mut self) -> Result<()> {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.restored(&self.cells);
+        }
+        Ok(())
+    }
+
+    fn renew(&mut self) {
+        self.renewed = Some(self.cells.iter().map(|(key, _)| key.clone()).collect());
+        self.cells = Cells::new();
+    }
+
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
+        // What is due must be found by time, and only what is held can be.
+        if self.expiry.is_some() {
+            return false;
+        }
         self.below = Some(Beneath::new(below, Cells::<K, A>::room(memory)));
         self.cells.lean(false);
         true
@@ -239,6 +323,10 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         self.cells.len()
     }
 
+    fn stream_time(&self) -> Option<Timestamp> {
+        self.expiry.as_ref().map(|expiry| expiry.time().now())
+    }
+
     fn form(&self) -> Option<Form> {
         Some(form::<K, A>("table".to_owned(), self.keys))
     }
@@ -252,38 +340,58 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
     }
 }
 
-/// The key and the row of a record of the changelog; no row for a removal.
-fn decode_row<K, A: Data>(
-    keys: &dyn Format<K>,
-    change: &Restored<'_>,
-) -> Result<(K, Option<A>)> {
-    let Some((&prefix::ROW, key)) = change.key.split_first() else {
-        return Err(Error::corrupt("unknown kind of row in a changelog"));
-    };
-    Ok((keys.decode(key)?, change.value.map(read_state).transpose()?))
+/// A record of the changelog.
+enum Logged<K, A> {
+    /// A key and its row; no row for a removal.
+    Row(K, Option<A>),
+    /// The stream time of a table whose rows go by time, or did so when it was written.
+    Time(StreamTime),
+}
+
+impl<K, A: Data> Logged<K, A> {
+    fn decode(keys: &dyn Format<K>, change: &Restored<'_>) -> Result<Self> {
+        match change.key.split_first() {
+            Some((&prefix::ROW, key)) => {
+                let row = change.value.map(read_state).transpose()?;
+                Ok(Self::Row(keys.decode(key)?, row))
+            }
+            Some((&prefix::TIME, _)) => {
+                let mut time = StreamTime::NONE;
+                time.restore(change.value)?;
+                Ok(Self::Time(time))
+            }
+            _ => Err(Error::corrupt("unknown kind of row in a changelog")),
+        }
+    }
 }
 
 /// Rows on their way into a table.
 struct TableLoader<K: 'static, A> {
     keys: &'static dyn Format<K>,
     rows: Vec<(K, Option<A>, Timestamp)>,
+    time: Option<StreamTime>,
 }
 
 impl<K: Key, A: Data> Loader for TableLoader<K, A> {
     fn decode(&mut self, change: Restored<'_>) -> Result<()> {
-        let (key, row) = decode_row(self.keys, &change)?;
-        self.rows.push((key, row, change.at));
+        match Logged::decode(self.keys, &change)? {
+            Logged::Time(time) => self.time = Some(time),
+            Logged::Row(key, row) => self.rows.push((key, row, change.at)),
+        }
         Ok(())
     }
 
     fn load(&mut self, into: &mut dyn State) {
         let store = into.as_any_mut().downcast_mut::<TableStore<K, A>>();
-        let cells = &mut store.expect("a loader is given the store that made it").cells;
+        let store = store.expect("a loader is given the store that made it");
         for (key, row, at) in self.rows.drain(..) {
             match row {
-                None => cells.unload(&key),
-                Some(row) => cells.load(key, row, at),
+                None => store.cells.unload(&key),
+                Some(row) => store.cells.load(key, row, at),
             }
+        }
+        if let Some(time) = self.time.take() {
+            store.restore_time(time);
         }
     }
 }

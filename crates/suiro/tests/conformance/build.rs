@@ -73,7 +73,11 @@ impl Building<'_> {
             "stream" => self.source(node)?,
             "table" => {
                 let topic = TEXT.named(given(&node.topic, node, "topic")?);
-                Handle::Table(self.topology.table(&topic))
+                let table = self.topology.table(&topic);
+                Handle::Table(match node.ttl_ms {
+                    Some(ttl) => table.ttl(Duration::from_millis(ttl)),
+                    None => table,
+                })
             }
             "map" => self.map(node)?,
             "filter" => self.filter(node)?,

@@ -57,7 +57,7 @@ pub struct Node {
     pub unkeyed: bool,
     pub timed_by: Option<String>,
     pub history_ms: Option<i64>,
-    pub ttl_ms: Option<i64>,
+    pub ttl_ms: Option<u64>,
     #[serde(rename = "fn")]
     pub function: Option<String>,
     pub pred: Option<String>,
