@@ -95,7 +95,7 @@ impl Auditor {
         while self.model.turn(sub, partition, position) {}
         let (mut topics, mut has_ended) = (0, true);
         for op in self.model.ops_of(sub).collect::<Vec<_>>() {
-            let (Op::Stream(topic) | Op::Table(topic)) = self.case.program.ops[op] else {
+            let (Op::Stream(topic) | Op::Table(topic, _)) = self.case.program.ops[op] else {
                 continue;
             };
             if let Some(offset) = self.model.overdue(partition, topic, position(topic)) {
@@ -339,11 +339,11 @@ fn held(op: Op, stores: &Stores, slot: usize) -> Option<Result<Rows, Error>> {
         ((key, start.as_millis()), (value, end.as_millis(), at.as_millis()))
     };
     Some(match op {
-        Op::Fold(_, Adds::Count) => {
+        Op::Fold(_, Adds::Count, _) => {
             let count = |(key, count, at): (_, u64, _)| row((key, count.to_string(), at));
             all(inspect::rows(stores, slot)?, count)
         }
-        Op::Fold(_, Adds::Reduce) => {
+        Op::Fold(_, Adds::Reduce, _) => {
             let last = |(key, value, at): (_, Option<String>, _)| {
                 row((key, value.unwrap_or_default(), at))
             };

@@ -1,13 +1,13 @@
 //! A random program as a plan of the library.
 
 use crate::act;
-use crate::program::{Adds, From, Needs, Op, Program, Windows};
+use crate::program::{Adds, From, Needs, Op, Program, Ttl, Windows};
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
-    Hopping, InWindow, JsonKey, Plan, Policy, Result, Sessions, Stream, Table, Text, Topic,
-    Topology, Tumbling,
+    Data, Hopping, InWindow, JsonKey, Plan, Policy, Result, Sessions, Stream, Table, Text,
+    Topic, Topology, Tumbling,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -67,7 +67,7 @@ fn build(
     let (commutative, panics) = (program.is_commutative(), program.panics);
     match op {
         Op::Stream(topic) => keyed(topology.stream(&TEXT.named(topic)), false),
-        Op::Table(topic) => Handle::Table(topology.table(&TEXT.named(topic))),
+        Op::Table(topic, ttl) => Handle::Table(aging(topology.table(&TEXT.named(topic)), ttl)),
         Op::Filter(from) => {
             let Keyed { stream, moved } = stream(handles, from);
             keyed(stream.filter(move |value| act::keeps(value, number)), moved)
@@ -92,18 +92,21 @@ fn build(
             let (left, right) = (stream(handles, left), stream(handles, right));
             keyed(left.stream.merge(right.stream), left.moved || right.moved)
         }
-        Op::Fold(from, adds) => {
+        Op::Fold(from, adds, ttl) => {
             let (stream, name) = (stream(handles, from).stream, format!("fold-{number}"));
             let add = move |so_far: &mut String, value: String| {
                 *so_far = act::adds(so_far, &value, commutative);
                 trip(panics, &value, number);
             };
             Handle::Table(match adds {
-                Adds::Fold => stream.fold(&name, String::new, add),
-                Adds::Count => stream.count(&name).map(u64::to_string),
-                Adds::Reduce => stream.reduce(&name, move |so_far: String, value| {
-                    act::reduces(&so_far, &value, commutative)
-                }),
+                Adds::Fold => aging(stream.fold(&name, String::new, add), ttl),
+                Adds::Count => aging(stream.count(&name), ttl).map(u64::to_string),
+                Adds::Reduce => {
+                    let reduce = move |so_far: String, value: String| {
+                        act::reduces(&so_far, &value, commutative)
+                    };
+                    aging(stream.reduce(&name, reduce), ttl)
+                }
             })
         }
         Op::Window(from, windows) => window(program, handles, number, from, windows),
@@ -152,6 +155,14 @@ fn build(
             table(handles, of).to(&TEXT.named(topic));
             Handle::Nothing
         }
+    }
+}
+
+/// Lets the rows of a table go by time, if they are to.
+fn aging<V: Data>(table: Table<String, V>, ttl: Ttl) -> Table<String, V> {
+    match ttl {
+        Some(ttl) => table.ttl(Duration::from_millis(ttl as u64)),
+        None => table,
     }
 }
 

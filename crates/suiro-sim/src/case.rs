@@ -1,6 +1,6 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
-use crate::draw::draw;
+use crate::draw::{draw, draw_ttls};
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
 use std::fmt::Write;
@@ -101,6 +101,8 @@ impl Case {
         };
         let mut program = draw(seed, family);
         program.panics = seed.one_in(4);
+        // By dice of their own: all else is as if nothing went by time.
+        draw_ttls(&mut Seed::new(number ^ 0x0074_746c), &mut program);
         let partitions = match family {
             Family::Local => 1 + seed.below(3) as u32,
             Family::Exchanged => 1,

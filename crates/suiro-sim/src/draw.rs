@@ -56,6 +56,26 @@ pub fn draw(seed: &mut Seed, family: Family) -> Program {
     }
 }
 
+/// Lets the rows of some tables go by time.
+pub fn draw_ttls(seed: &mut Seed, program: &mut Program) {
+    if seed.one_in(2) {
+        return;
+    }
+    for op in 0..program.ops.len() {
+        let ttl = [1, 4, 15, 100][seed.below(4) as usize];
+        // Behind several lanes it is the order of arrival that says whether a row goes before it
+        // is updated, and then only what never goes is the same in any order.
+        let parallel = program.family == Family::Parallel;
+        let ttl = if parallel && program.is_behind_exchange(op) { FOR_EVER } else { ttl };
+        let ages = seed.one_in(2) && (parallel || !program.is_held(op));
+        if let Op::Table(_, of) | Op::Fold(_, _, of) = &mut program.ops[op]
+            && ages
+        {
+            *of = Some(ttl);
+        }
+    }
+}
+
 fn draw_any(seed: &mut Seed, family: Family) -> Program {
     let mut drawing =
         Drawing { seed, family, ops: Vec::new(), flows: Vec::new(), tables: Vec::new() };
@@ -83,7 +103,7 @@ impl Drawing<'_> {
         self.flow(op, false, false, false);
         for (number, topic) in TABLES.into_iter().enumerate() {
             if number == 0 || self.seed.one_in(3) {
-                let op = self.add(Op::Table(topic));
+                let op = self.add(Op::Table(topic, None));
                 self.tables.push(Rows { op, bases: vec![op], by_arrival: false });
             }
         }
@@ -134,7 +154,7 @@ impl Drawing<'_> {
                 let of = self.pick();
                 let adds = [Adds::Fold, Adds::Fold, Adds::Count, Adds::Reduce];
                 let adds = adds[self.seed.below(4) as usize];
-                let op = self.add(Op::Fold(of.from, adds));
+                let op = self.add(Op::Fold(of.from, adds, None));
                 let by_arrival = of.moved || of.by_arrival;
                 self.tables.push(Rows { op, bases: vec![op], by_arrival });
             }

@@ -23,6 +23,8 @@ pub const MUTANTS: &[(&str, &str)] = &[
     ("stale_mark_believed", "a mark of an earlier generation ends a lane"),
     ("second_meeting_overlooked", "paths that meet behind a meeting are taken in batches"),
     ("aborted_end_believed", "a bounded run ends though its last commit was aborted"),
+    ("due_rows_not_restored", "after a start no row goes by time that was there before"),
+    ("time_goes_last", "a removal by time meets the update that it comes before"),
     ("failed_sync_believed", "recovery believes what a failed sync left behind"),
 ];
 

@@ -49,13 +49,16 @@ pub enum Needs {
     Any,
 }
 
+/// How long the rows of a table live, if they go by time.
+pub type Ttl = Option<i64>;
+
 /// One operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// A topic as a stream.
     Stream(&'static str),
     /// A topic as a table.
-    Table(&'static str),
+    Table(&'static str, Ttl),
     /// Keeps some values.
     Filter(From),
     /// Changes values.
@@ -67,7 +70,7 @@ pub enum Op {
     /// Two streams as one.
     Merge(From, From),
     /// A table of folded values.
-    Fold(From, Adds),
+    Fold(From, Adds, Ttl),
     /// Windows or sessions of folded values.
     Window(From, Windows),
     /// A stream looks a table up; `left` keeps what finds nothing.
@@ -98,12 +101,12 @@ impl Op {
     pub fn inputs(&self) -> Vec<From> {
         let table = |op: usize| From { op, late: false };
         match *self {
-            Self::Stream(_) | Self::Table(_) => Vec::new(),
+            Self::Stream(_) | Self::Table(..) => Vec::new(),
             Self::Filter(of)
             | Self::Map(of)
             | Self::FlatMap(of)
             | Self::KeyBy(of)
-            | Self::Fold(of, _)
+            | Self::Fold(of, ..)
             | Self::Window(of, _)
             | Self::To(of, _) => vec![of],
             Self::Merge(left, right) => vec![left, right],
@@ -120,13 +123,13 @@ impl Op {
     pub(crate) fn renumbered(self, number: impl Fn(usize) -> usize) -> Self {
         let from = |of: From| From { op: number(of.op), ..of };
         match self {
-            Self::Stream(_) | Self::Table(_) => self,
+            Self::Stream(_) | Self::Table(..) => self,
             Self::Filter(of) => Self::Filter(from(of)),
             Self::Map(of) => Self::Map(from(of)),
             Self::FlatMap(of) => Self::FlatMap(from(of)),
             Self::KeyBy(of) => Self::KeyBy(from(of)),
             Self::Merge(left, right) => Self::Merge(from(left), from(right)),
-            Self::Fold(of, adds) => Self::Fold(from(of), adds),
+            Self::Fold(of, adds, ttl) => Self::Fold(from(of), adds, ttl),
             Self::Window(of, windows) => Self::Window(from(of), windows),
             Self::Join { stream, table, left } => {
                 Self::Join { stream: from(stream), table: number(table), left }
@@ -187,7 +190,7 @@ impl Program {
     /// The topics that are read.
     pub fn sources(&self) -> Vec<&'static str> {
         let topics = self.ops.iter().filter_map(|op| match op {
-            Op::Stream(topic) | Op::Table(topic) => Some(*topic),
+            Op::Stream(topic) | Op::Table(topic, _) => Some(*topic),
             _ => None,
         });
         topics.collect()
@@ -236,7 +239,7 @@ impl Program {
     /// Whether an operator reads its stream through an exchange.
     pub fn crosses(&self, op: usize) -> bool {
         match self.ops[op] {
-            Op::Fold(of, _) | Op::Window(of, _) | Op::Join { stream: of, .. } => {
+            Op::Fold(of, ..) | Op::Window(of, _) | Op::Join { stream: of, .. } => {
                 self.has_moved(of)
             }
             _ => false,
@@ -254,15 +257,18 @@ impl Program {
         }
     }
 
-    /// Whether windows get rows through an exchange and from elsewhere, too: then how far their
-    /// time is held back depends on when the marks of the exchange come.
+    /// Whether windows get rows through an exchange and from elsewhere, too.
     pub fn has_held_windows(&self) -> bool {
-        (0..self.ops.len()).any(|op| {
-            let mut roots = BTreeSet::new();
-            self.roots(op, &mut roots);
-            let is_window = matches!(self.ops[op], Op::Window(..));
-            is_window && roots.len() > 1 && roots.iter().any(|root| self.crosses(*root))
-        })
+        let is_window = |op: &usize| matches!(self.ops[*op], Op::Window(..));
+        (0..self.ops.len()).filter(is_window).any(|op| self.is_held(op))
+    }
+
+    /// Whether an operator gets rows through an exchange and from elsewhere, too: then how far
+    /// its time is held back depends on when the marks of the exchange come.
+    pub fn is_held(&self, op: usize) -> bool {
+        let mut roots = BTreeSet::new();
+        self.roots(op, &mut roots);
+        roots.len() > 1 && roots.iter().any(|root| self.crosses(*root))
     }
 
     /// Whether rows come to an operator through an exchange.
@@ -330,7 +336,7 @@ impl Program {
     /// The name of the store of an operator, if it has one of its own.
     pub fn store(&self, op: usize) -> Option<String> {
         match self.ops[op] {
-            Op::Table(topic) => Some(topic.to_owned()),
+            Op::Table(topic, _) => Some(topic.to_owned()),
             Op::Fold(..) => Some(format!("fold-{op}")),
             Op::Window(..) => Some(format!("windows-{op}")),
             _ => None,

@@ -100,6 +100,13 @@ impl Shrinking {
                 self.keeps(Case { program, ..self.case.clone() });
             }
         }
+        for number in 0..self.case.program.ops.len() {
+            let mut program = self.case.program.clone();
+            if let Op::Table(_, ttl) | Op::Fold(_, _, ttl) = &mut program.ops[number] {
+                *ttl = None;
+            }
+            self.keeps(Case { program, ..self.case.clone() });
+        }
         let program = Program { panics: false, ..self.case.program.clone() };
         self.keeps(Case { program, ..self.case.clone() });
     }

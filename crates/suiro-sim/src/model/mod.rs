@@ -9,6 +9,7 @@
 
 mod operators;
 mod shape;
+mod ttl;
 mod windows;
 
 use crate::program::{Op, Program};
@@ -118,7 +119,7 @@ impl Model {
 
     /// Gives a record to the operator that reads its topic.
     pub fn feed(&mut self, topic: &str, partition: u32, arrival: Arrival) {
-        let reads = |op: &Op| matches!(op, Op::Stream(of) | Op::Table(of) if *of == topic);
+        let reads = |op: &Op| matches!(op, Op::Stream(of) | Op::Table(of, _) if *of == topic);
         if let Some(op) = self.program.ops.iter().position(reads) {
             self.queues[partition as usize][op].push_back(arrival);
         }
@@ -206,7 +207,7 @@ impl Model {
         let inputs = &self.shape.subs[sub].inputs;
         let heads = inputs.iter().filter_map(|op| Some((queues[*op].front()?.at, *op)));
         let Some((_, op)) = heads.min() else { return false };
-        if let Op::Stream(topic) | Op::Table(topic) = self.program.ops[op]
+        if let Op::Stream(topic) | Op::Table(topic, _) = self.program.ops[op]
             && queues[op].front().is_some_and(|head| head.offset >= limit(topic))
         {
             return false;
@@ -220,7 +221,7 @@ impl Model {
 
     /// The records that wait in a source, which a position says were taken.
     pub fn overdue(&self, partition: u32, topic: &str, position: i64) -> Option<i64> {
-        let reads = |op: &Op| matches!(op, Op::Stream(of) | Op::Table(of) if *of == topic);
+        let reads = |op: &Op| matches!(op, Op::Stream(of) | Op::Table(of, _) if *of == topic);
         let op = self.program.ops.iter().position(reads)?;
         let head = self.queues[partition as usize][op].front()?;
         (head.offset < position).then_some(head.offset)

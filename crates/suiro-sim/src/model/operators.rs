@@ -21,7 +21,8 @@ impl Model {
                 self.pass(partition, from, key, Item::Row { value, at });
             }
             (Op::Stream(_), None) => {}
-            (Op::Table(_), value) => self.set(partition, op, key, value, at),
+            (Op::Table(_, ttl), _) if self.has_aged(partition, op, ttl, at) => {}
+            (Op::Table(..), value) => self.set(partition, op, key, value, at),
             (_, Some(value)) => self.take_row(partition, op, key, value, at),
             (_, None) => {}
         }
@@ -62,7 +63,8 @@ impl Model {
     fn take_row(&mut self, partition: u32, number: usize, key: String, value: String, at: i64) {
         let commutative = self.program.is_commutative();
         let panics = self.program.panics && act::panics(&value, number);
-        match self.program.ops[number] {
+        let op = self.program.ops[number];
+        match op {
             Op::Filter(_) if !act::keeps(&value, number) => {}
             Op::Filter(_) | Op::Merge(..) => {
                 let item = Item::Row { value, at };
@@ -78,8 +80,9 @@ impl Model {
             Op::KeyBy(_) => {
                 self.emit(partition, number, act::key(&value, number), value, at);
             }
-            Op::Fold(_, Adds::Fold) if panics => {}
-            Op::Fold(_, adds) => {
+            Op::Fold(_, _, ttl) if self.has_aged(partition, number, ttl, at) => {}
+            Op::Fold(_, Adds::Fold, _) if panics => {}
+            Op::Fold(_, adds, _) => {
                 let old = self.states[partition as usize][number].rows.get(&key).cloned();
                 let old_at = old.as_ref().map_or(i64::MIN, |(_, at)| *at);
                 let so_far = old.map(|(row, _)| row);
@@ -170,7 +173,7 @@ impl Model {
     /// The row of a table, seen through its steps.
     pub(super) fn view(&self, partition: u32, op: usize, key: &str) -> Option<(String, i64)> {
         match self.program.ops[op] {
-            Op::Table(_) | Op::Fold(..) => {
+            Op::Table(..) | Op::Fold(..) => {
                 self.states[partition as usize][op].rows.get(key).cloned()
             }
             Op::TableFilter(of) => {

@@ -42,7 +42,7 @@ impl Shape {
             .map(|name| names.binary_search(name).expect("every group has its name"))
             .collect();
         let is_input = |op: &usize| {
-            program.crosses(*op) || matches!(program.ops[*op], Op::Stream(_) | Op::Table(_))
+            program.crosses(*op) || matches!(program.ops[*op], Op::Stream(_) | Op::Table(..))
         };
         let sub = |number| Sub {
             inputs: (0..count).filter(|op| of_op[*op] == number).filter(is_input).collect(),

@@ -1,0 +1,31 @@
+//! Rows that go by time (rule A5).
+
+use super::Model;
+use super::operators::Item;
+use crate::program::{From, Ttl};
+
+impl Model {
+    /// A record of the time `at` comes to a table: the rows whose time is over go, in order of
+    /// time and key, and then their removals are handed on. Gives whether the record itself is
+    /// so old.
+    pub(super) fn has_aged(&mut self, partition: u32, op: usize, ttl: Ttl, at: i64) -> bool {
+        let Some(ttl) = ttl else { return false };
+        let state = &mut self.states[partition as usize][op];
+        let now = state.time.map_or(at, |time| time.max(at));
+        state.time = Some(now);
+        let mut gone = Vec::new();
+        state.rows.retain(|key, (row, row_at)| {
+            let goes = *row_at + ttl <= now;
+            if goes {
+                gone.push((*row_at + ttl, key.clone(), row.clone()));
+            }
+            !goes
+        });
+        gone.sort();
+        for (at, key, row) in gone {
+            let item = Item::Change { old: Some(row), new: None, at };
+            self.pass(partition, From { op, late: false }, key, item);
+        }
+        at + ttl <= now
+    }
+}
