@@ -191,7 +191,8 @@ impl App {
     /// brought up to it from the changelog.
     ///
     /// All rows of a window are in memory when it closes, and so are all sessions at the end of
-    /// a bounded run: what closes at once is sent in one commit.
+    /// a bounded run: what closes at once is sent in one commit. A table with a
+    /// [`ttl`](crate::Table::ttl) is in memory as a whole.
     ///
     /// ```
     /// use suiro::{App, Log, MemoryStores, Topic, Topology};

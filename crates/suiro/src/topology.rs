@@ -298,7 +298,7 @@ impl Topology {
 
     /// Reads `topic` as a table: a record replaces the former one of its key, a null removes
     /// it (rule A1). It is read from the earliest record on. A topic that is compacted is its
-    /// own changelog; for any other the table keeps one.
+    /// own changelog; for any other, and with a [`ttl`](Table::ttl), the table keeps one.
     ///
     /// ```
     /// use suiro::{TestDriver, Topic, Topology};

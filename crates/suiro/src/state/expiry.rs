@@ -120,3 +120,46 @@ impl<K: Key> Expiry<K> {
         &mut self.time
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn put(expiry: &mut Expiry<u32>, cells: &mut Cells<u32, u8>, key: u32, time: i64) {
+        let before = cells.get(&key).map(Slot::at);
+        let slot = cells.edit(&key);
+        slot.replace(Some(1));
+        slot.set_at(at(time));
+        expiry.note(&key, at(time), before);
+    }
+
+    #[test]
+    fn a_row_that_is_updated_again_and_again_has_one_entry() {
+        let (mut expiry, mut cells) = (Expiry::new(1_000), Cells::new());
+        for time in 0..100_000 {
+            put(&mut expiry, &mut cells, 1, time);
+            assert!(expiry.take_due(at(time), &mut cells).is_empty());
+        }
+        assert_eq!(expiry.entries, 1);
+        assert_eq!(expiry.take_due(at(100_998), &mut cells).len(), 0);
+        assert_eq!(expiry.take_due(at(100_999), &mut cells).len(), 1);
+    }
+
+    #[test]
+    fn a_row_that_comes_and_goes_before_its_time_leaves_few_behind() {
+        let (mut expiry, mut cells) = (Expiry::new(1_000_000), Cells::new());
+        for time in 0..50_000 {
+            put(&mut expiry, &mut cells, 1, time);
+            cells.edit(&1).replace(None);
+            assert!(expiry.take_due(at(time), &mut cells).is_empty());
+            assert!(expiry.entries <= FEW + 2);
+        }
+        put(&mut expiry, &mut cells, 1, 60_000);
+        let gone = expiry.take_due(at(1_060_000), &mut cells);
+        assert_eq!(gone.iter().map(|gone| gone.at).collect::<Vec<_>>(), [at(1_060_000)]);
+    }
+}
