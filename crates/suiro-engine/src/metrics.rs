@@ -22,7 +22,8 @@ pub struct Metrics {
     pub records_in: u64,
     /// Records written to topics.
     pub records_out: u64,
-    /// Records that came too late for every window (rule W4).
+    /// Records that came too late for every window (rule W4), or for a table whose rows go by
+    /// time (rule A5).
     pub late: u64,
     /// Records that a policy skipped, undecodable ones among them.
     pub skipped: u64,

@@ -107,7 +107,7 @@ impl Gate {
 /// What operators counted since the last look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Records that came too late for every window.
+    /// Records that came too late for every window, or for a table whose rows go by time.
     pub late: u64,
     /// Records that a policy skipped.
     pub skipped: u64,

@@ -115,3 +115,16 @@ fn another_name_begins_anew_and_other_text_is_refused() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_ttl_is_seen_and_moves_nothing() -> Result<()> {
+    let diff = next(|it| {
+        let words = it.stream(&WORDS).filter(|word| !word.is_empty());
+        let counts = words.key_by(|word| word.clone()).count("counts");
+        counts.ttl(Duration::from_secs(9)).to(&COUNTS);
+    })?;
+    assert_eq!(diff.steps_added, ["fold counts, ttl 9000 ms"]);
+    assert_eq!(diff.steps_removed, ["fold counts"]);
+    assert!(diff.keeps_state(), "{diff}");
+    Ok(())
+}

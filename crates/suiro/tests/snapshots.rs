@@ -369,6 +369,42 @@ fn rows_of_another_shape_are_refused() -> Result<()> {
     start(texts(false)?)?.shutdown()
 }
 
+/// The time of a table whose rows go by time comes with its rows.
+#[test]
+fn rows_of_a_snapshot_go_by_time() -> Result<()> {
+    let dir = temporary();
+    let log = Log::in_memory();
+    let start = || {
+        let topology = Topology::new("aging");
+        let ttl = Duration::from_secs(10);
+        let _counts = topology.stream(&CLICKS).count("counts").ttl(ttl);
+        let app = App::new(topology.build()?, log.clone()).partitions(1);
+        app.snapshots(in_directory(dir.path())).start()
+    };
+    let running = start()?;
+    work(&log, &running, 0, 15)?;
+    running.snapshot()?;
+    running.shutdown()?;
+
+    let running = start()?;
+    let metrics = ready(&running);
+    assert_eq!((metrics.loaded, metrics.restored), (11, 0), "ten rows and the time");
+    work(&log, &running, 4, 1)?;
+    work(&log, &running, 16, 1)?;
+    while running.metrics().late == 0 {
+        std::thread::yield_now();
+    }
+    running.shutdown()?;
+
+    let running = start()?;
+    ready(&running);
+    let mut rows: Vec<_> = running.query::<String, u64>("counts")?.all()?;
+    rows.sort_by_key(|row| row.at);
+    let times: Vec<_> = rows.iter().map(|row| row.at.as_millis() / 1_000).collect();
+    assert_eq!(times, [7, 8, 9, 10, 11, 12, 13, 14, 16]);
+    running.shutdown()
+}
+
 /// Without a place there are no snapshots, and who asks for one is told so.
 #[test]
 fn snapshots_need_a_place() -> Result<()> {
