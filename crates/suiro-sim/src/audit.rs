@@ -350,6 +350,17 @@ fn held(op: Op, stores: &Stores, slot: usize) -> Option<Result<Rows, Error>> {
             all(inspect::rows(stores, slot)?, last)
         }
         Op::Window(..) => all(inspect::windows(stores, slot)?, window),
+        Op::CountWindow(..) => {
+            let filling = |(key, count, held, at): (_, u64, InWindow<String>, _)| {
+                let InWindow { start, end, value } = held;
+                window((
+                    key,
+                    InWindow { start, end, value: Some(format!("{count}: {value}")) },
+                    at,
+                ))
+            };
+            all(inspect::filling(stores, slot)?, filling)
+        }
         _ => all(inspect::rows(stores, slot)?, row),
     })
 }

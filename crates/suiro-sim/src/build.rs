@@ -1,13 +1,13 @@
 //! A random program as a plan of the library.
 
 use crate::act;
-use crate::program::{Adds, From, Needs, Op, Program, Ttl, Windows};
+use crate::program::{Adds, CountWindow, From, Needs, Op, Program, Ttl, Windows};
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
-    Data, Hopping, InWindow, JsonKey, Plan, Policy, Result, Sessions, Stream, Table, Text,
-    Topic, Topology, Tumbling,
+    CountWindows, Data, Hopping, InWindow, JsonKey, Plan, Policy, Result, Sessions, Stream,
+    Table, Text, Topic, Topology, Tumbling,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -110,6 +110,16 @@ fn build(
             })
         }
         Op::Window(from, windows) => window(program, handles, number, from, windows),
+        Op::CountWindow(from, CountWindow { records, on_close }) => {
+            let add = move |so_far: &mut String, value: String| {
+                *so_far = act::adds(so_far, &value, commutative);
+                trip(panics, &value, number);
+            };
+            let windows = stream(handles, from).stream.window(CountWindows::of(records));
+            let table = windows.fold(&format!("windows-{number}"), String::new, add);
+            let results = if on_close { table.on_close() } else { table.on_update() };
+            keyed(results.map(|window| shown(window, Some)), false)
+        }
         Op::Join { stream: from, table: with, left } => {
             let Keyed { mut stream, moved } = stream(handles, from);
             if moved {

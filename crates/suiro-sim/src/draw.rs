@@ -1,7 +1,9 @@
 //! Drawing random programs.
 
 use crate::build;
-use crate::program::{Adds, Family, From, Needs, Op, Program, SINKS, STREAMS, TABLES, Windows};
+use crate::program::{
+    Adds, CountWindow, Family, From, Needs, Op, Program, SINKS, STREAMS, TABLES, Windows,
+};
 use suiro::Seed;
 
 /// A grace that no input of the simulator outlives.
@@ -157,6 +159,12 @@ impl Drawing<'_> {
                 let op = self.add(Op::Fold(of.from, adds, None));
                 let by_arrival = of.moved || of.by_arrival;
                 self.tables.push(Rows { op, bases: vec![op], by_arrival });
+            }
+            7 if self.family != Family::Parallel && self.seed.one_in(4) => {
+                let of = self.pick();
+                let (records, on_close) = (1 + self.seed.below(4), self.seed.one_in(2));
+                let op = self.add(Op::CountWindow(of.from, CountWindow { records, on_close }));
+                self.flow(op, false, false, of.moved || of.by_arrival);
             }
             7 | 8 => self.window(),
             9 | 10 => self.join(),

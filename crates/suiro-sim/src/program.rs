@@ -38,6 +38,15 @@ pub enum Adds {
     Reduce,
 }
 
+/// A fold of so many records at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountWindow {
+    /// How many.
+    pub records: u64,
+    /// Whether it speaks when it is full, or at every record.
+    pub on_close: bool,
+}
+
 /// Which sides a joined row needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -73,6 +82,8 @@ pub enum Op {
     Fold(From, Adds, Ttl),
     /// Windows or sessions of folded values.
     Window(From, Windows),
+    /// Windows of so many records.
+    CountWindow(From, CountWindow),
     /// A stream looks a table up; `left` keeps what finds nothing.
     Join {
         /// The stream.
@@ -108,6 +119,7 @@ impl Op {
             | Self::KeyBy(of)
             | Self::Fold(of, ..)
             | Self::Window(of, _)
+            | Self::CountWindow(of, _)
             | Self::To(of, _) => vec![of],
             Self::Merge(left, right) => vec![left, right],
             Self::Join { stream, table: of, .. } => vec![stream, table(of)],
@@ -131,6 +143,7 @@ impl Op {
             Self::Merge(left, right) => Self::Merge(from(left), from(right)),
             Self::Fold(of, adds, ttl) => Self::Fold(from(of), adds, ttl),
             Self::Window(of, windows) => Self::Window(from(of), windows),
+            Self::CountWindow(of, windows) => Self::CountWindow(from(of), windows),
             Self::Join { stream, table, left } => {
                 Self::Join { stream: from(stream), table: number(table), left }
             }
@@ -239,9 +252,10 @@ impl Program {
     /// Whether an operator reads its stream through an exchange.
     pub fn crosses(&self, op: usize) -> bool {
         match self.ops[op] {
-            Op::Fold(of, ..) | Op::Window(of, _) | Op::Join { stream: of, .. } => {
-                self.has_moved(of)
-            }
+            Op::Fold(of, ..)
+            | Op::Window(of, _)
+            | Op::CountWindow(of, _)
+            | Op::Join { stream: of, .. } => self.has_moved(of),
             _ => false,
         }
     }
@@ -338,7 +352,7 @@ impl Program {
         match self.ops[op] {
             Op::Table(topic, _) => Some(topic.to_owned()),
             Op::Fold(..) => Some(format!("fold-{op}")),
-            Op::Window(..) => Some(format!("windows-{op}")),
+            Op::Window(..) | Op::CountWindow(..) => Some(format!("windows-{op}")),
             _ => None,
         }
     }

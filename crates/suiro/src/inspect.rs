@@ -1,5 +1,6 @@
 //! What the stores of a task hold, row by row, for tests that drive the engine by hand.
 
+use crate::operators::count_fold;
 use crate::state::{Held, SessionStore, TableStore, WindowStore};
 use crate::{Data, InWindow, Key, Timestamp};
 use suiro_core::Result;
@@ -12,6 +13,23 @@ pub fn rows<K: Key, A: Data>(
     slot: usize,
 ) -> Option<Result<Vec<(K, A, Timestamp)>>> {
     Some(stores.find::<TableStore<K, A>>(slot)?.all_committed())
+}
+
+/// Count windows of keys that are not full, each with its number of records and its time.
+pub type Filling<K, A> = Vec<(K, u64, InWindow<A>, Timestamp)>;
+
+/// The count windows in `slot`, as of the last commit; `None` if the store is of other types or
+/// of another kind.
+pub fn filling<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Result<Filling<K, A>>> {
+    let store = stores.find::<TableStore<K, count_fold::Filling<A>>>(slot)?;
+    let all = store.all_committed().map(|all| {
+        let windows = all.into_iter().map(|(key, filling, at)| {
+            let (count, window) = filling.into_window();
+            (key, count, window, at)
+        });
+        windows.collect()
+    });
+    Some(all)
 }
 
 /// Windows of keys, each with its time.

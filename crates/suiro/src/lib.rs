@@ -29,7 +29,7 @@
 //! |---|---|
 //! | name a topic and its types | [`Topic`], [`Format`] |
 //! | write a program | [`Topology`], [`Stream`], [`Table`] |
-//! | group by time | [`Tumbling`], [`Hopping`], [`Sessions`], [`InWindow`] |
+//! | group by time | [`Tumbling`], [`Hopping`], [`Sessions`], [`CountWindows`], [`InWindow`] |
 //! | run it | [`App`], [`Running`], [`Log`] |
 //! | test it | [`TestDriver`] |
 //! | write and read beside it | [`Producer`], [`Transaction`], [`Reader`] |
@@ -86,7 +86,10 @@ pub use testing::{TestDriver, TestOptions};
 pub use topic::Topic;
 pub use topology::{Start, Topology};
 pub use transaction::Transaction;
-pub use window::{Hopping, InWindow, SessionTable, Sessions, Tumbling, WindowTable, Windowed};
+pub use window::{
+    CountTable, CountWindows, Hopping, InWindow, SessionTable, Sessions, Tumbling, WindowTable,
+    Windowed,
+};
 
 pub use suiro_core::broker::{Broker, Cleanup, TopicSpec};
 pub use suiro_core::objects::{ObjectInfo, Objects};

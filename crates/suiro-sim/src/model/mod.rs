@@ -60,6 +60,13 @@ pub(crate) struct Span {
     pub(crate) at: i64,
 }
 
+/// A count window that is not full.
+#[derive(Clone, Debug)]
+pub(crate) struct Counting {
+    pub(crate) count: u64,
+    pub(crate) span: Span,
+}
+
 /// What an operator of a task keeps.
 #[derive(Clone, Default)]
 pub(crate) struct State {
@@ -70,6 +77,8 @@ pub(crate) struct State {
     pub(crate) rows: BTreeMap<String, (String, i64)>,
     /// Open windows of each key, in order of start.
     pub(crate) windows: BTreeMap<String, Vec<Span>>,
+    /// Count windows that are being filled.
+    pub(crate) counting: BTreeMap<String, Counting>,
     /// Windows that a bounded run has closed before their time, with the time of the row.
     pub(crate) closed: BTreeMap<(String, i64), i64>,
 }
@@ -243,6 +252,10 @@ impl Model {
             for Span { start, end, value, at } in spans {
                 all.insert((key.clone(), *start), (Some(value.clone()), *end, *at));
             }
+        }
+        for (key, Counting { count, span }) in &state.counting {
+            let value = Some(format!("{count}: {}", span.value));
+            all.insert((key.clone(), span.start), (value, span.end, span.at));
         }
         if let Op::Window(_, windows) = self.program.ops[op] {
             for ((key, start), at) in &state.closed {

@@ -106,6 +106,10 @@ impl Model {
                     self.emit(partition, number, key, pair, at);
                 }
             }
+            Op::CountWindow(_, _) if panics => {}
+            Op::CountWindow(_, windows) => {
+                self.count_window(partition, number, windows, key, (value, at))
+            }
             Op::Window(_, windows) => {
                 self.window(partition, number, windows, key, value, at);
             }

@@ -1,9 +1,9 @@
 //! Windows and sessions: which records they take, and when they close (rules W1 to W6).
 
 use super::operators::Item;
-use super::{Model, Span};
+use super::{Counting, Model, Span};
 use crate::act;
-use crate::program::{From, Op, Windows};
+use crate::program::{CountWindow, From, Op, Windows};
 
 impl Windows {
     /// How long after its end a window closes (rule W4).
@@ -64,6 +64,36 @@ impl Model {
         }
         if !is_told {
             self.close(partition, op, windows, now);
+        }
+    }
+
+    /// Takes a record into the window of its key that is being filled (rule W7).
+    pub(super) fn count_window(
+        &mut self,
+        partition: u32,
+        op: usize,
+        windows: CountWindow,
+        key: String,
+        (value, at): (String, i64),
+    ) {
+        let commutative = self.program.is_commutative();
+        let rows = &mut self.states[partition as usize][op].counting;
+        let window = rows.entry(key.clone()).or_insert_with(|| Counting {
+            count: 0,
+            span: Span { start: at, end: at, value: String::new(), at },
+        });
+        let Counting { count, span } = window;
+        *count += 1;
+        span.value = act::adds(&span.value, &value, commutative);
+        (span.start, span.end) = (span.start.min(at), span.end.max(at));
+        span.at = span.end;
+        let (is_full, said) = (*count == windows.records, span.clone());
+        if is_full {
+            rows.remove(&key);
+        }
+        if is_full || !windows.on_close {
+            let Span { start, end, value, .. } = said;
+            self.emit(partition, op, key, act::windowed(Some(&value), start, end), end);
         }
     }
 

@@ -1,9 +1,11 @@
 //! Windows: the values of a key, grouped by time.
 
+mod count;
 mod hopping;
 mod session;
 mod tumbling;
 
+pub use count::{CountTable, CountWindows};
 pub use hopping::Hopping;
 pub use session::{SessionTable, Sessions};
 pub use tumbling::{Tumbling, WindowTable};
@@ -36,7 +38,8 @@ use suiro_core::Timestamp;
 pub struct InWindow<A> {
     /// The first time in the window.
     pub start: Timestamp,
-    /// The end of the window: exclusive for tumbling and hopping windows, inclusive for sessions.
+    /// The end of the window: exclusive for tumbling and hopping windows, inclusive for sessions and
+    /// count windows.
     pub end: Timestamp,
     /// The result of the fold.
     pub value: A,
@@ -72,8 +75,8 @@ impl<K: 'static, V: 'static, W: std::fmt::Debug> std::fmt::Debug for Windowed<K,
 }
 
 impl<K: 'static, V: 'static> Stream<K, V> {
-    /// Groups the values of each key by time, before a fold: [`Tumbling`], [`Hopping`] or
-    /// [`Sessions`].
+    /// Groups the values of each key by time, before a fold: [`Tumbling`], [`Hopping`],
+    /// [`Sessions`] or [`CountWindows`].
     ///
     /// ```
     /// use std::time::Duration;

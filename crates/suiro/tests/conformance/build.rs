@@ -6,8 +6,8 @@ use super::output::Shown;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
-    Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Stream, Table, Text, Topic, Topology,
-    Tumbling, Unkeyed,
+    CountWindows, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Stream, Table, Text,
+    Topic, Topology, Tumbling, Unkeyed,
 };
 
 // `key_by` gives JSON keys, which are plain text for strings; joins ask for one key format.
@@ -232,7 +232,7 @@ impl Building<'_> {
         };
         let late_id = format!("{name}.late");
         let (has_late, emit) = (is_read(&late_id), given(&node.emit, node, "emit")?);
-        let Window { kind, size_ms, advance_ms, gap_ms, grace_ms, merge, .. } = window;
+        let Window { kind, size_ms, advance_ms, gap_ms, grace_ms, merge, n, .. } = window;
         let grace = Duration::from_millis(*grace_ms);
         let (results, late) = match (kind.as_str(), emit.as_str()) {
             ("tumbling", "update" | "close") => {
@@ -255,6 +255,13 @@ impl Building<'_> {
                 let results =
                     if emit == "update" { table.on_update() } else { table.on_close() };
                 (results.map(some), late)
+            }
+            ("count", "update" | "close") => {
+                let windows = CountWindows::of(n.ok_or("count windows have a size")?);
+                let table = stream.window(windows).fold(name, init, add);
+                let results =
+                    if emit == "update" { table.on_update() } else { table.on_close() };
+                (results.map(some), None)
             }
             ("session", "update" | "close") => {
                 let gap = gap_ms.ok_or("sessions have a gap")?;

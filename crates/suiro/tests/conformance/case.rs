@@ -93,8 +93,7 @@ pub struct Window {
     pub advance_ms: Option<u64>,
     #[serde(rename = "span_ms")]
     _span_ms: Option<u64>,
-    #[serde(rename = "n")]
-    _n: Option<u64>,
+    pub n: Option<u64>,
 }
 
 /// What a runner does at one step.
