@@ -39,6 +39,12 @@ pub trait Broker: Send + Sync {
         Duration::from_hours(24)
     }
 
+    /// How much memory of this process it takes at most, in bytes, beside what is being written
+    /// and what readers ask for.
+    fn memory(&self) -> usize {
+        0
+    }
+
     /// A directory of this process that lives and dies with the log, if there is one: whoever
     /// keeps something that is worth nothing without the log puts it there.
     fn directory(&self) -> Option<&Path> {

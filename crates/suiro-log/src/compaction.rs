@@ -5,13 +5,14 @@
 //! these instead of the old ones, which are removed after it: so a crash leaves either.
 
 use crate::core::Core;
-use crate::disk::failed;
+use crate::disk::{DiskFile, Mode, failed};
 use crate::filter::{Left, filter};
 use crate::newest::Newest;
 use crate::partition::Partition;
 use crate::segment::{Indexed, Segment, SegmentMeta};
 use bytes::Bytes;
 use std::path::PathBuf;
+use std::sync::Arc;
 use suiro_core::batch::{Batch, BatchHeader, batches};
 use suiro_core::{Offset, Result, Timestamp};
 
@@ -72,7 +73,25 @@ struct Pass<'a> {
 /// A segment that is being written.
 struct Output {
     segment: Segment,
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    /// What is in the file.
+    written: u64,
+    /// What is not yet in it.
     buffer: Vec<u8>,
+}
+
+/// About so many bytes are written at once.
+const PIECE: usize = 1 << 20;
+
+impl Output {
+    fn write(&mut self) -> Result<()> {
+        let error = |error| failed("write a compacted segment", &self.path, error);
+        crate::disk::write_all(&*self.file, self.written, &self.buffer).map_err(error)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
 }
 
 impl Pass<'_> {
@@ -84,7 +103,8 @@ impl Pass<'_> {
                 continue;
             }
             self.visit(meta, |pass, batch, _| {
-                if pass.newest.bytes() > pass.core.options.compaction_memory {
+                let (records, bytes) = (batch.header().count, batch.bytes().len());
+                if pass.newest.with(records, bytes) > pass.core.options.compaction_memory {
                     pass.end = pass.end.min(batch.header().base_offset);
                     return Ok(());
                 }
@@ -174,7 +194,11 @@ impl Pass<'_> {
             let mut segment = Segment::new(header.base_offset);
             segment.meta.version = version;
             segment.meta.compacted = compacted;
-            self.done.push(Output { segment, buffer: Vec::new() });
+            let path = segment.path(&self.partition.dir);
+            let error = |error| failed("write a compacted segment", &path, error);
+            let file = self.core.view.disk.open(&path, Mode::Create).map_err(error)?;
+            file.truncate(0).map_err(error)?;
+            self.done.push(Output { segment, file, path, written: 0, buffer: Vec::new() });
         }
         let output = self.done.last_mut().expect("an output was just made");
         output.segment.push(Indexed {
@@ -190,19 +214,16 @@ impl Pass<'_> {
                 Some(oldest.map_or(appended, |at| at.min(appended)));
         }
         output.buffer.extend_from_slice(bytes);
-        Ok(())
+        if output.buffer.len() >= PIECE { output.write() } else { Ok(()) }
     }
 
     /// Writes the last new segment, durably.
     fn write_last(&mut self) -> Result<()> {
         let Some(output) = self.done.last_mut() else { return Ok(()) };
         let (disk, dir) = (&*self.core.view.disk, &self.partition.dir);
-        let path = output.segment.path(dir);
-        let error = |error| failed("write a compacted segment", &path, error);
-        let file = disk.open(&path, crate::disk::Mode::Create).map_err(error)?;
-        file.truncate(0).map_err(error)?;
-        crate::disk::write_all(&*file, 0, &output.buffer).map_err(error)?;
-        file.sync_data().map_err(error)?;
+        output.write()?;
+        let error = |error| failed("write a compacted segment", &output.path, error);
+        output.file.sync_data().map_err(error)?;
         output.buffer = Vec::new();
         output.segment.synced = output.segment.meta.bytes;
         output.segment.save_index(disk, dir)

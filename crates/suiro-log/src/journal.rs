@@ -15,6 +15,8 @@ const MAGIC: &[u8] = b"SUIROJ01";
 pub(crate) const JOURNAL_HEAD: u64 = 28;
 /// The fewest and the most zeros that are written ahead of the frames.
 const AHEAD: std::ops::RangeInclusive<u64> = 128 << 10..=4 << 20;
+/// So many of them are written at once.
+const ZEROS: u64 = 1 << 20;
 
 /// The directory of the journals.
 pub(crate) fn journal_dir(root: &Path) -> PathBuf {
@@ -89,11 +91,17 @@ impl Journal {
             return;
         }
         let to = next + ahead;
-        let zeros = vec![0; (to - self.end) as usize];
-        // Without zeros commits are slower, and as good.
-        if write_all(&*self.file, self.end, &zeros).is_ok() {
-            self.zeroed = to;
+        let zeros = vec![0; ZEROS.min(to - self.end) as usize];
+        let mut at = self.end;
+        while at < to {
+            let piece = (to - at).min(ZEROS) as usize;
+            if write_all(&*self.file, at, &zeros[..piece]).is_err() {
+                // Without zeros commits are slower, and as good.
+                return;
+            }
+            at += piece as u64;
         }
+        self.zeroed = to;
     }
 
     /// Takes back an append that failed half way, durably: whatever of it reached the disk must

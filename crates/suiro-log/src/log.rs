@@ -162,6 +162,10 @@ impl Broker for Log {
         self.0.core.options.tombstone_retention
     }
 
+    fn memory(&self) -> usize {
+        self.0.core.options.memory_bytes()
+    }
+
     fn directory(&self) -> Option<&Path> {
         self.0.dir.as_deref()
     }

@@ -41,9 +41,15 @@ impl Newest {
         Some(entry.offset)
     }
 
-    /// How much memory this takes, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.keys.capacity() + self.entries.capacity() * (size_of::<Entry>() + 1)
+    /// How much memory it takes to note `records` more with `bytes` of keys, in bytes, while
+    /// what has grown is moved.
+    pub(crate) fn with(&self, records: usize, bytes: usize) -> usize {
+        let buckets = self.entries.num_buckets();
+        let grows = self.entries.len() + records > self.entries.capacity();
+        let table = if grows { buckets * 3 } else { buckets } * (size_of::<Entry>() + 1);
+        let room = self.keys.capacity();
+        let grows = self.keys.len() + bytes > room;
+        table + if grows { room * 3 } else { room }
     }
 }
 

@@ -31,6 +31,9 @@ pub enum Durability {
     None,
 }
 
+/// What the pieces take in which the journal and segments are read and written.
+const PIECES: usize = 4 << 20;
+
 /// How to open a [`Log`]; see [`Log::options`].
 ///
 /// ```
@@ -78,7 +81,8 @@ impl LogOptions {
     }
 
     pub(crate) fn in_memory() -> Self {
-        Self { journal_bytes: 4 << 20, recent_bytes: 4 << 20, ..Self::new() }
+        let (journal_bytes, recent_bytes, compaction_memory) = (4 << 20, 4 << 20, 4 << 20);
+        Self { journal_bytes, recent_bytes, compaction_memory, ..Self::new() }
             .disk(Arc::new(MemoryDisk::new()))
             .inline(true)
     }
@@ -115,6 +119,21 @@ impl LogOptions {
     #[must_use]
     pub fn recent_bytes(self, recent_bytes: usize) -> Self {
         Self { recent_bytes, ..self }
+    }
+
+    /// How much memory the log may take in all, in bytes: a third for readers
+    /// ([`LogOptions::recent_bytes`]) and two thirds for compaction
+    /// ([`LogOptions::compaction_memory`]), after 4 MiB for what is being read and written.
+    /// Default: 68 MiB.
+    #[must_use]
+    pub fn memory(self, bytes: usize) -> Self {
+        let third = bytes.saturating_sub(PIECES) / 3;
+        Self { recent_bytes: third, compaction_memory: 2 * third, ..self }
+    }
+
+    /// How much memory the log takes at most.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.recent_bytes + self.compaction_memory + PIECES
     }
 
     /// Whether every commit is done by the thread that asks for it, which blocks it, instead
