@@ -48,4 +48,8 @@ pub trait Store: Send {
 pub trait StoreProvider: Send + Sync {
     /// Opens the store called `name` of partition number `partition`, empty if it is new.
     fn open(&self, name: &str, partition: u32) -> Result<Box<dyn Store>>;
+
+    /// Removes the store called `name` of partition number `partition`, which nobody has open:
+    /// when it is opened again it is new.
+    fn forget(&self, name: &str, partition: u32) -> Result<()>;
 }

@@ -36,6 +36,11 @@ impl StoreProvider for MemoryStores {
         let store = stores.entry((name.to_owned(), partition)).or_default();
         Ok(Box::new(store.clone()))
     }
+
+    fn forget(&self, name: &str, partition: u32) -> Result<()> {
+        lock(&self.stores).remove(&(name.to_owned(), partition));
+        Ok(())
+    }
 }
 
 /// The rows of one store in memory. Clones share them; a snapshot does not, and costs nothing

@@ -39,6 +39,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("replay_does_no_harm", replay_does_no_harm),
     ("snapshot_stays_as_it_was", snapshot_stays_as_it_was),
     ("stores_are_apart", stores_are_apart),
+    ("forgotten_store_is_new", forgotten_store_is_new),
     ("reopened_store_is_as_it_once_was", reopened_store_is_as_it_once_was),
     ("store_agrees_with_a_model", store_agrees_with_a_model),
 ];
@@ -207,6 +208,26 @@ pub fn stores_are_apart(mut subject: Subject) {
         let place = format!("stores_are_apart: store {position} of {places:?}");
         assert_eq!((get(&**store, "a"), store.position()), (value, Some(position)), "{place}");
     }
+}
+
+/// A store that was forgotten is opened as a new one, now and after a restart; others stay.
+pub fn forgotten_store_is_new(mut subject: Subject) {
+    let check = "forgotten_store_is_new";
+    let provider = (subject.open)();
+    for name in ["rows", "others"] {
+        let mut store = open(&*provider, name, 0);
+        let many: Vec<Change> = (0..10_000).map(|row| put(&row.to_string(), name)).collect();
+        apply(&mut *store, &many, 1);
+        apply(&mut *store, &[put("last", name)], 2);
+    }
+    provider.forget("rows", 0).expect("a store is forgotten");
+    provider.forget("unknown", 0).expect("a store that never was is forgotten");
+    let new = |store: &dyn Store| store.position().is_none() && all(store).is_empty();
+    assert!(new(&*open(&*provider, "rows", 0)), "{check}: at once");
+    let others = open(&*provider, "others", 0);
+    assert_eq!(all(&*others).len(), 10_001, "{check}: others");
+    drop((others, provider));
+    assert!(new(&*subject.store()), "{check}: after a restart");
 }
 
 /// After a restart the store is at some position that it once had, with the rows it had
