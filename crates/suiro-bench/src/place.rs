@@ -4,7 +4,7 @@ use crate::digest::Digest;
 use hashbrown::HashMap;
 use std::hash::Hash;
 use std::time::Duration;
-use suiro::{Durability, Log, Reader, Received, Result, Topic};
+use suiro::{Durability, Log, LogOptions, Reader, Received, Result, Topic};
 use tempfile::TempDir;
 
 /// A directory that goes with the value, and the log in it.
@@ -20,11 +20,11 @@ impl Place {
         Ok(Self { log, dir })
     }
 
-    /// Opens the log anew, with another durability.
-    pub fn reopen(self, durability: Durability) -> Result<Self> {
+    /// Opens the log anew, in another way.
+    pub fn reopen(self, options: LogOptions) -> Result<Self> {
         let Self { log, dir } = self;
         log.close()?;
-        let log = Log::options().durability(durability).open(dir.path())?;
+        let log = options.open(dir.path())?;
         Ok(Self { log, dir })
     }
 

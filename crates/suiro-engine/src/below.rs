@@ -4,14 +4,16 @@
 //! of the changelog; where it is behind after a crash, the changelog is replayed into it.
 
 use crate::lowered::lowered;
+use crate::metrics::Traffic;
 use crate::scope::Scope;
 use crate::stores::State;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use suiro_core::batch::batches;
 use suiro_core::store::{Change, Store, StoreProvider};
-use suiro_core::{Error, Offset, Result};
+use suiro_core::{Offset, Result, Timestamp};
 
 /// Where the stores of an app are.
 #[derive(Clone, Default)]
@@ -25,6 +27,8 @@ pub enum Shelf {
         provider: Arc<dyn StoreProvider>,
         /// What the rows of all stores may take in memory together, in bytes.
         memory: usize,
+        /// How many bytes of encoded changes may be on their way down.
+        under_way: usize,
     },
 }
 
@@ -32,18 +36,33 @@ impl std::fmt::Debug for Shelf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Memory => f.write_str("Memory"),
-            Self::Below { memory, .. } => {
-                f.debug_struct("Below").field("memory", memory).finish_non_exhaustive()
-            }
+            Self::Below { memory, under_way, .. } => f
+                .debug_struct("Below")
+                .field("memory", memory)
+                .field("under_way", under_way)
+                .finish_non_exhaustive(),
         }
     }
 }
 
+/// The key under which a store below keeps how old it is; no row begins with it.
+const AGE: &[u8] = &[u8::MAX];
+
+/// What tells how old a store is: nothing behind its position was appended before `since`.
+pub(crate) fn age(since: Timestamp) -> Change {
+    let value = since.as_millis().to_be_bytes().to_vec();
+    Change { key: Bytes::from_static(AGE), value: Some(value.into()) }
+}
+
+/// How old a store is; one whose first replay did not come to its end does not say.
+pub(crate) fn age_of(store: &dyn Store) -> Result<Option<Timestamp>> {
+    let value = store.get(AGE)?;
+    let since = value.and_then(|value| Some(i64::from_be_bytes((*value).try_into().ok()?)));
+    Ok(since.map(Timestamp::from_millis))
+}
+
 /// A store that two write to and read: the scope, and who carries rows down.
 type Shared = Arc<Mutex<Box<dyn Store>>>;
-
-/// How many changes a store takes in one go.
-const CHUNK: usize = 4096;
 
 /// Changes of one commit, or some of them, on their way to a store.
 pub struct Lowering {
@@ -70,28 +89,23 @@ impl Lowering {
         if self.batches.is_empty() && self.beside.is_empty() {
             return Ok(0);
         }
-        let mut count = 0;
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let before = store.position().unwrap_or(0);
-        let mut chunk = Vec::with_capacity(CHUNK);
+        let mut changes = Vec::new();
         for batch in batches(self.batches.clone()) {
             for record in batch?.records()?.iter() {
                 let record = record?;
                 let Some(key) = record.key else { continue };
                 let headers = record.headers.to_headers()?;
                 let value = record.value.map(|value| lowered(record.at, &headers, value));
-                chunk.push(Change { key: Bytes::copy_from_slice(key), value });
-                count += 1;
-                if chunk.len() == CHUNK {
-                    store.apply(&chunk, before)?;
-                    chunk.clear();
-                }
+                changes.push(Change { key: Bytes::copy_from_slice(key), value });
             }
         }
-        chunk.append(&mut self.beside);
+        let count = changes.len();
+        changes.append(&mut self.beside);
         // A commit without a row of this store does not move its position.
         let position = self.last.filter(|_| !self.batches.is_empty());
-        store.apply(&chunk, position.unwrap_or(before))?;
+        store.apply(&changes, position.unwrap_or(before))?;
         Ok(count)
     }
 
@@ -100,10 +114,17 @@ impl Lowering {
     }
 }
 
-/// The length of the first batch.
-fn part_of(bytes: &Bytes) -> usize {
-    let rest = batches(bytes.clone()).next().and_then(Result::ok);
-    rest.map_or(bytes.len(), |batch| batch.bytes().len())
+/// The length of the first batches that have `limit` bytes together.
+fn part_of(bytes: &Bytes, limit: usize) -> usize {
+    let mut length = 0;
+    for batch in batches(bytes.clone()) {
+        let Ok(batch) = batch else { return bytes.len() };
+        length += batch.bytes().len();
+        if length >= limit {
+            break;
+        }
+    }
+    length
 }
 
 /// Writes to stores below, in the order in which it is told to.
@@ -111,8 +132,10 @@ pub trait Porter: Send {
     /// Takes what is to be written. It may be done later.
     fn take(&mut self, lowering: Lowering);
 
-    /// What is done, in order. With `wait` it blocks until something is, if anything is left.
-    fn done(&mut self, wait: bool) -> Vec<Lowering>;
+    /// What is done, in order. With `wait` it blocks until something is, if anything is left,
+    /// but no longer than that.
+    /// Without anybody who could do it, it is an error.
+    fn done(&mut self, wait: Option<Duration>) -> Result<Vec<Lowering>>;
 }
 
 /// Writes at once.
@@ -125,8 +148,8 @@ impl Porter for AtOnce {
         self.0.push(lowering);
     }
 
-    fn done(&mut self, _wait: bool) -> Vec<Lowering> {
-        std::mem::take(&mut self.0)
+    fn done(&mut self, _wait: Option<Duration>) -> Result<Vec<Lowering>> {
+        Ok(std::mem::take(&mut self.0))
     }
 }
 
@@ -137,6 +160,10 @@ pub(crate) struct Below {
     /// What was handed to the porter and is not done, in bytes.
     under_way: usize,
     sizes: VecDeque<usize>,
+    /// How much there is to wait for; see [`Scope::pressure`].
+    pressure: usize,
+    /// How long the input was held up.
+    waited: Duration,
 }
 
 impl Default for Below {
@@ -146,12 +173,27 @@ impl Default for Below {
             stores: BTreeMap::new(),
             under_way: 0,
             sizes: VecDeque::new(),
+            pressure: 0,
+            waited: Duration::ZERO,
         }
     }
 }
 
-/// More than this on its way down holds the input up.
-const CROWDED: usize = 32 << 20;
+/// A part of a commit is this fraction of what may be on its way down, and a whole batch at
+/// least.
+const PARTS: usize = 8;
+
+/// From this pressure on the input is slowed down, more and more.
+const EASY: usize = 50;
+/// Here it is as slow as it gets.
+const FULL: usize = 100;
+/// Here it stops.
+const STOP: usize = 125;
+
+/// How long a round waits at most, as long as the input does not stop.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long nothing may be done below before somebody looks whether anybody is still there.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Below {
     pub(crate) fn add(&mut self, of: (usize, usize), store: Box<dyn Store>) {
@@ -164,19 +206,24 @@ impl Below {
 }
 
 impl Scope {
-    /// Sends the changes of a commit down. Each store gets its share of each commit, be it
-    /// nothing, so that it can tell which of its rows are down.
+    /// Sends the changes of a commit down that was `asked` for then. Each store gets its share of
+    /// each commit, be it nothing, so that it can tell which of its rows are down.
     pub(crate) fn lower(
         &mut self,
         mut changes: BTreeMap<(usize, usize), (Bytes, Offset)>,
+        asked: Timestamp,
     ) -> Result<()> {
+        let limit = self.crowd() / PARTS;
         for (of, store) in &self.below.stores {
             let task = self.tasks[of.0].as_mut().expect("tasks are at rest after a commit");
             let mut beside = task.stores.state(of.1).beside()?;
             let (mut batches, position) = changes.remove(of).unwrap_or_default();
+            if !batches.is_empty() {
+                beside.push(age(asked));
+            }
             // In parts, so that rows may be dropped soon, and nobody waits long for the next.
             loop {
-                let part = batches.split_to(part_of(&batches));
+                let part = batches.split_to(part_of(&batches, limit));
                 let last = batches.is_empty().then_some(position);
                 let beside = last.map_or_else(Vec::new, |_| std::mem::take(&mut beside));
                 let (of, store, result) = (*of, Arc::clone(store), Ok(0));
@@ -192,37 +239,48 @@ impl Scope {
         Ok(())
     }
 
-    /// Notes what has arrived below. While too much is on its way, or a working set is full of
-    /// rows that are not down yet, it waits for some of it.
+    /// Notes what has arrived below. The more is on its way, or the fuller a working set is of
+    /// rows that are not down yet, the longer it waits for some of it.
     pub(crate) fn settle_below(&mut self) -> Result<()> {
-        loop {
-            let full = self.below.under_way > CROWDED || self.is_full();
-            let wait = full && !self.below.sizes.is_empty();
-            let done = self.below.porter.done(wait);
-            if wait && done.is_empty() {
-                return Err(Error::unavailable("nobody writes to the stores any more"));
-            }
-            for lowering in done {
-                self.below.under_way -= self.below.sizes.pop_front().unwrap_or_default();
-                let count = lowering.result?;
-                let (place, store) = lowering.of;
-                if let Some(task) = self.tasks[place].as_mut() {
-                    task.stores.state(store).lowered(count, lowering.last.is_some());
-                }
-            }
-            if !wait {
-                return Ok(());
+        self.arrive(None)?;
+        if self.below.pressure <= EASY || self.below.sizes.is_empty() {
+            return Ok(());
+        }
+        let begun = self.clock.elapsed();
+        let share = (self.below.pressure.min(FULL) - EASY) as u32;
+        self.arrive(Some(PAUSE * share / (FULL - EASY) as u32))?;
+        while self.below.pressure >= STOP && !self.below.sizes.is_empty() {
+            self.arrive(Some(PATIENCE))?;
+        }
+        self.below.waited += self.clock.elapsed().saturating_sub(begun);
+        Ok(())
+    }
+
+    /// Notes what has arrived below; with `wait` it waits for something.
+    fn arrive(&mut self, wait: Option<Duration>) -> Result<()> {
+        let done = self.below.porter.done(wait)?;
+        for lowering in done {
+            self.below.under_way -= self.below.sizes.pop_front().unwrap_or_default();
+            let count = lowering.result?;
+            let (place, store) = lowering.of;
+            if let Some(task) = self.tasks[place].as_mut() {
+                task.stores.state(store).lowered(count, lowering.last.is_some());
             }
         }
+        self.below.pressure = self.pressure();
+        Ok(())
+    }
+
+    /// How many of `rows` may be taken in this round.
+    pub(crate) fn paced(&self, rows: usize) -> usize {
+        let over = self.below.pressure.clamp(EASY, FULL) - EASY;
+        (rows - rows * over / (FULL - EASY)).max(rows / 32).max(1)
     }
 
     /// Waits for all that is on its way, and lets go of the stores.
     pub(crate) fn leave_below(&mut self) {
         while !self.below.sizes.is_empty() {
-            let done = self.below.porter.done(true);
-            if done.is_empty() {
-                self.below.sizes.clear();
-            }
+            let Ok(done) = self.below.porter.done(Some(PATIENCE)) else { break };
             for lowering in done {
                 self.below.sizes.pop_front();
                 if let Err(error) = lowering.result {
@@ -230,13 +288,46 @@ impl Scope {
                 }
             }
         }
-        self.below.under_way = 0;
+        self.below.sizes.clear();
+        (self.below.under_way, self.below.pressure) = (0, 0);
         self.below.stores.clear();
     }
 
-    /// Whether a working set is so full of rows that are not below that it must wait for some.
-    fn is_full(&self) -> bool {
-        self.any_state(|state| state.is_full())
+    /// How many bytes may be on their way down.
+    fn crowd(&self) -> usize {
+        match &self.settings.shelf {
+            Shelf::Memory => 0,
+            Shelf::Below { under_way, .. } => *under_way,
+        }
+    }
+
+    /// How much there is to wait for, in percent of what slows the input down the most: bytes
+    /// on their way, or rows that a working set cannot drop.
+    fn pressure(&self) -> usize {
+        if self.below.stores.is_empty() {
+            return 0;
+        }
+        let states = self.tasks.iter().flatten().flat_map(|task| task.stores.iter());
+        let rows = states.map(|(_, state)| state.pressure()).max().unwrap_or(0);
+        rows.max(self.below.under_way * FULL / self.crowd().max(1))
+    }
+
+    /// What the stores below and the working sets above them do.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let mut traffic = Traffic {
+            under_way: self.below.under_way as u64,
+            waited: self.below.waited,
+            ..Traffic::default()
+        };
+        for (_, state) in self.tasks.iter().flatten().flat_map(|task| task.stores.iter()) {
+            if state.is_lean() {
+                let (read, dropped) = state.passed();
+                traffic.held += state.rows() as u64;
+                traffic.read += read;
+                traffic.dropped += dropped;
+            }
+        }
+        traffic
     }
 
     /// Whether so many rows changed that they had better be committed.

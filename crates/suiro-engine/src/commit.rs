@@ -93,6 +93,7 @@ impl Scope {
         }
         let group = Arc::clone(self.plan.name());
         let fence = Fence { group, generation: Some(self.generation) };
+        let asked = self.clock.now();
         self.link.session.commit(commit, Some(fence), positions.clone());
         self.last_commit = self.clock.elapsed();
         (self.dirty, self.missed) = (false, true);
@@ -109,7 +110,7 @@ impl Scope {
                     };
                     lowered.insert(of, (batches, position));
                 }
-                self.lower(lowered)?;
+                self.lower(lowered, asked)?;
                 self.reload(reload)
             }
             Outcome::Aborted(error) if error.kind() == ErrorKind::Unavailable => {

@@ -102,9 +102,12 @@ fn save(task: &mut Task) -> Result<Saved> {
             continue;
         }
         store.save(&mut changes)?;
-        if changes.count() > 0 {
+        let count = changes.count();
+        if count > 0 {
             let to = if is_logged { &mut saved.changes } else { &mut saved.lowered };
-            to.push((slot, changes.finish()?));
+            let batches = changes.finish()?;
+            store.weigh(batches.len() / count);
+            to.push((slot, batches));
         }
     }
     Ok(saved)

@@ -62,7 +62,7 @@ pub use graph::{
 };
 pub use letters::{Letter, RawRecord, Refused, Show, Shown, letter_header};
 pub use lowered::{lifted, lowered};
-pub use metrics::{Metrics, TaskMetrics};
+pub use metrics::{Metrics, TaskMetrics, Traffic};
 pub use operator::{Context, Counters, Emitted, Failure, Gate, Operator};
 pub use outbox::{Outbox, Outgoing};
 pub use plan::Plan;

@@ -36,6 +36,10 @@ pub struct Metrics {
     /// The longest that the program was busy between two rounds of work: with a commit, with
     /// waiting for stores. A wait for input does not count.
     pub longest_pause: Duration,
+    /// The longest that one round of work took.
+    pub longest_round: Duration,
+    /// What goes up from the stores below and down to them, where there are some.
+    pub below: Traffic,
     /// Records that were replayed from changelogs at the start.
     pub restored: u64,
     /// Rows that were loaded from snapshots at the start.
@@ -44,6 +48,28 @@ pub struct Metrics {
     pub restoring: Option<Restoring>,
     /// One entry per task.
     pub tasks: Vec<TaskMetrics>,
+}
+
+/// What working sets that hold only some of their rows have to do with the stores below.
+///
+/// ```
+/// use suiro_engine::Traffic;
+///
+/// let traffic = Traffic { read: 3, ..Traffic::default() };
+/// assert_eq!(traffic.dropped, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Rows that are held in memory now.
+    pub held: u64,
+    /// How often a row was looked for below.
+    pub read: u64,
+    /// Rows that were dropped to make room.
+    pub dropped: u64,
+    /// Bytes of changes that are committed and not yet below.
+    pub under_way: u64,
+    /// How long the input was held up because changes came faster than they went down.
+    pub waited: Duration,
 }
 
 /// A snapshot of a task: a sub-topology and a partition.
@@ -96,6 +122,7 @@ impl Scope {
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.totals.clone();
         metrics.restoring = self.progress.restoring();
+        metrics.below = self.traffic();
         metrics.tasks = self.tasks.iter().flatten().map(|task| of_task(task)).collect();
         metrics
     }

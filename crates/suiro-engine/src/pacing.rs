@@ -18,7 +18,7 @@ impl Scope {
             None if self.alone > 0 && self.levels() > 1 => 1,
             None if level > 0 => usize::MAX,
             None if self.moving && self.is_crowded() => 0,
-            None => self.settings.batch_rows,
+            None => self.paced(self.settings.batch_rows),
         }
     }
 

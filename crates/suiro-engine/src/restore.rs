@@ -1,6 +1,6 @@
 //! Taking tasks over: positions from the group, stores from their changelogs.
 
-use crate::below::Shelf;
+use crate::below::{Shelf, age, age_of};
 use crate::exchange::ExchangeKind;
 use crate::graph::NodeKind;
 use crate::input::InputKind;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use suiro_core::batch::batches;
 use suiro_core::broker::{Fetch, Generation, Position, Role, Seek, TaskId};
 use suiro_core::store::Store;
-use suiro_core::{Error, ErrorKind, Offset, Result, TopicPartition};
+use suiro_core::{Error, ErrorKind, Offset, Result, Timestamp, TopicPartition};
 use suiro_store::snapshot::find;
 
 /// After so many records restoring says how far it is.
@@ -239,8 +239,16 @@ impl Scope {
         task: &mut Task,
         store: usize,
         changelog: &TopicPartition,
+        end: Offset,
     ) -> Result<Option<Box<dyn Store>>> {
-        let Shelf::Below { provider, memory } = &self.settings.shelf else { return Ok(None) };
+        let Shelf::Below { provider, memory, .. } = &self.settings.shelf else {
+            return Ok(None);
+        };
+        if self.is_too_old(&*provider.open(&changelog.topic, changelog.partition)?, end)? {
+            let text = "a store was away for longer than tombstones are kept; it is built anew";
+            tracing::warn!(%changelog, "{text}");
+            provider.forget(&changelog.topic, changelog.partition)?;
+        }
         let stores = |id: &TaskId| self.plan.subs[id.subtopology as usize].stores.len();
         let count: usize = self.layout.tasks().iter().map(stores).sum();
         let below = provider.open(&changelog.topic, changelog.partition)?;
@@ -248,6 +256,15 @@ impl Scope {
             return Ok(None);
         }
         provider.open(&changelog.topic, changelog.partition).map(Some)
+    }
+
+    /// Whether removals may be missing from what a store would have to replay.
+    fn is_too_old(&self, below: &dyn Store, end: Offset) -> Result<bool> {
+        if below.position().is_none_or(|position| position >= end) {
+            return Ok(false);
+        }
+        let since = age_of(below)?;
+        Ok(since.is_none_or(|since| since <= self.clock.now() - self.tombstones))
     }
 
     /// What is to be replayed into a store: all of its changelog that is committed. A source
@@ -259,13 +276,14 @@ impl Scope {
             _ => self.plan.changelog(store),
         };
         let partition = TopicPartition { topic, partition: task.id.partition };
+        let since = self.clock.now();
         let end = if from_source && !cfg!(suiro_mutant = "uncommitted_tail_replayed") {
             self.committed.get(&partition).map_or(0, |position| position.next)
         } else {
             self.link.offset(&partition, Seek::Latest)?
         };
         let mut start = self.link.offset(&partition, Seek::Earliest)?;
-        let below = self.attach(task, store, &partition)?;
+        let below = self.attach(task, store, &partition, end)?;
         if let Some(position) = below.as_ref().and_then(|below| below.position()) {
             if position > end {
                 let text = "a store is ahead of its changelog, which was cut or replaced; \
@@ -278,7 +296,7 @@ impl Scope {
             start = start.max(position);
         }
         let (place, renews) = (self.tasks.len(), false);
-        Ok(Replay { place, store, partition, from_source, renews, start, end, below })
+        Ok(Replay { place, store, partition, from_source, renews, start, end, since, below })
     }
 
     /// For a source table whose changelog is not what it held last: its topic, as far as it was
@@ -287,15 +305,27 @@ impl Scope {
         let topic = self.layout.compacted_source(&self.plan, store);
         let Some(topic) = topic.filter(|_| self.forms.renews(store)) else { return Ok(None) };
         let partition = TopicPartition { topic, partition: task.id.partition };
+        let since = self.clock.now();
         let end = self.committed.get(&partition).map_or(0, |position| position.next);
         let start = self.link.offset(&partition, Seek::Earliest)?;
         let (place, from_source, renews, below) = (self.tasks.len(), true, true, None);
-        Ok(Some(Replay { place, store, partition, from_source, renews, start, end, below }))
+        Ok(Some(Replay {
+            place,
+            store,
+            partition,
+            from_source,
+            renews,
+            start,
+            end,
+            since,
+            below,
+        }))
     }
 
     /// Replays one changelog; restoring began at `begun`.
     fn replay(&mut self, replay: &mut Replay, begun: Duration) -> Result<()> {
-        let Replay { place, store, partition, from_source, renews, start, end, below } = replay;
+        let Replay { place, store, partition, from_source, renews, start, end, since, below } =
+            replay;
         let mut lowering = Vec::new();
         let mut task = self.tasks[*place].take().expect("a task that was opened is there");
         if *renews {
@@ -366,7 +396,10 @@ impl Scope {
                 self.progress.tell();
             }
         }
-        if let Some(below) = below.take() {
+        if let Some(mut below) = below.take() {
+            if next <= *end {
+                below.apply(&[age(*since)], *end)?;
+            }
             self.below.add((*place, *store), below);
         }
         task.stores.state(*store).restored()?;
@@ -391,6 +424,8 @@ pub(crate) struct Replay {
     renews: bool,
     start: Offset,
     end: Offset,
+    /// Before the end was asked for.
+    since: Timestamp,
     /// The store that it is replayed into, if it is one below a working set.
     below: Option<Box<dyn Store>>,
 }

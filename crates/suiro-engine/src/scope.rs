@@ -69,6 +69,8 @@ pub struct Scope {
     /// A commit was waited for, which may have used up the ring that said that there is more.
     pub(crate) missed: bool,
     pub(crate) below: Below,
+    /// How long tombstones stay in changelogs.
+    pub(crate) tombstones: Duration,
 }
 
 /// The search for a record that fails: smaller and smaller steps, each with a commit.
@@ -146,6 +148,7 @@ impl Scope {
             replays: Vec::new(),
             progress: Arc::default(),
             below: Below::default(),
+            tombstones: broker.tombstone_retention(),
         };
         let assigned = scope.link.wait_assigned();
         scope.open_tasks(assigned)?;
@@ -184,6 +187,7 @@ impl Scope {
         let was_alone = self.alone > 0;
         self.settle_below()?;
         self.note_pause();
+        let begun = self.clock.elapsed();
         let busy = match self.work(crew)? {
             Worked::Failed => return Ok(Round::Busy),
             Worked::Poisoned(error) => {
@@ -195,6 +199,8 @@ impl Scope {
         self.dirty |= busy;
         self.moving = busy;
         self.worked = self.clock.elapsed();
+        let took = self.worked.saturating_sub(begun);
+        self.totals.longest_round = self.totals.longest_round.max(took);
         self.request();
         if self.settings.bounded && self.all_ended() {
             return self.finish(crew);

@@ -79,9 +79,19 @@ pub trait State: Any + Send {
         let _ = (count, last);
     }
 
-    /// Whether it is so full of rows which are not below that it must wait for some of them.
-    fn is_full(&self) -> bool {
-        false
+    /// How full it is of rows that are not below, in percent of what it had better wait at.
+    fn pressure(&self) -> usize {
+        0
+    }
+
+    /// Its rows take about so many bytes each, encoded, as the last commit has shown.
+    fn weigh(&mut self, bytes: usize) {
+        let _ = bytes;
+    }
+
+    /// How often it has looked for a row below, and how many slots it has dropped.
+    fn passed(&self) -> (u64, u64) {
+        (0, 0)
     }
 
     /// Whether so many rows changed that a commit had better be made.

@@ -12,9 +12,10 @@ use crate::settings::Settings;
 use crate::snapshot_thread::SnapshotThread;
 use crate::snapshots::{SnapshotReport, Snapshots};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use suiro_core::broker::{Broker, Wake};
 use suiro_core::{Clock, Error, Result};
 
@@ -300,12 +301,13 @@ impl Porter for Carrier {
         let _ = self.take.send(lowering);
     }
 
-    fn done(&mut self, wait: bool) -> Vec<Lowering> {
-        let mut done: Vec<Lowering> = Vec::new();
-        if wait {
-            done.extend(self.done.recv());
-        }
-        done.extend(self.done.try_iter());
-        done
+    fn done(&mut self, wait: Option<Duration>) -> Result<Vec<Lowering>> {
+        let first = match wait.map(|wait| self.done.recv_timeout(wait)) {
+            Some(Err(RecvTimeoutError::Disconnected)) => {
+                return Err(Error::unavailable("nobody writes to the stores any more"));
+            }
+            first => first.and_then(|first| first.ok()),
+        };
+        Ok(first.into_iter().chain(self.done.try_iter()).collect())
     }
 }

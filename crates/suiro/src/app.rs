@@ -1,5 +1,7 @@
 //! A plan, a log and settings: a running service.
 
+#[cfg(feature = "disk")]
+use crate::budget::Budget;
 use crate::{Ended, Running, Snapshots};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +9,9 @@ use suiro_core::broker::Broker;
 use suiro_core::store::StoreProvider;
 use suiro_core::{Clock, Error, Result, SystemClock};
 use suiro_engine::{ExchangeKind, Metrics, Plan, Settings, Shelf, Worker};
+
+/// So many bytes of changes may always be on their way to stores below.
+const UNDER_WAY: usize = 1 << 20;
 
 /// A program that is ready to run on a log.
 ///
@@ -210,14 +215,21 @@ impl App {
     /// ```
     #[must_use]
     pub fn stores(mut self, provider: impl StoreProvider + 'static, memory: usize) -> Self {
-        self.settings.shelf = Shelf::Below { provider: Arc::new(provider), memory };
+        let under_way = (memory / 8).max(UNDER_WAY);
+        self.settings.shelf = Shelf::Below { provider: Arc::new(provider), memory, under_way };
         self
     }
 
     /// Keeps the rows of all stores in the directory `place`, made if it is not there, and of them
-    /// as many in memory as there is room for. `budget` is in bytes and for all of it: rows that
-    /// are held, the caches of the stores and their write buffers. What a commit has under way
-    /// comes on top of it.
+    /// as many in memory as there is room for.
+    ///
+    /// `budget` is in bytes, and for the process: what the log takes ([`LogOptions::memory`]),
+    /// rows that are held, the stores' caches and write buffers, what a commit makes. The input
+    /// is slowed down where changes come faster than the stores take them. What comes on top,
+    /// up to a fifth and 16 MiB, is what the allocator keeps, and what the program itself has.
+    /// Rows that are larger than a few kibibytes need a budget of many of them.
+    ///
+    /// [`LogOptions::memory`]: crate::LogOptions::memory
     ///
     /// The changelog stays the durability of the rows: the directory may be deleted while the
     /// app does not run, and is built anew. See [`App::stores`].
@@ -225,7 +237,8 @@ impl App {
     /// # Errors
     ///
     /// `Unavailable` if another process has the directory open or it cannot be written,
-    /// `Corrupt` if it is damaged: then delete it.
+    /// `Corrupt` if it is damaged: then delete it; `Invalid` if the log takes more than half of
+    /// the budget, or leaves less than 8 MiB.
     ///
     /// ```
     /// use suiro::{App, Log, Topic, Topology};
@@ -246,14 +259,15 @@ impl App {
     /// ```
     #[cfg(feature = "disk")]
     pub fn state_on_disk(
-        self,
+        mut self,
         place: impl AsRef<std::path::Path>,
         budget: usize,
     ) -> Result<Self> {
-        // The stores hold indexes and filters besides their caches, and a map is filled to
-        // between three eighths and three quarters: together they keep to the budget.
-        let stores = suiro_store::DiskStores::open_in(place, (budget / 4) as u64)?;
-        Ok(self.stores(stores, budget / 2))
+        let Budget { rows: memory, stores, under_way } =
+            Budget::of(budget, self.broker.memory())?;
+        let provider = Arc::new(suiro_store::DiskStores::open_in(place, stores as u64)?);
+        self.settings.shelf = Shelf::Below { provider, memory, under_way };
+        Ok(self)
     }
 
     /// Takes snapshots of the stores, so that a restart replays only what was committed after

@@ -38,6 +38,8 @@
 //! | look at what failed, and send it again | [`Policy::DeadLetter`], [`DeadLetters`] |
 
 mod app;
+#[cfg(feature = "disk")]
+mod budget;
 mod data;
 mod ended;
 mod expire;
@@ -99,7 +101,7 @@ pub use suiro_core::{
     TopicPartition,
 };
 pub use suiro_engine::{
-    ExchangeKind, Metrics, Plan, PlanDiff, Restoring, SnapshotReport, TaskMetrics,
+    ExchangeKind, Metrics, Plan, PlanDiff, Restoring, SnapshotReport, TaskMetrics, Traffic,
 };
 pub use suiro_log::{Durability, Log, LogOptions};
 #[cfg(feature = "disk")]

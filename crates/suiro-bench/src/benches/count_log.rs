@@ -11,7 +11,9 @@ use crate::report::Report;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use suiro::{Durability, Encoded, Error, Format, Integer, Producer, Result, Topic, Topology};
+use suiro::{
+    Durability, Encoded, Error, Format, Integer, Log, Producer, Result, Topic, Topology,
+};
 
 pub(super) const EVENTS: Topic<u64, Event> = Topic::of("events", &Integer, &FixedLayout);
 pub(super) const COUNTS: Topic<u64, u64> = Topic::of("counts", &Integer, &Integer);
@@ -139,7 +141,7 @@ pub(super) fn load(setup: &Setup) -> Outcome<Place> {
     }
     producer.flush()?;
     drop(producer);
-    Ok(place.reopen(setup.durability)?)
+    Ok(place.reopen(Log::options().durability(setup.durability))?)
 }
 
 fn suiro(setup: &Setup, place: &Place, emit: Emit) -> Outcome<(Digest, Cost)> {

@@ -24,6 +24,7 @@ pub fn run(options: &Options) -> Outcome<()> {
     match options.bench.as_str() {
         "count" => count::run(options),
         "count-log" => count_log::run(options),
+        count_disk::STORE | count_disk::SUIRO => count_disk::child(options),
         "words" => words::run(options),
         "tumbling" => tumbling::run(options),
         "session" => session::run(options),

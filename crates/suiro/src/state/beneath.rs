@@ -2,6 +2,7 @@
 
 use super::{Cells, StreamTime, prefix};
 use crate::Key;
+use std::cell::Cell;
 use std::ops::{Bound, ControlFlow};
 use suiro_core::store::Store;
 use suiro_core::{Error, Headers, Result, Timestamp};
@@ -10,32 +11,83 @@ use suiro_engine::lifted;
 /// The store that has all committed rows, where a working set holds only some.
 pub(crate) struct Beneath {
     store: Box<dyn Store>,
-    /// How many slots the working set has room for.
-    room: usize,
+    /// What the working set may take, in bytes.
+    memory: usize,
+    /// How many slots there is room for, as far as the maps are concerned.
+    slots: usize,
+    /// What a row takes outside of the maps, in bytes; none, or about what it takes encoded.
+    outside: usize,
+    has_outside: bool,
+    /// What a row takes encoded, in bytes.
+    encoded: usize,
+    reads: Cell<u64>,
+    dropped: Cell<u64>,
 }
+
+/// After so many changes, or so many bytes of them, a commit had better be made: what it holds
+/// until it is written, and the pause that it is, stay small.
+const CHANGES: usize = 1 << 16;
+const SHARE: usize = 8;
+
+/// What the allocator takes for each thing that a row owns.
+const ALLOCATION: usize = 32;
 
 /// Is shown the key of a row, its time, its headers and its value.
 pub(crate) type Show<'a> =
     dyn FnMut(&[u8], Timestamp, Headers, &[u8]) -> Result<ControlFlow<()>> + 'a;
 
 impl Beneath {
-    pub(crate) fn new(store: Box<dyn Store>, room: usize) -> Self {
-        Self { store, room }
+    /// A working set of maps from `K` to `A` that have room for so many slots in `memory` bytes.
+    pub(crate) fn new<K, A>(store: Box<dyn Store>, memory: usize, slots: usize) -> Self {
+        let has_outside = std::mem::needs_drop::<(K, A)>();
+        let (outside, encoded) = (0, 0);
+        let (reads, dropped) = <(Cell<u64>, Cell<u64>)>::default();
+        Self { store, memory, slots, outside, has_outside, encoded, reads, dropped }
+    }
+
+    /// Rows take about so many bytes each, encoded.
+    pub(crate) fn weigh(&mut self, encoded: usize) {
+        self.encoded = encoded;
+        if self.has_outside {
+            self.outside = encoded + ALLOCATION;
+        }
+    }
+
+    /// How many slots the working set has room for: with what lies outside of the maps, they get
+    /// half of the memory.
+    pub(crate) fn room(&self) -> usize {
+        match self.memory / 2 / self.outside.max(1) {
+            rows if self.outside > 0 => self.slots.min(rows),
+            _ => self.slots,
+        }
+    }
+
+    /// How often a row was looked for, and how many slots were dropped.
+    pub(crate) fn passed(&self) -> (u64, u64) {
+        (self.reads.get(), self.dropped.get())
+    }
+
+    /// Drops the oldest slots of a map, and counts them.
+    pub(crate) fn evict<K: Key, A: Clone>(&self, cells: &mut Cells<K, A>) {
+        let held = cells.len();
+        cells.evict();
+        self.dropped.set(self.dropped.get() + (held - cells.len()) as u64);
     }
 
     /// Whether `more` slots beside those that are `held` are more than there is room for.
     pub(crate) fn is_tight(&self, held: usize, more: usize) -> bool {
-        held + more > self.room
+        held + more > self.room()
     }
 
-    /// Whether so many slots that cannot be dropped are too many to go on.
-    pub(crate) fn is_full(&self, pinned: usize) -> bool {
-        pinned > self.room / 2
+    /// So many slots that cannot be dropped, in percent of half of the room.
+    pub(crate) fn pressure(&self, pinned: usize) -> usize {
+        pinned * 200 / self.room().max(1)
     }
 
     /// Whether after so many changes a commit had better be made.
     pub(crate) fn is_heavy(&self, changed: usize) -> bool {
-        changed > self.room / 8
+        let limit = CHANGES.min(self.memory / SHARE / self.encoded.max(1));
+        changed > limit.min(self.room() / 8)
     }
 
     /// The row behind `key`, read by `decode`.
@@ -44,6 +96,7 @@ impl Beneath {
         key: &[u8],
         decode: impl FnOnce(Headers, &[u8]) -> Result<A>,
     ) -> Result<Option<(A, Timestamp)>> {
+        self.reads.set(self.reads.get() + 1);
         let Some(value) = self.store.get(key)? else { return Ok(None) };
         let (at, headers, row) = lifted(&value).ok_or_else(cut_off)?;
         Ok(Some((decode(headers, row)?, at)))
@@ -87,7 +140,9 @@ impl Beneath {
         read: impl Fn(&K) -> Result<Option<(A, Timestamp)>>,
     ) -> Result<()> {
         if self.is_tight(cells.len(), keys.len()) {
-            cells.evict();
+            self.evict(cells);
+        } else {
+            cells.prepare(self.room());
         }
         raise(cells, keys, read)
     }

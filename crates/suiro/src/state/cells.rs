@@ -58,6 +58,9 @@ const ROOM: usize = 4096;
 /// Of how many slots the age is looked at to tell which are old.
 const SAMPLE: usize = 1024;
 
+/// A map below this size grows by and by.
+const SMALL: usize = 1 << 14;
+
 /// How many slots are brought into the caches in one pass.
 const WARM: usize = 256;
 
@@ -425,6 +428,15 @@ impl<K: Key, A: Clone> Cells<K, A> {
             lower.whole &= self.table.len() == held;
         }
         self.moved();
+    }
+
+    /// A map that is not small any more takes all the room that there is for it: to grow by and
+    /// by would take half as much more each time, and long pauses.
+    #[inline]
+    pub(crate) fn prepare(&mut self, room: usize) {
+        if self.table.len() >= SMALL && self.table.capacity() < room {
+            self.reserve(room - self.table.len());
+        }
     }
 
     /// Makes room for rows to come.

@@ -243,7 +243,7 @@ mod tests {
         #[test]
         fn nothing_that_is_due_is_missed(acts in prop::collection::vec(act(), 0..120)) {
             let stores = MemoryStores::default();
-            let open = || stores.open("due", 0).map(|store| Beneath::new(store, 0));
+            let open = || stores.open("due", 0).map(|store| Beneath::new::<u8, ()>(store, 0, 0));
             let lean = || {
                 let mut due = DueKeys::new(TOPIC.keys, GAP);
                 due.lean(GAP);

@@ -247,8 +247,8 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
     }
 
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
-        let room = Cells::<K, SessionList<A>>::room(memory);
-        self.below = Some(Beneath::new(below, room));
+        let slots = Cells::<K, SessionList<A>>::room(memory);
+        self.below = Some(Beneath::new::<K, SessionList<A>>(below, memory, slots));
         self.cells.lean(false);
         self.due.lean(self.linger);
         true
@@ -281,8 +281,16 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
         self.due.lowered(last);
     }
 
-    fn is_full(&self) -> bool {
-        self.below.as_ref().is_some_and(|below| below.is_full(self.cells.pinned()))
+    fn pressure(&self) -> usize {
+        self.below.as_ref().map_or(0, |below| below.pressure(self.cells.pinned()))
+    }
+
+    fn weigh(&mut self, bytes: usize) {
+        self.below.iter_mut().for_each(|below| below.weigh(bytes));
+    }
+
+    fn passed(&self) -> (u64, u64) {
+        self.below.as_ref().map_or((0, 0), Beneath::passed)
     }
 
     fn is_heavy(&self) -> bool {

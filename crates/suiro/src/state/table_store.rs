@@ -281,7 +281,8 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         if self.expiry.is_some() {
             return false;
         }
-        self.below = Some(Beneath::new(below, Cells::<K, A>::room(memory)));
+        let slots = Cells::<K, A>::room(memory);
+        self.below = Some(Beneath::new::<K, A>(below, memory, slots));
         self.cells.lean(false);
         true
     }
@@ -311,8 +312,16 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         self.cells.lowered(count, last);
     }
 
-    fn is_full(&self) -> bool {
-        self.below.as_ref().is_some_and(|below| below.is_full(self.cells.pinned()))
+    fn pressure(&self) -> usize {
+        self.below.as_ref().map_or(0, |below| below.pressure(self.cells.pinned()))
+    }
+
+    fn weigh(&mut self, bytes: usize) {
+        self.below.iter_mut().for_each(|below| below.weigh(bytes));
+    }
+
+    fn passed(&self) -> (u64, u64) {
+        self.below.as_ref().map_or((0, 0), Beneath::passed)
     }
 
     fn is_heavy(&self) -> bool {

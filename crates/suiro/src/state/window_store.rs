@@ -71,8 +71,8 @@ impl<K: Key, A: Data> WindowStore<K, A> {
     /// Makes room for the rows of a batch, where not all are held.
     pub(crate) fn make_room(&mut self, rows: usize) {
         let held = self.panes.values().map(Cells::len).sum();
-        if self.below.as_ref().is_some_and(|below| below.is_tight(held, rows)) {
-            self.panes.values_mut().for_each(Cells::evict);
+        if let Some(below) = self.below.as_ref().filter(|below| below.is_tight(held, rows)) {
+            self.panes.values_mut().for_each(|pane| below.evict(pane));
         }
     }
 
@@ -331,7 +331,7 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
 
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
         let room = Cells::<K, Held<A>>::room_apart(memory);
-        self.below = Some(Beneath::new(below, room));
+        self.below = Some(Beneath::new::<K, Held<A>>(below, memory, room));
         true
     }
 
@@ -348,9 +348,17 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
         });
     }
 
-    fn is_full(&self) -> bool {
+    fn pressure(&self) -> usize {
         let pinned = self.panes.values().map(Cells::pinned);
-        self.below.as_ref().is_some_and(|below| below.is_full(pinned.sum()))
+        self.below.as_ref().map_or(0, |below| below.pressure(pinned.sum()))
+    }
+
+    fn weigh(&mut self, bytes: usize) {
+        self.below.iter_mut().for_each(|below| below.weigh(bytes));
+    }
+
+    fn passed(&self) -> (u64, u64) {
+        self.below.as_ref().map_or((0, 0), Beneath::passed)
     }
 
     fn is_heavy(&self) -> bool {

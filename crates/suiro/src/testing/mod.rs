@@ -149,7 +149,11 @@ impl TestDriver {
             create_sources: Some(options.partitions),
             reload: true,
             shelf: match options.lean {
-                true => Shelf::Below { provider: Arc::new(MemoryStores::default()), memory: 0 },
+                true => Shelf::Below {
+                    provider: Arc::new(MemoryStores::default()),
+                    memory: 0,
+                    under_way: 1 << 20,
+                },
                 false => Shelf::Memory,
             },
             ..Settings::default()

@@ -93,7 +93,10 @@ impl Machine {
     pub fn crash(&mut self) -> Result<()> {
         let Manner { exchange, batch_rows, fetch_bytes, bounded, lean } = self.manner;
         let shelf = match lean {
-            Some(memory) => Shelf::Below { provider: Arc::new(self.stores.clone()), memory },
+            Some(memory) => {
+                let provider = Arc::new(self.stores.clone());
+                Shelf::Below { provider, memory, under_way: 1 << 20 }
+            }
             None => Shelf::Memory,
         };
         let settings = Settings {
@@ -246,11 +249,11 @@ impl Porter for Slow {
         self.queue.push_back(lowering);
     }
 
-    fn done(&mut self, wait: bool) -> Vec<Lowering> {
+    fn done(&mut self, wait: Option<Duration>) -> Result<Vec<Lowering>> {
         self.asked += 1;
-        let is_due = wait || self.asked.is_multiple_of(3);
+        let is_due = wait.is_some() || self.asked.is_multiple_of(3);
         let mut next = self.queue.pop_front_if(|_| is_due);
         next.iter_mut().for_each(Lowering::run);
-        next.into_iter().collect()
+        Ok(next.into_iter().collect())
     }
 }
