@@ -514,6 +514,30 @@ fn remember<K: Clone, A: Clone>(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Rows come and go, and the map takes no more memory than at first.
+    #[test]
+    fn a_map_with_a_room_does_not_grow_beyond_it() {
+        let memory = 1 << 20;
+        let room = Cells::<u64, u64>::room(memory);
+        let mut cells: Cells<u64, u64> = Cells::new();
+        cells.lean(false);
+        for batch in 0..4000_u64 {
+            if cells.len() + 100 > room {
+                cells.evict();
+            } else {
+                cells.prepare(room);
+            }
+            for key in batch * 100..(batch + 1) * 100 {
+                cells.raise(key, None);
+                cells.edit(&key).replace(Some(key));
+            }
+            cells.commit();
+            cells.lowered(100, true);
+            let bytes = cells.table.num_buckets() * (size_of::<Cell<u64, u64>>() + 1);
+            assert!(bytes <= memory, "after {batch} batches");
+        }
+    }
     use std::collections::BTreeMap;
 
     fn put(slot: &mut Slot<u32>, value: Option<u32>) {
