@@ -15,8 +15,13 @@ pub struct Place {
 
 impl Place {
     pub fn new(durability: Durability) -> crate::benches::Outcome<Self> {
+        Self::with(Log::options().durability(durability))
+    }
+
+    /// A log that is opened in this way.
+    pub fn with(options: LogOptions) -> crate::benches::Outcome<Self> {
         let dir = tempfile::Builder::new().prefix("suiro-bench-").tempdir()?;
-        let log = Log::options().durability(durability).open(dir.path())?;
+        let log = options.open(dir.path())?;
         Ok(Self { log, dir })
     }
 

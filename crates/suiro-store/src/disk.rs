@@ -257,7 +257,7 @@ impl DiskStore {
     fn wait_for(&self, done: impl Fn(&Self) -> bool) -> fjall::Result<()> {
         while !done(self) {
             self.database.persist(PersistMode::Buffer)?;
-            std::thread::sleep(LOOK);
+            std::thread::park_timeout(LOOK);
         }
         Ok(())
     }

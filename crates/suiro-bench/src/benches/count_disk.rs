@@ -115,8 +115,7 @@ fn read(bytes: &[u8]) -> u64 {
 }
 
 fn suiro(setup: &Setup, budget: u64) -> Outcome<((Digest, Cost), Figures)> {
-    let log = Log::options().memory(budget as usize / LOG);
-    let place = load(setup)?.reopen(log.durability(setup.durability))?;
+    let place = load(setup, Log::options().memory(budget as usize / LOG))?;
     let dir = tempfile::Builder::new().prefix("suiro-bench-").tempdir()?;
     let topology = Topology::new("count-disk");
     topology.stream(&EVENTS).count("counts").to(&COUNTS);

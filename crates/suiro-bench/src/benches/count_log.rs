@@ -12,7 +12,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use suiro::{
-    Durability, Encoded, Error, Format, Integer, Log, Producer, Result, Topic, Topology,
+    Durability, Encoded, Error, Format, Integer, Log, LogOptions, Producer, Result, Topic,
+    Topology,
 };
 
 pub(super) const EVENTS: Topic<u64, Event> = Topic::of("events", &Integer, &FixedLayout);
@@ -84,7 +85,7 @@ pub fn run(options: &Options) -> Outcome<()> {
     let setup = options.setup(30_000_000, 100_000, Durability::Fsync, 1_000);
     let mut report = Report::new("count-log", setup);
     report.subject("loop", None, plain(&setup))?;
-    let place = load(&setup)?;
+    let place = load(&setup, Log::options())?;
     for emit in [Emit::PerCommit, Emit::EveryChange] {
         if options.emit.is_none_or(|only| only == emit) {
             report.subject("suiro", Some(emit), suiro(&setup, &place, emit)?)?;
@@ -127,8 +128,8 @@ pub(super) fn plain(setup: &Setup) -> (Digest, Cost) {
 }
 
 /// Writes the records to a log.
-pub(super) fn load(setup: &Setup) -> Outcome<Place> {
-    let place = Place::new(Durability::None)?;
+pub(super) fn load(setup: &Setup, options: LogOptions) -> Outcome<Place> {
+    let place = Place::with(options.clone().durability(Durability::None))?;
     let input = Input::new(setup);
     let mut producer = Producer::open(&place.log, &EVENTS)?;
     producer.create(setup.threads)?;
@@ -141,7 +142,7 @@ pub(super) fn load(setup: &Setup) -> Outcome<Place> {
     }
     producer.flush()?;
     drop(producer);
-    Ok(place.reopen(Log::options().durability(setup.durability))?)
+    Ok(place.reopen(options.durability(setup.durability))?)
 }
 
 fn suiro(setup: &Setup, place: &Place, emit: Emit) -> Outcome<(Digest, Cost)> {

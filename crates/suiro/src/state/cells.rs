@@ -339,8 +339,8 @@ impl<K: Key, A: Clone> Cells<K, A> {
         }
     }
 
-    /// How many slots there is room for in `memory` bytes: so many that the map need not grow
-    /// beyond it, and fewer than the map has, because a full one is slow where rows come and go.
+    /// How many slots there is room for in `memory` bytes: less than half of what the map has,
+    /// because a fuller one whose rows come and go doubles to get rid of what they leave behind.
     /// With no memory at all there is room for nothing that is below.
     pub(crate) fn room(memory: usize) -> usize {
         if memory == 0 {
@@ -348,7 +348,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
         }
         let slots = memory / (size_of::<Cell<K, A>>() + 1);
         let buckets = (slots + 1).next_power_of_two() / 2;
-        (buckets / 4 * 3).max(ROOM)
+        (buckets / 16 * 7).max(ROOM)
     }
 
     /// How many slots several maps have room for together: each may have a few more buckets than
@@ -434,8 +434,8 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// by would take half as much more each time, and long pauses.
     #[inline]
     pub(crate) fn prepare(&mut self, room: usize) {
-        if self.table.len() >= SMALL && self.table.capacity() < room {
-            self.reserve(room - self.table.len());
+        if self.table.len() >= SMALL && self.table.num_buckets() < 2 * room {
+            self.reserve(2 * room - self.table.len());
         }
     }
 
