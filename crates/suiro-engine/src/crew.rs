@@ -106,7 +106,7 @@ fn save(task: &mut Task) -> Result<Saved> {
         if count > 0 {
             let to = if is_logged { &mut saved.changes } else { &mut saved.lowered };
             let batches = changes.finish()?;
-            store.weigh(batches.len() / count);
+            store.weigh(batches.len().div_ceil(count));
             to.push((slot, batches));
         }
     }
