@@ -1,14 +1,20 @@
 //! Rows on a disk, for state that is larger than memory.
 
+mod failure;
+mod place;
+
 use bytes::Bytes;
+use failure::failed;
 use fjall::compaction::Leveled;
 use fjall::config::PartitioningPolicy;
 use fjall::{
     AbstractTree, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot,
 };
+use place::Home;
 use std::ops::{Bound, ControlFlow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::park_timeout;
 use std::time::Duration;
 use suiro_core::store::{Change, Store, StoreProvider, Visit};
 use suiro_core::{Error, Offset, Result};
@@ -17,7 +23,11 @@ use suiro_core::{Error, Offset, Result};
 ///
 /// What is applied is handed to the operating system in blocks and not synced: the changelog is
 /// the durability of the rows. After a crash a store is at some position that it had, and the
-/// changelog is replayed from there.
+/// changelog is replayed from there. Stores that a crash left half made, or not readable, are
+/// made anew.
+///
+/// A write that fails, as on a full disk, ends the stores: every later one is `Unavailable`, until
+/// the directory is opened again.
 ///
 /// ```
 /// use suiro_core::store::{Change, StoreProvider};
@@ -34,7 +44,7 @@ use suiro_core::{Error, Offset, Result};
 /// ```
 #[derive(Clone)]
 pub struct DiskStores {
-    database: Database,
+    home: Arc<Home>,
     place: PathBuf,
     buffer: u64,
 }
@@ -60,19 +70,21 @@ impl DiskStores {
     /// # Errors
     ///
     /// `Unavailable` if another process has the directory open or it cannot be written,
-    /// `Corrupt` if it is damaged: then delete it, and the rows come back from the changelog.
+    /// `Corrupt` if it was closed and is damaged: then delete it, and the rows come back from
+    /// the changelog.
     pub fn open_in(place: impl AsRef<Path>, memory: u64) -> Result<Self> {
         let place = place.as_ref().to_owned();
-        let database = Database::builder(&place)
-            .cache_size(memory / 2)
-            .manual_journal_persist(true)
-            // One that writes out and merges; with more of them the others spin while it works.
-            .worker_threads(1)
-            .open()
-            .map_err(|cause| {
-                failed("cannot open the stores", cause).with("dir", place.display())
-            })?;
-        Ok(Self { database, place, buffer: (memory / 32).clamp(BUFFER.0, BUFFER.1) })
+        let home = Home::open(&place, |rows| {
+            Database::builder(rows)
+                .cache_size(memory / 2)
+                .manual_journal_persist(true)
+                // One that writes out and merges; with more of them the others spin while it
+                // works.
+                .worker_threads(1)
+                .open()
+        })?;
+        let (home, buffer) = (Arc::new(home), (memory / 32).clamp(BUFFER.0, BUFFER.1));
+        Ok(Self { home, place, buffer })
     }
 }
 
@@ -89,7 +101,8 @@ impl DiskStores {
                 .index_block_partitioning_policy(PartitioningPolicy::all(true))
                 .filter_block_partitioning_policy(PartitioningPolicy::all(true))
         };
-        self.database
+        self.home
+            .database
             .keyspace(&format!("{partition}.{name}"), options)
             .map_err(|cause| failed("cannot open a store", cause).with("store", name))
     }
@@ -102,15 +115,16 @@ impl StoreProvider for DiskStores {
             Ok(bytes) => {
                 bytes.and_then(|bytes| Some(Offset::from_be_bytes((*bytes).try_into().ok()?)))
             }
-            Err(cause) => return Err(failed("cannot read a store", cause).with("store", name)),
+            Err(cause) => return Err(failed(READ, cause).with("store", name)),
         };
-        let (database, buffer) = (self.database.clone(), self.buffer);
-        Ok(Box::new(DiskStore { database, keyspace, position, buffer, journaled: 0 }))
+        let (home, buffer) = (Arc::clone(&self.home), self.buffer);
+        Ok(Box::new(DiskStore { keyspace, position, buffer, journaled: 0, home }))
     }
 
     fn forget(&self, name: &str, partition: u32) -> Result<()> {
         let keyspace = self.keyspace(name, partition)?;
-        self.database
+        self.home
+            .database
             .delete_keyspace(keyspace)
             .map_err(|cause| failed("cannot remove a store", cause).with("store", name))
     }
@@ -142,12 +156,12 @@ fn row(key: &[u8]) -> Vec<u8> {
 }
 
 struct DiskStore {
-    database: Database,
     keyspace: Keyspace,
     position: Option<Offset>,
     buffer: u64,
     /// What was written to the journal since it could last go, in bytes.
     journaled: u64,
+    home: Arc<Home>,
 }
 
 impl Store for DiskStore {
@@ -161,14 +175,14 @@ impl Store for DiskStore {
     }
 
     fn apply(&mut self, changes: &[Change], position: Offset) -> Result<()> {
+        self.wait_for(|store| store.keyspace.l0_table_count() < TABLES)
+            .map_err(|cause| self.write_failed(cause))?;
         if changes.len() >= BULK {
-            self.wait_for(|store| store.keyspace.l0_table_count() < TABLES)
-                .and_then(|()| self.ingest(changes, position))
-                .map_err(|cause| failed(WRITE, cause))?;
+            self.ingest(changes, position).map_err(|cause| self.write_failed(cause))?;
             self.position = Some(position);
             return Ok(());
         }
-        let mut batch = self.database.batch();
+        let mut batch = self.home.database.batch();
         for Change { key, value } in changes {
             self.journaled += (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64;
             match value {
@@ -177,9 +191,9 @@ impl Store for DiskStore {
             }
         }
         batch.insert(&self.keyspace, POSITION, position.to_be_bytes());
-        batch.commit().map_err(|cause| failed(WRITE, cause))?;
+        batch.commit().map_err(|cause| self.write_failed(cause))?;
         self.position = Some(position);
-        self.write_out().map_err(|cause| failed(WRITE, cause))
+        self.write_out().map_err(|cause| self.write_failed(cause))
     }
 
     fn position(&self) -> Option<Offset> {
@@ -187,8 +201,9 @@ impl Store for DiskStore {
     }
 
     fn snapshot(&self) -> Result<Box<dyn Store>> {
-        let (rows, keyspace) = (self.database.snapshot(), self.keyspace.clone());
-        Ok(Box::new(Frozen { rows, keyspace, position: self.position }))
+        let (rows, keyspace) = (self.home.database.snapshot(), self.keyspace.clone());
+        let home = Arc::clone(&self.home);
+        Ok(Box::new(Frozen { rows, keyspace, position: self.position, home }))
     }
 }
 
@@ -197,6 +212,7 @@ struct Frozen {
     rows: Snapshot,
     keyspace: Keyspace,
     position: Option<Offset>,
+    home: Arc<Home>,
 }
 
 impl Store for Frozen {
@@ -220,12 +236,12 @@ impl Store for Frozen {
 
     fn snapshot(&self) -> Result<Box<dyn Store>> {
         let (rows, keyspace) = (self.rows.clone(), self.keyspace.clone());
-        Ok(Box::new(Self { rows, keyspace, position: self.position }))
+        let home = Arc::clone(&self.home);
+        Ok(Box::new(Self { rows, keyspace, position: self.position, home }))
     }
 }
 
 const READ: &str = "cannot read a store";
-const WRITE: &str = "cannot write to a store";
 
 /// So many changes are written as a table of their own.
 const BULK: usize = 4096;
@@ -253,13 +269,19 @@ impl DiskStore {
         self.keyspace.rotate_memtable().map(|_| ())
     }
 
-    /// Waits for the worker, as long as there is one.
+    /// Waits for the worker, as long as there is one. The database itself would wait at some
+    /// more, and not notice that who does the work has failed.
     fn wait_for(&self, done: impl Fn(&Self) -> bool) -> fjall::Result<()> {
         while !done(self) {
-            self.database.persist(PersistMode::Buffer)?;
-            std::thread::park_timeout(LOOK);
+            // It says whether something has failed.
+            self.home.database.persist(PersistMode::Buffer)?;
+            park_timeout(LOOK);
         }
         Ok(())
+    }
+
+    fn write_failed(&self, cause: fjall::Error) -> Error {
+        failed("cannot write to a store", cause).with("store", &**self.keyspace.name())
     }
 
     /// Writes many changes, sorted, as a table of their own: they need no journal, and take no
@@ -307,13 +329,4 @@ fn visit_all(rows: fjall::Iter, visit: &mut Visit<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// An error of the database, by what to do.
-fn failed(what: &str, cause: fjall::Error) -> Error {
-    let error = match cause {
-        fjall::Error::Io(_) | fjall::Error::Locked => Error::unavailable(what),
-        _ => Error::corrupt(format!("{what}; delete its directory, and it is built anew")),
-    };
-    error.caused_by(cause)
 }

@@ -1,5 +1,6 @@
 //! An example as a child process: a test that is started again, with the arguments of the
-//! example in its environment. Each test that uses it takes what it needs.
+//! example in its environment. No child outlives its test. Each test that uses it takes what it
+//! needs.
 #![allow(dead_code)]
 
 use std::ffi::OsString;
@@ -16,11 +17,29 @@ const CHILD: &str = "SUIRO_CHILD_ARGS";
 /// The arguments of this process, if it is a child; the name of the program first.
 pub fn args_of_child(program: &str) -> Option<Vec<OsString>> {
     let args = std::env::var(CHILD).ok()?;
+    end_with_parent();
     Some(std::iter::once(program).chain(args.lines()).map(OsString::from).collect())
 }
 
-/// A child that runs.
+/// Ends this process when the one that started it is gone, in whatever way.
+pub fn end_with_parent() {
+    std::thread::spawn(|| {
+        let mut rest = Vec::new();
+        // The parent writes nothing, and holds the other end of the pipe.
+        std::io::stdin().read_to_end(&mut rest).ok();
+        std::process::abort();
+    });
+}
+
+/// A child that runs; it is killed when this is dropped.
 pub struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended, and was waited for, is not killed.
+        self.0.kill().and_then(|()| self.0.wait()).ok();
+    }
+}
 
 /// A child that has ended.
 pub struct Finished {
@@ -35,8 +54,15 @@ impl Process {
         let test = std::env::current_exe().expect("a test knows where it is");
         let args: Vec<&str> = args.iter().map(AsRef::as_ref).collect();
         let mut command = Command::new(test);
-        command.args(["child", "--exact", "--nocapture"]).env(CHILD, args.join("\n"));
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self::spawn(
+            command.args(["child", "--exact", "--nocapture"]).env(CHILD, args.join("\n")),
+        )
+    }
+
+    /// Starts any program. All that it reads and says goes through pipes.
+    pub fn spawn(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = command.stderr(Stdio::piped()).spawn();
         Self(child.expect("a process can be started"))
     }
 
