@@ -271,8 +271,10 @@ impl Crew for Pool {
 /// A thread that writes to stores below, so that a store that is slow for a while does not hold
 /// up the work.
 struct Carrier {
-    take: Sender<Lowering>,
+    /// Gone only while this is dropped.
+    take: Option<Sender<Lowering>>,
     done: Receiver<Lowering>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Carrier {
@@ -288,17 +290,28 @@ impl Carrier {
                 }
             }
         });
-        if let Err(error) = started {
+        if let Err(error) = &started {
             tracing::error!(error = %error, "cannot start the thread that writes to stores");
         }
-        Self { take, done }
+        Self { take: Some(take), done, thread: started.ok() }
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.take = None;
+        // The stores are let go of before the app has ended, so that it can be started again.
+        // One that panicked has left what it did undone, and the wait for it has ended the app.
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
     }
 }
 
 impl Porter for Carrier {
     fn take(&mut self, lowering: Lowering) {
         // Without the thread it stays undone, and the wait for it ends the app.
-        let _ = self.take.send(lowering);
+        let _ = self.take.as_ref().map(|take| take.send(lowering));
     }
 
     fn done(&mut self, wait: Option<Duration>) -> Result<Vec<Lowering>> {
