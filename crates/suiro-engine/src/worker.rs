@@ -311,7 +311,9 @@ impl Drop for Carrier {
 impl Porter for Carrier {
     fn take(&mut self, lowering: Lowering) {
         // Without the thread it stays undone, and the wait for it ends the app.
-        let _ = self.take.as_ref().map(|take| take.send(lowering));
+        if let Some(take) = &self.take {
+            let _ = take.send(lowering);
+        }
     }
 
     fn done(&mut self, wait: Option<Duration>) -> Result<Vec<Lowering>> {

@@ -163,14 +163,14 @@ fn write_until_full(place: &Path) -> Error {
 #[test]
 fn a_full_disk_is_unavailable_and_the_stores_go_on_when_there_is_room() {
     let test = "a_full_disk_is_unavailable_and_the_stores_go_on_when_there_is_room";
-    const ENOUGH: u64 = 256;
+    const ENOUGH: u64 = 256 << 10;
     let Some(disk) = SmallDisk::for_test(test, ENOUGH) else { return };
     let place = disk.path().join("stores");
     for mebibytes in [1, 3, 6] {
         fs::remove_dir_all(&place).ok();
         // Full, full again with some more room, and without an end.
         for mebibytes in [mebibytes, mebibytes + 2] {
-            disk.resize(mebibytes);
+            disk.resize(mebibytes << 10);
             for _ in 0..2 {
                 let error = write_until_full(&place);
                 assert_full(&error);

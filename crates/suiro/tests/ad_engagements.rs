@@ -118,7 +118,7 @@ fn much_traffic_is_as_the_rules_say() {
 #[test]
 fn the_traffic_of_the_example_is_as_the_rules_say() -> Result<()> {
     let log = Log::in_memory();
-    traffic::write(&log, 7, 3_000)?;
+    traffic::write(&log, 7, 3_000, 2)?;
     let mut ops = Vec::new();
     for record in Reader::open(&log, &VIEWS)?.read_to_end()? {
         let view = record.value.expect("a view is never removed");

@@ -1,9 +1,11 @@
-//! The example `count`, as real processes on a real directory: killed, stopped and misused.
+//! The example `count`, as real processes on a real directory: stopped and misused.
 
 #[path = "../examples/count/options.rs"]
 mod options;
 #[path = "../examples/count/program.rs"]
 mod program;
+#[path = "../examples/shared/state.rs"]
+mod state;
 
 #[path = "count/audit.rs"]
 mod audit;
@@ -14,7 +16,7 @@ use audit::Audit;
 use process::{Process, args_of_child, bytes, run, temporary, text};
 use std::fs;
 use std::path::Path;
-use suiro::{Bytes, Encoded, Format, Producer, Raw, Result, Seed, TestDriver, Topic};
+use suiro::{Bytes, Encoded, Format, Producer, Raw, Result, TestDriver, Topic};
 
 const RECORDS: u64 = 12_000;
 const KEYS: u64 = 40;
@@ -35,70 +37,6 @@ fn to_the_end(dir: &Path, emit: &str, more: &[&str]) -> Vec<String> {
     let log = ["--dir", text(dir), "--input", "in", "--output", "out"];
     let all = [&log[..], &load, &rest, more].concat();
     all.into_iter().map(str::to_owned).collect()
-}
-
-/// About how many bytes of work are done: loading writes input, counting writes output.
-fn work(dir: &Path) -> u64 {
-    bytes(&dir.join("topics/in")) + 4 * bytes(&dir.join("topics/out"))
-}
-
-/// Runs to the end, killed `kills` times on the way, at moments that `seed` spreads over the
-/// work; then audits what is in the log.
-fn survive(seed: u64, kills: usize, emit: &str, more: &[&str]) -> Result<()> {
-    let dir = temporary();
-    let args = to_the_end(dir.path(), emit, more);
-    let mut seed = Seed::new(seed);
-    let all = RECORDS * if emit == "every-change" { 200 } else { 110 };
-    let mut goals: Vec<u64> = (0..kills).map(|_| seed.below(all)).collect();
-    goals.sort_unstable();
-    let mut killed = 0;
-    for goal in goals {
-        let mut process = Process::start(&args);
-        // A goal that was passed by an earlier life is a kill while this one starts.
-        let mut patience = seed.below(40);
-        let there = process.wait_until(|| {
-            patience = patience.saturating_sub(1);
-            patience == 0 && work(dir.path()) >= goal
-        });
-        if !there {
-            process.finish().assert_success();
-            break;
-        }
-        process.kill();
-        killed += 1;
-    }
-    assert!(killed > kills / 2, "only {killed} of {kills} kills came before the end");
-    run(&args).assert_success();
-    let audit = Audit::read(dir.path())?;
-    audit.assert_loaded(RECORDS, KEYS);
-    match emit {
-        "every-change" => audit.assert_every_change(),
-        _ => audit.assert_last_counts(),
-    }
-    let outputs = audit.outputs();
-    run(&args).assert_success();
-    assert_eq!(Audit::read(dir.path())?.outputs(), outputs, "a run after the end wrote");
-    Ok(())
-}
-
-#[test]
-fn every_change_survives_kills() -> Result<()> {
-    survive(1, 6, "every-change", &["--threads", "1"])
-}
-
-#[test]
-fn last_counts_survive_kills() -> Result<()> {
-    survive(2, 6, "per-commit", &["--threads", "2"])
-}
-
-#[test]
-#[ignore = "160 kills take a while"]
-fn counts_survive_many_kills() -> Result<()> {
-    for (seed, durability) in [(3, "fsync"), (4, "interval"), (5, "none"), (6, "fsync")] {
-        survive(seed, 20, "every-change", &["--threads", "2", "--durability", durability])?;
-        survive(seed, 20, "per-commit", &["--threads", "1", "--durability", durability])?;
-    }
-    Ok(())
 }
 
 #[test]

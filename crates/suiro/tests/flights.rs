@@ -1,5 +1,5 @@
-//! The example `flights` as real processes: against plain loops over its input, killed again
-//! and again, and given bad input.
+//! The example `flights` as real processes: against plain loops over its input, and given bad
+//! input.
 
 #[path = "../examples/flights/calendar.rs"]
 mod calendar;
@@ -21,6 +21,8 @@ mod progress;
 mod report;
 #[path = "../examples/flights/sheet.rs"]
 mod sheet;
+#[path = "../examples/shared/state.rs"]
+mod state;
 #[path = "../examples/flights/topology.rs"]
 mod topology;
 
@@ -28,8 +30,6 @@ mod topology;
 mod bad_input;
 #[path = "flights/exports.rs"]
 mod exports;
-#[path = "flights/kills.rs"]
-mod kills;
 #[path = "flights/model.rs"]
 mod model;
 #[path = "support/process.rs"]

@@ -1,25 +1,28 @@
 //! Views and clicks of users who do not exist, the same for the same seed.
 
 use super::program::{ADS, Ad, AdId, CLICKS, Click, UserId, VIEWS, View};
-use suiro::{Log, Producer, Result, Seed};
+use std::time::Duration;
+use suiro::{Log, Producer, Reader, Result, Seed, Transaction};
 
 const TITLES: [&str; 6] = ["Bicycles", "Books", "Kettles", "Lamps", "Shoes", "Tea"];
 const USERS: u64 = 200;
 const MINUTE: u64 = 60_000;
 
-/// Writes the ads and a day of `touches` views and clicks. One in five arrives up to ten minutes
-/// late, one in a hundred up to two hours, which is too late for most visits.
-pub fn write(log: &Log, seed: u64, touches: u64) -> Result<()> {
+/// Fills a new log with the ads and a day of `touches` views and clicks, in one commit. One in
+/// five arrives up to ten minutes late, one in a hundred up to two hours, which is too late for
+/// most visits.
+pub fn write(log: &Log, seed: u64, touches: u64, partitions: u32) -> Result<()> {
+    Producer::open(log, &ADS)?.create(partitions)?;
+    Producer::open(log, &VIEWS)?.create(partitions)?;
+    Producer::open(log, &CLICKS)?.create(partitions)?;
+    if !Reader::open(log, &ADS)?.follow(Duration::ZERO)?.is_empty() {
+        return Ok(());
+    }
     let mut seed = Seed::new(seed);
-    let mut ads = Producer::open(log, &ADS)?;
-    let mut views = Producer::open(log, &VIEWS)?;
-    let mut clicks = Producer::open(log, &CLICKS)?;
-    ads.create(2)?;
-    views.create(2)?;
-    clicks.create(2)?;
+    let mut transaction = Transaction::open(log)?;
     for (id, title) in (0..).zip(TITLES) {
         let ad = Ad { title: title.to_owned(), cents: 5 + seed.below(40) };
-        ads.send(AdId(id), ad, 0)?;
+        transaction.write(&ADS, &AdId(id), Some(&ad), 0)?;
     }
     let day = 24 * 60 * MINUTE;
     for number in 0..touches {
@@ -34,12 +37,10 @@ pub fn write(log: &Log, seed: u64, touches: u64) -> Result<()> {
         let at = (number * day / touches).saturating_sub(late) as i64;
         let id = AdId(ad as u32);
         if seed.below(12) < 2 + ad {
-            clicks.send(user, Click { ad: id }, at)?;
+            transaction.write(&CLICKS, &user, Some(&Click { ad: id }), at)?;
         } else {
-            views.send(user, View { ad: id }, at)?;
+            transaction.write(&VIEWS, &user, Some(&View { ad: id }), at)?;
         }
     }
-    ads.flush()?;
-    views.flush()?;
-    clicks.flush()
+    transaction.commit()
 }

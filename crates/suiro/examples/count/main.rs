@@ -4,6 +4,8 @@
 
 mod options;
 mod program;
+#[path = "../shared/state.rs"]
+mod state;
 
 use std::process::ExitCode;
 

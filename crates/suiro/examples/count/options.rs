@@ -1,5 +1,6 @@
 //! The command line of `count`.
 
+use crate::state::StateOptions;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -46,6 +47,7 @@ pub struct Options {
     pub load: Option<u64>,
     pub keys: u64,
     pub partitions: u32,
+    pub state: StateOptions,
 }
 
 /// Reads the command line, program name first; `None` asks for help.
@@ -66,6 +68,7 @@ pub fn parse(
         load: None,
         keys: 1000,
         partitions: 1,
+        state: StateOptions::default(),
     };
     let mut parser = lexopt::Parser::from_iter(args);
     while let Some(arg) = parser.next()? {
@@ -87,6 +90,12 @@ pub fn parse(
             Long("keys") => options.keys = parser.value()?.parse_with(positive)?,
             Long("partitions") => partitions = Some(parser.value()?.parse_with(positive)?),
             Long("help") | Short('h') => return Ok(None),
+            Long(name) => {
+                let name = name.to_owned();
+                if !options.state.take(&name, &mut parser)? {
+                    return Err(Long(&name).unexpected());
+                }
+            }
             other => return Err(other.unexpected()),
         }
     }

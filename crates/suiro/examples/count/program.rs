@@ -1,6 +1,7 @@
 //! The program `count`: its topology, its formats and how it runs.
 
 use super::options::{HELP, Options, parse};
+use crate::state;
 use std::ffi::OsString;
 use std::time::Duration;
 use suiro::{
@@ -72,7 +73,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let options = match parse(args) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            print!("{HELP}");
+            print!("{HELP}{}", state::HELP);
             return 0;
         }
         Err(error) => {
@@ -98,6 +99,7 @@ fn run(options: &Options) -> Result<()> {
     }
     let app = App::new(plan, log);
     let app = app.threads(options.threads).commit_interval(options.commit_interval);
+    let app = options.state.apply(app, &options.dir)?;
     if !options.until_end {
         return app.run();
     }

@@ -14,6 +14,8 @@ mod program;
 mod progress;
 mod report;
 mod sheet;
+#[path = "../shared/state.rs"]
+mod state;
 mod topology;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::state::StateOptions;
 use lexopt::prelude::{Long, Short, ValueExt};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ pub struct Options {
     pub commit_interval: Duration,
     pub copies: u32,
     pub on_error: Policy,
+    pub state: StateOptions,
 }
 
 impl Options {
@@ -49,6 +51,7 @@ impl Options {
             commit_interval: Duration::from_millis(100),
             copies: 1,
             on_error: Policy::Stop,
+            state: StateOptions::default(),
         }
     }
 
@@ -88,6 +91,12 @@ fn read(mut arguments: lexopt::Parser) -> Result<Option<Options>, lexopt::Error>
                 })?;
             }
             Long("help") | Short('h') => return Ok(None),
+            Long(name) => {
+                let name = name.to_owned();
+                if !options.state.take(&name, &mut arguments)? {
+                    return Err(Long(&name).unexpected());
+                }
+            }
             other => return Err(other.unexpected()),
         }
     }

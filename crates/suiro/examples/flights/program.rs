@@ -3,7 +3,7 @@
 use crate::options::{HELP, Options};
 use crate::outputs::Outputs;
 use crate::report::{self, Cost};
-use crate::{export, load, progress, topology};
+use crate::{export, load, progress, state, topology};
 use std::ffi::OsString;
 use std::io::Write;
 use std::time::Instant;
@@ -21,7 +21,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
-    let Some(options) = Options::parse(args)? else { return print(HELP) };
+    let Some(options) = Options::parse(args)? else {
+        return print(&format!("{HELP}{}", state::HELP));
+    };
     let temporary = tempfile::tempdir().map_err(|error| {
         Error::unavailable("cannot make a temporary directory; give --dir").caused_by(error)
     })?;
@@ -36,11 +38,11 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     let loading = started.elapsed();
 
     let started = Instant::now();
-    let running = App::new(topology::plan(options.on_error)?, log.clone())
+    let app = App::new(topology::plan(options.on_error)?, log.clone())
         .threads(options.threads)
         .exchange(options.exchange)
-        .commit_interval(options.commit_interval)
-        .start_to_end()?;
+        .commit_interval(options.commit_interval);
+    let running = options.state.apply(app, dir)?.start_to_end()?;
     let metrics = progress::wait(running)?;
     let running = started.elapsed();
 

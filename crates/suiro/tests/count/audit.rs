@@ -20,11 +20,6 @@ impl Audit {
         Ok(Self { input, output })
     }
 
-    /// How many records were written.
-    pub fn outputs(&self) -> usize {
-        self.output.len()
-    }
-
     /// The input is the load of `records` records over `keys` keys, each once, in order.
     pub fn assert_loaded(&self, records: u64, keys: u64) {
         let mut input: Vec<_> = self.input.iter().collect();

@@ -47,33 +47,6 @@ impl Exports {
         assert_lines(&lines(&self.late), &model.late);
         assert_lines(&lines(&self.storms), &model.storms);
     }
-
-    /// The same program on the same input wrote both, whatever happened to it on the way: in
-    /// each partition the same streams byte by byte, rotations as a set, the last row of each
-    /// airline.
-    pub fn assert_same(&self, other: &Self) {
-        let sorted = |text: &str| {
-            let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
-            lines.sort_unstable();
-            lines
-        };
-        assert!(self.hours == other.hours, "hourly departures differ");
-        assert!(self.late == other.late, "late flights differ");
-        assert!(self.storms == other.storms, "stormy departures differ");
-        assert!(sorted(&self.rotations) == sorted(&other.rotations), "rotations differ");
-        assert_eq!(last(&self.airlines), last(&other.airlines));
-    }
-
-    /// How many records there are of each output but the airlines, whose number depends on the
-    /// commits.
-    pub fn counts(&self) -> [(&'static str, usize); 4] {
-        [
-            ("hourly-departures", self.hours.lines().count()),
-            ("late-flights", self.late.lines().count()),
-            ("stormy-departures", self.storms.lines().count()),
-            ("aircraft-rotations", self.rotations.lines().count()),
-        ]
-    }
 }
 
 fn lines(text: &str) -> Vec<Line> {

@@ -3,15 +3,14 @@
 #![allow(dead_code)]
 
 use super::process::{Process, end_with_parent, temporary, text};
-use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the process of such a test finds its disk.
 const DISK: &str = "SUIRO_SMALL_DISK";
 
-/// A disk of a few mebibytes.
+/// A disk of a few mebibytes. Sizes are in kibibytes.
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -19,11 +18,11 @@ impl SmallDisk {
     /// to that. Here it waits for that process, and gives nothing.
     ///
     /// Where the system lets nobody mount, the test is skipped, and says so.
-    pub fn for_test(test: &str, mebibytes: u64) -> Option<Self> {
+    pub fn for_test(test: &str, kibibytes: u64) -> Option<Self> {
         if let Some(dir) = std::env::var_os(DISK) {
             end_with_parent();
             let disk = Self(dir.into());
-            mount(&["-t", "tmpfs", "-o", &size(mebibytes), "suiro-test"], &disk.0);
+            mount(&["-t", "tmpfs", "-o", &size(kibibytes), "suiro-test"], &disk.0);
             return Some(disk);
         }
         let dir = temporary();
@@ -35,6 +34,7 @@ impl SmallDisk {
                 assert_eq!(ended.code, Some(0), "{}{}", ended.printed, ended.said);
                 let ran = ended.printed.contains("1 passed");
                 assert!(ran, "there is no test {test}: {}", ended.printed);
+                println!("{}", ended.printed);
             }
             Err(reason) => {
                 // Past the harness, which keeps what a test says that passes.
@@ -50,30 +50,23 @@ impl SmallDisk {
     }
 
     /// Makes it larger or smaller.
-    pub fn resize(&self, mebibytes: u64) {
-        mount(&["-o", &format!("remount,{}", size(mebibytes))], &self.0);
+    pub fn resize(&self, kibibytes: u64) {
+        mount(&["-o", &format!("remount,{}", size(kibibytes))], &self.0);
     }
 
-    /// Writes a file that takes all the room that is left.
-    pub fn fill(&self) -> PathBuf {
-        let ballast = self.0.join("ballast");
-        let mut file = File::create(&ballast).expect("a file can be made");
-        let mut block = vec![7; 1 << 20];
-        while !block.is_empty() {
-            match file.write(&block) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => {
-                    block.truncate(block.len() / 2);
-                }
-                Err(error) => panic!("the disk cannot be filled: {error}"),
-            }
-        }
-        ballast
+    /// How many bytes are free.
+    pub fn free(&self) -> u64 {
+        let mut stat = Command::new("stat");
+        let told = stat.args(["--file-system", "--format", "%a %S"]).arg(&self.0).output();
+        let told = String::from_utf8(told.expect("the system has `stat`").stdout);
+        let told = told.expect("numbers are text");
+        let numbers = told.split_whitespace().map(|text| text.parse::<u64>());
+        numbers.map(|number| number.expect("blocks, and the size of one")).product()
     }
 }
 
-fn size(mebibytes: u64) -> String {
-    format!("size={mebibytes}m")
+fn size(kibibytes: u64) -> String {
+    format!("size={kibibytes}k")
 }
 
 fn mount(args: &[&str], dir: &Path) {
