@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use suiro_core::batch::batches;
 use suiro_core::store::{Change, Store, StoreProvider};
-use suiro_core::{Offset, Result, Timestamp};
+use suiro_core::{Error, Offset, Result, Timestamp};
 
 /// Where the stores of an app are.
 #[derive(Clone, Default)]
@@ -61,8 +61,15 @@ pub(crate) fn age_of(store: &dyn Store) -> Result<Option<Timestamp>> {
     Ok(since.map(Timestamp::from_millis))
 }
 
-/// A store that two write to and read: the scope, and who carries rows down.
-type Shared = Arc<Mutex<Box<dyn Store>>>;
+/// A store that two hold: the scope, and who carries rows down.
+type Shared = Arc<Mutex<Written>>;
+
+/// A store that is written to. Once it has refused changes it takes no more in this run: later
+/// ones would tell of a position that lies behind what is missing.
+struct Written {
+    store: Box<dyn Store>,
+    is_behind: bool,
+}
 
 /// Changes of one commit, or some of them, on their way to a store.
 pub struct Lowering {
@@ -89,7 +96,18 @@ impl Lowering {
         if self.batches.is_empty() && self.beside.is_empty() {
             return Ok(0);
         }
-        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = Arc::clone(&self.store);
+        let mut written = store.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.is_behind && !cfg!(suiro_mutant = "refused_changes_skipped") {
+            return Err(Error::unavailable("a store has refused earlier changes"));
+        }
+        written.is_behind = true;
+        let count = self.write(&mut *written.store)?;
+        written.is_behind = false;
+        Ok(count)
+    }
+
+    fn write(&mut self, store: &mut dyn Store) -> Result<usize> {
         let before = store.position().unwrap_or(0);
         let mut changes = Vec::new();
         for batch in batches(self.batches.clone()) {
@@ -197,7 +215,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Below {
     pub(crate) fn add(&mut self, of: (usize, usize), store: Box<dyn Store>) {
-        self.stores.insert(of, Arc::new(Mutex::new(store)));
+        let written = Written { store, is_behind: false };
+        self.stores.insert(of, Arc::new(Mutex::new(written)));
     }
 
     pub(crate) fn has(&self, of: (usize, usize)) -> bool {
