@@ -10,6 +10,14 @@ impl Scope {
     /// step itself then skips the record) or comes nearer to the failing record, to commit all
     /// before it and stop with an error that names it.
     pub(crate) fn recover(&mut self, mut failed: Failed) -> Result<()> {
+        // It is no record that is at fault, but a store below: no search will find one, and no
+        // policy may drop one.
+        if failed.failure.cause.kind() != ErrorKind::Invalid {
+            let Failure { step, cause, .. } = failed.failure;
+            return Err(Error::new(cause.kind(), "a step could not get at its state")
+                .with("step", step)
+                .caused_by(cause));
+        }
         if failed.offsets.is_none() {
             failed.newest = self.newest();
         }
