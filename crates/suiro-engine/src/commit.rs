@@ -3,7 +3,7 @@
 use crate::crew::{Crew, Done, Saved, Work};
 use crate::ends::Note;
 use crate::exchange::{Delivery, ExchangeKind, Mark, encode};
-use crate::input::{Chunk, InputKind, Offsets};
+use crate::input::{Chunk, Input, InputKind, Offsets};
 use crate::restore::replay;
 use crate::scope::Scope;
 use bytes::Bytes;
@@ -91,6 +91,8 @@ impl Scope {
         for task in self.tasks.iter_mut().flatten() {
             task.stores.iter_mut().for_each(|(_, store)| store.committed());
         }
+        #[cfg(suiro_mutant = "store_below_before_commit")]
+        self.lower_early(&lower)?;
         let group = Arc::clone(self.plan.name());
         let fence = Fence { group, generation: Some(self.generation) };
         let asked = self.clock.now();
@@ -152,6 +154,23 @@ impl Scope {
         let fence = Fence { group, generation: Some(self.generation) };
         self.link.session.commit(commit, Some(fence), positions);
         drop(self.link.resolved(commit));
+    }
+
+    /// Sends changes down that may never be committed, as no program may do it.
+    #[cfg(suiro_mutant = "store_below_before_commit")]
+    fn lower_early(&mut self, lower: &[((usize, usize), Bytes, Option<usize>)]) -> Result<()> {
+        let mut lowered = BTreeMap::new();
+        for ((place, store), batches, append) in lower {
+            let partition = self.tasks[*place].as_ref().map_or(0, |task| task.id.partition);
+            if append.is_some() {
+                let topic = self.plan.changelog(*store);
+                let of = TopicPartition { topic, partition };
+                let end = self.link.offset(&of, suiro_core::broker::Seek::Latest)?;
+                lowered.insert((*place, *store), (batches.clone(), end + count(batches)?));
+            }
+        }
+        self.below.lower(lowered);
+        Ok(())
     }
 
     /// Lets tasks behind exchanges take what may take its turn, so that little is left over.
@@ -307,6 +326,7 @@ impl Scope {
             self.totals.records_in += std::mem::take(&mut task.read);
             self.totals.count(&std::mem::take(&mut task.counters));
             task.stores.iter_mut().for_each(|(_, store)| store.committed());
+            task.inputs.iter_mut().for_each(Input::keep_lanes);
         }
         Ok(())
     }

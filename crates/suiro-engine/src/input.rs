@@ -96,6 +96,8 @@ pub(crate) struct Input {
     pub(crate) generation: Generation,
     /// The lanes of an exchange, by number of the sending task.
     pub(crate) lanes: Vec<Mark>,
+    /// What they were at the last commit.
+    settled: Vec<Mark>,
     /// The lane whose rows are on their way through the operators, and their largest time: the
     /// lane has come so far only when they are through.
     rising: Option<(u32, Timestamp)>,
@@ -138,6 +140,7 @@ impl Input {
             max_at: Timestamp::MIN,
             generation: Generation(0),
             lanes: vec![Mark::UNKNOWN; lanes],
+            settled: vec![Mark::UNKNOWN; lanes],
             rising: None,
             refused: VecDeque::new(),
             foreseen: 0,
@@ -156,6 +159,19 @@ impl Input {
         self.lanes.fill(Mark::UNKNOWN);
         // A lane must not claim the time of rows that it is going to send again.
         (self.max_at, self.rising) = (Timestamp::MIN, None);
+    }
+
+    /// All that was taken is committed.
+    pub(crate) fn keep_lanes(&mut self) {
+        self.settled.clone_from(&self.lanes);
+    }
+
+    /// Puts the lanes back to the last commit. Their marks lie in the topic before the position,
+    /// and a sender in another process that was not rolled back does not write them again.
+    pub(crate) fn restore_lanes(&mut self) {
+        if !cfg!(suiro_mutant = "lanes_lost_in_roll_back") {
+            self.lanes.clone_from(&self.settled);
+        }
     }
 
     /// Takes up a chunk. Gives whether its mark moved a lane at once.

@@ -1,5 +1,7 @@
 //! Going back to the last commit: after a failing step, an aborted commit, a new assignment.
 
+use crate::exchange::ExchangeKind;
+use crate::input::Input;
 use crate::operator::Failure;
 use crate::scope::{Probe, Scope};
 use crate::task::{Failed, Task};
@@ -70,8 +72,12 @@ impl Scope {
         let position = |partition: &TopicPartition| -> Option<Offset> {
             committed.get(partition).map(|position| position.next)
         };
+        let by_topic = self.settings.exchange == ExchangeKind::Topic;
         for task in self.tasks.iter_mut().flatten() {
             task.rollback(&position)?;
+            if by_topic {
+                task.inputs.iter_mut().for_each(Input::restore_lanes);
+            }
         }
         self.dirty = false;
         self.forget_fetches();
