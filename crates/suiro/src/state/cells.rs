@@ -341,10 +341,11 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// How many slots there is room for in `memory` bytes: less than half of what the map has,
     /// because a fuller one whose rows come and go doubles to get rid of what they leave behind.
-    /// With no memory at all there is room for nothing that is below.
+    /// Less memory than the least room has slots is taken for a number of slots: tests have rows
+    /// come and go with it.
     pub(crate) fn room(memory: usize) -> usize {
-        if memory == 0 {
-            return 0;
+        if memory < ROOM {
+            return memory;
         }
         let slots = memory / (size_of::<Cell<K, A>>() + 1);
         let buckets = (slots + 1).next_power_of_two() / 2;
@@ -422,7 +423,11 @@ impl<K: Key, A: Clone> Cells<K, A> {
         let mut touches: Vec<u32> = sample.map(|cell| cell.slot.touch()).collect();
         touches.sort_unstable();
         let Some(limit) = touches.get(touches.len() / 4) else { return };
-        let (limit, held) = (safe.min(*limit), self.table.len());
+        let limit = match cfg!(suiro_mutant = "dirty_row_dropped") {
+            true => self.base.min(*limit),
+            false => safe.min(*limit),
+        };
+        let held = self.table.len();
         self.table.retain(|cell| cell.slot.touch() > limit);
         if let Some(lower) = &mut self.lower {
             lower.whole &= self.table.len() == held;
