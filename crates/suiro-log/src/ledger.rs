@@ -127,8 +127,14 @@ impl Ledger {
                 });
             }
         };
-        if sync && core.options.durability == Durability::Fsync {
-            self.sync(core).map_err(Failure::Unknown)?;
+        if sync
+            && core.options.durability == Durability::Fsync
+            && let Err(error) = self.sync(core)
+        {
+            if cfg!(suiro_mutant = "snapshot_of_uncommitted") {
+                self.publish(core, commits, &written);
+            }
+            return Err(Failure::Unknown(error));
         }
         self.number += commits.len() as u64;
         self.publish(core, commits, &written);

@@ -3,6 +3,7 @@
 use crate::act;
 use crate::case::Case;
 use crate::ledger::{Ledger, Raw};
+use crate::letters;
 use crate::model::{Arrival, Model, Output};
 use crate::program::{Adds, Family, From, Op, TABLES};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,8 @@ pub(crate) type Verdict = Result<(), String>;
 pub(crate) struct Auditor {
     pub(crate) model: Model,
     case: Case,
+    /// Whether everything that the program has done is committed.
+    at_rest: bool,
     /// Whether the runs of this epoch end by themselves.
     bounded: bool,
     /// The tasks that the model has ended in this epoch, by sub-topology and partition.
@@ -37,6 +40,7 @@ impl Auditor {
         Self {
             model: Model::new(&case.program, case.partitions),
             case: case.clone(),
+            at_rest: true,
             bounded: false,
             ended: BTreeSet::new(),
             right: BTreeMap::new(),
@@ -64,15 +68,32 @@ impl Auditor {
 
     /// Holds a program that was just restored against the model: what its positions say was
     /// taken, its stores say and its outputs say, no more and no less.
-    pub(crate) fn hold_restart(&mut self, ledger: &Ledger, scope: &Scope) -> Verdict {
+    pub(crate) fn hold_restart(&mut self, ledger: &Ledger, scopes: &[&Scope]) -> Verdict {
+        self.hold_work(ledger, scopes, true)
+    }
+
+    /// As above, for programs that may have gone on since their last commit: then `at_rest` is
+    /// not said of their stream times.
+    pub(crate) fn hold_work(
+        &mut self,
+        ledger: &Ledger,
+        scopes: &[&Scope],
+        at_rest: bool,
+    ) -> Verdict {
+        self.at_rest = at_rest;
         for sub in self.model.first_subs() {
             for partition in 0..self.case.partitions {
                 self.advance(sub, partition, ledger)?;
             }
-            self.hold_stores(sub, scope)?;
+            self.hold_stores(sub, scopes)?;
             if self.case.program.family == Family::Local {
                 self.hold_outputs(sub, ledger)?;
             }
+        }
+        if self.case.letters {
+            // How far tasks behind an exchange are no position says.
+            let all = self.model.later_subs().is_empty();
+            letters::hold(ledger, &self.case.program, &self.model, all)?;
         }
         if self.case.partitions > 1 {
             return Ok(());
@@ -81,17 +102,14 @@ impl Auditor {
             self.hold_outputs(sub, ledger)?;
         }
         for sub in self.model.later_subs() {
-            self.follow(sub, ledger, scope)?;
+            self.follow(sub, ledger, scopes)?;
         }
         Ok(())
     }
 
     /// Lets the model take what the positions of a task say was taken.
     fn advance(&mut self, sub: usize, partition: u32, ledger: &Ledger) -> Verdict {
-        let position = |topic: &str| {
-            let name = TopicPartition::new(topic, partition);
-            ledger.positions.get(&name).map_or(0, |position| position.next)
-        };
+        let position = |topic: &str| ledger.next(topic, partition);
         while self.model.turn(sub, partition, position) {}
         let (mut topics, mut has_ended) = (0, true);
         for op in self.model.ops_of(sub).collect::<Vec<_>>() {
@@ -124,15 +142,12 @@ impl Auditor {
 
     /// Lets the model take turns behind an exchange until it is where the program is. What it
     /// comes from may have been in memory, so that no position says how far that is.
-    fn follow(&mut self, sub: usize, ledger: &Ledger, scope: &Scope) -> Verdict {
-        let position = |topic: &str| {
-            let name = TopicPartition::new(topic, 0);
-            ledger.positions.get(&name).map_or(0, |position| position.next)
-        };
+    fn follow(&mut self, sub: usize, ledger: &Ledger, scopes: &[&Scope]) -> Verdict {
+        let position = |topic: &str| ledger.next(topic, 0);
         let mut first = None;
         loop {
             let held =
-                self.hold_outputs(sub, ledger).and_then(|()| self.hold_stores(sub, scope));
+                self.hold_outputs(sub, ledger).and_then(|()| self.hold_stores(sub, scopes));
             let Err(differs) = held else { return Ok(()) };
             let first = first.get_or_insert_with(|| differs.clone()).clone();
             if self.model.turn(sub, 0, position) {
@@ -149,7 +164,8 @@ impl Auditor {
     }
 
     /// Holds a program that is at rest against the model: everything was taken.
-    pub(crate) fn hold_rest(&mut self, ledger: &Ledger, scope: &Scope) -> Verdict {
+    pub(crate) fn hold_rest(&mut self, ledger: &Ledger, scopes: &[&Scope]) -> Verdict {
+        self.at_rest = true;
         self.tell_late(ledger);
         self.model.run(self.bounded.then_some(&mut self.ended));
         if let Some(violation) = self.model.violations.first() {
@@ -168,8 +184,12 @@ impl Auditor {
                 }
             }
         }
+        if self.case.letters {
+            letters::hold(ledger, &self.case.program, &self.model, true)?;
+        }
+        self.hold_tasks(scopes)?;
         for sub in self.model.first_subs().into_iter().chain(self.model.later_subs()) {
-            self.hold_stores(sub, scope)?;
+            self.hold_stores(sub, scopes)?;
             self.hold_tables(sub, ledger)?;
             if self.case.program.family != Family::Parallel {
                 self.hold_outputs(sub, ledger)?;
@@ -297,12 +317,32 @@ impl Auditor {
         Ok(())
     }
 
+    /// At rest, each store of each partition is in one place.
+    fn hold_tasks(&self, scopes: &[&Scope]) -> Verdict {
+        let all = scopes.iter().flat_map(|scope| scope.stores());
+        let slots = all.flat_map(|(partition, stores)| {
+            stores.iter().map(move |(slot, _)| (slot, partition))
+        });
+        let mut slots: Vec<_> = slots.collect();
+        slots.sort_unstable();
+        let count = slots.len();
+        slots.dedup();
+        let ops = 0..self.case.program.ops.len();
+        let stores = ops.filter(|op| self.case.program.store(*op).is_some()).count();
+        let expected = stores * self.case.partitions as usize;
+        match count == slots.len() && count == expected {
+            true => Ok(()),
+            false => Err(format!("{count} stores are held, {} of them once", slots.len())),
+        }
+    }
+
     /// Holds the stores of a sub-topology against the model.
-    fn hold_stores(&self, sub: usize, scope: &Scope) -> Verdict {
+    fn hold_stores(&self, sub: usize, scopes: &[&Scope]) -> Verdict {
         for op in self.model.ops_of(sub) {
             let Some(name) = self.case.program.store(op) else { continue };
-            let slot = scope.plan().store(&name).ok_or("a store has no slot")?;
-            for (partition, stores) in scope.stores() {
+            let Some(first) = scopes.first() else { continue };
+            let slot = first.plan().store(&name).ok_or("a store has no slot")?;
+            for (partition, stores) in scopes.iter().flat_map(|scope| scope.stores()) {
                 if !stores.has(slot) {
                     continue;
                 }
@@ -316,6 +356,7 @@ impl Auditor {
                 }
                 let mut states = stores.iter().filter(|(number, _)| *number == slot);
                 let time = states.next().and_then(|(_, state)| state.stream_time());
+                let time = time.filter(|_| self.at_rest);
                 let expected = self.model.time(partition, op);
                 if time.is_some_and(|time| time != expected) {
                     return Err(format!(
@@ -373,7 +414,7 @@ where
 }
 
 /// What a record of a source is to an operator; poison is nothing.
-fn arrival(topic: &str, record: &Raw) -> Option<Arrival> {
+pub(crate) fn arrival(topic: &str, record: &Raw) -> Option<Arrival> {
     let key = String::from_utf8(record.key.as_ref()?.to_vec()).ok()?;
     let value = match &record.value {
         Some(value) => Some(String::from_utf8(value.to_vec()).ok()?),

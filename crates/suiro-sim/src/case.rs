@@ -88,6 +88,14 @@ pub struct Case {
     pub lives: Vec<Life>,
     /// The sizes of segments, journals and the cache of the log.
     pub log_bytes: (u64, u64, usize),
+    /// How many rows each store holds in memory, where the others are in stores below.
+    pub room: Option<usize>,
+    /// One round of so many takes snapshots, if any does.
+    pub snapshots: Option<u64>,
+    /// Whether records that fail become letters.
+    pub letters: bool,
+    /// Whether several processes share the tasks.
+    pub shares: bool,
 }
 
 impl Case {
@@ -124,7 +132,7 @@ impl Case {
             };
             epochs.iter_mut().for_each(|epoch: &mut Vec<Input>| epoch.retain(is_sound));
         }
-        Self {
+        let mut case = Self {
             seed: number,
             program,
             partitions,
@@ -139,6 +147,37 @@ impl Case {
                 [2_000, 16_000, 256_000][seed.below(3) as usize],
                 [0, 2_000, 1 << 20][seed.below(3) as usize],
             ),
+            room: None,
+            snapshots: None,
+            letters: false,
+            shares: false,
+        };
+        case.draw_more(&mut Seed::new(number ^ 0x6d6f_7265));
+        case
+    }
+
+    /// What came into the family later is drawn apart, so that many a seed stands for what it
+    /// stood for.
+    fn draw_more(&mut self, seed: &mut Seed) {
+        if seed.one_in(3) {
+            self.room = Some([0, 8, 16, 40, 1 << 20][seed.below(5) as usize]);
+        }
+        if seed.one_in(3) {
+            self.snapshots = Some(2 + seed.below(20));
+        }
+        self.letters = !self.stops && seed.one_in(3);
+        if self.letters {
+            self.program.panics |= seed.one_in(2);
+        }
+        let can_share = self.partitions > 1
+            && (self.program.exchanges() == 0 || self.exchange == ExchangeKind::Topic);
+        self.shares = can_share && seed.one_in(2);
+        if self.shares {
+            // How far a bounded run is, a process knows of its own tasks only.
+            self.bounded = Bounded::Never;
+        }
+        for life in &mut self.lives {
+            life.draw_more(seed, (self.room, self.snapshots, self.shares));
         }
     }
 
@@ -156,7 +195,8 @@ impl Case {
     pub fn describe(&self, with_records: bool) -> String {
         let mut text = format!(
             "seed {}: {} operators, {} partitions, exchanges {:?}, bounded {:?}, stops {}, \
-             compacts {}, log {:?}, {} records in {} epochs, {} faults in {} lives\n",
+             compacts {}, log {:?}, room {:?}, snapshots {:?}, letters {}, shares {}, {} records \
+             in {} epochs, {} faults in {} lives\n",
             self.seed,
             self.program.ops.len(),
             self.partitions,
@@ -165,6 +205,10 @@ impl Case {
             self.stops,
             self.compacts,
             self.log_bytes,
+            self.room,
+            self.snapshots,
+            self.letters,
+            self.shares,
             self.records(),
             self.epochs.len(),
             self.faults(),
@@ -194,6 +238,50 @@ impl Case {
             }
         }
         text
+    }
+}
+
+impl Life {
+    fn draw_more(
+        &mut self,
+        seed: &mut Seed,
+        (room, snapshots, shares): (Option<usize>, Option<u64>, bool),
+    ) {
+        let mut plan = |when: When, fault| self.planned.push(Planned { when, fault });
+        let death = [Fault::PowerLoss, Fault::Kill];
+        if room.is_some() {
+            let calls = [Call::Look, Call::Lower];
+            if seed.one_in(3) {
+                plan(when(seed, &calls), death[seed.below(2) as usize]);
+            }
+            if seed.one_in(4) {
+                let fault = [Fault::StoreReads, Fault::StoreWrites][seed.below(2) as usize];
+                plan(when(seed, &calls), fault);
+            }
+            if seed.one_in(6) {
+                plan(When::Effect(0), Fault::StoresLost);
+            }
+        }
+        if snapshots.is_some() {
+            if seed.one_in(3) {
+                plan(when(seed, &[Call::Put]), death[seed.below(2) as usize]);
+            }
+            if seed.one_in(4) {
+                plan(when(seed, &[Call::Put]), Fault::ObjectsAway);
+            }
+            if seed.one_in(4) {
+                plan(When::Effect(0), Fault::SnapshotsLost);
+            }
+        }
+        if shares {
+            let others = [Fault::Leaves, Fault::Departs, Fault::Stalls, Fault::Passes];
+            for _ in 0..1 + seed.below(5) {
+                let other = others[seed.below(4) as usize];
+                let fault = if seed.one_in(3) { Fault::Joins } else { other };
+                plan(when(seed, &[Call::Commit, Call::Fetch]), fault);
+            }
+            self.planned.retain(|planned| planned.fault != Fault::Zombie);
+        }
     }
 }
 
@@ -288,6 +376,7 @@ fn when(seed: &mut Seed, calls: &[Call]) -> When {
             Call::Poll | Call::Fetch | Call::Append | Call::Wait => limit / 2,
             Call::Begin | Call::Commit | Call::Committed | Call::Trim => 1 + limit / 20,
             Call::Positions | Call::Offset => 12,
+            Call::Look | Call::Lower | Call::Put => limit / 4,
             _ => 2,
         };
         return When::Call(call, 1 + seed.below(limit));

@@ -1,6 +1,6 @@
 //! How often everything happened.
 
-use crate::fault::{CALLS, Call, EFFECTS, FAULTS, Fault, FileKind, Verb};
+use crate::fault::{BELOW, CALLS, Call, EFFECTS, FAULTS, Fault, FileKind, Verb};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -39,6 +39,30 @@ pub struct Counts {
     pub maintained: u64,
     /// Times that stores were held against the model.
     pub audits: u64,
+    /// Dead letters that were held against the model.
+    pub letters: u64,
+    /// Rows that were dropped from memory while they were below.
+    pub evictions: u64,
+    /// Reads from stores below.
+    pub looks: u64,
+    /// Writes to stores below that were made while the program worked.
+    pub lowered: u64,
+    /// Writes to stores below by which changelogs were replayed into them.
+    pub replays: u64,
+    /// Stores below that a crash put back.
+    pub lagging: u64,
+    /// Stores below that were behind by more than tombstones are kept.
+    pub outdated: u64,
+    /// Snapshots that were taken.
+    pub snapshots: u64,
+    /// Rows that were loaded from snapshots.
+    pub loaded: u64,
+    /// Objects of snapshots that a loss of power took or tore.
+    pub torn: u64,
+    /// Times that the tasks were shared anew by several processes, and held against the model.
+    pub rebalanced: u64,
+    /// Commits that a process of a group made in vain, since the others had gone on.
+    pub taken_over: u64,
     /// Faults that struck.
     pub faults: BTreeMap<Fault, u64>,
     /// Calls of the broker.
@@ -74,6 +98,18 @@ impl Counts {
         self.refused += other.refused;
         self.maintained += other.maintained;
         self.audits += other.audits;
+        self.letters += other.letters;
+        self.evictions += other.evictions;
+        self.looks += other.looks;
+        self.lowered += other.lowered;
+        self.replays += other.replays;
+        self.lagging += other.lagging;
+        self.outdated += other.outdated;
+        self.snapshots += other.snapshots;
+        self.loaded += other.loaded;
+        self.torn += other.torn;
+        self.rebalanced += other.rebalanced;
+        self.taken_over += other.taken_over;
         add(&mut self.faults, &other.faults);
         add(&mut self.calls, &other.calls);
         add(&mut self.crashes_at_calls, &other.crashes_at_calls);
@@ -92,7 +128,7 @@ impl Counts {
         for fault in FAULTS {
             need(self.faults.get(&fault).copied().unwrap_or(0), format!("fault {fault:?}"));
         }
-        for call in CALLS {
+        for call in CALLS.into_iter().chain(BELOW) {
             let crashes = self.crashes_at_calls.get(&call).copied().unwrap_or(0);
             need(crashes, format!("crash at call {call:?}"));
         }
@@ -112,6 +148,18 @@ impl Counts {
             (self.recovered_from_full, "full disk that had room again"),
             (self.refused, "damage that was refused"),
             (self.maintained, "compaction"),
+            (self.letters, "dead letter"),
+            (self.evictions, "row dropped from memory"),
+            (self.looks, "read from a store below"),
+            (self.lowered, "write to a store below"),
+            (self.replays, "replay into a store below"),
+            (self.lagging, "store below that a crash put back"),
+            (self.outdated, "store below that was too old"),
+            (self.snapshots, "snapshot"),
+            (self.loaded, "row loaded from a snapshot"),
+            (self.torn, "torn object of a snapshot"),
+            (self.rebalanced, "rebalance"),
+            (self.taken_over, "fenced commit of an old generation"),
         ] {
             need(count, what.to_owned());
         }
@@ -148,11 +196,29 @@ impl fmt::Display for Counts {
             self.refused,
             self.maintained
         )?;
+        writeln!(
+            f,
+            "letters {}; below: rows dropped {}, reads {}, writes {}, replays {}, put back {}, \
+             too old {}",
+            self.letters,
+            self.evictions,
+            self.looks,
+            self.lowered,
+            self.replays,
+            self.lagging,
+            self.outdated
+        )?;
+        writeln!(
+            f,
+            "snapshots {}, rows loaded {}, objects torn {}; rebalances {}, commits of old \
+             generations {}",
+            self.snapshots, self.loaded, self.torn, self.rebalanced, self.taken_over
+        )?;
         write!(f, "faults:")?;
         for (fault, count) in &self.faults {
             write!(f, " {fault:?} {count}")?;
         }
-        write!(f, "\ncrashes at calls of the broker, of so many calls:")?;
+        write!(f, "\ncrashes at calls, of so many calls:")?;
         for (call, count) in &self.calls {
             let crashes = self.crashes_at_calls.get(call).copied().unwrap_or(0);
             write!(f, " {call:?} {crashes}/{count}")?;

@@ -33,10 +33,30 @@ pub enum Fault {
     AbortedCommit,
     /// The program is started elsewhere while this one goes on as if nothing were.
     Zombie,
+    /// Reads from the stores below fail for a while.
+    StoreReads,
+    /// The next writes to the stores below fail.
+    StoreWrites,
+    /// The directory of the stores below is deleted while the process is down.
+    StoresLost,
+    /// Snapshots can be neither read nor written for a while.
+    ObjectsAway,
+    /// Snapshots, or parts of some, are deleted or damaged while the process is down.
+    SnapshotsLost,
+    /// One more process joins the group.
+    Joins,
+    /// A process leaves the group in an orderly way.
+    Leaves,
+    /// A process of the group dies, and the others go on.
+    Departs,
+    /// A process of the group stands still while the others go on.
+    Stalls,
+    /// A process joins the group in the middle of a commit of another, and is gone again.
+    Passes,
 }
 
 /// All faults.
-pub const FAULTS: [Fault; 14] = [
+pub const FAULTS: [Fault; 24] = [
     Fault::PowerLoss,
     Fault::Kill,
     Fault::FailedSync,
@@ -51,9 +71,36 @@ pub const FAULTS: [Fault; 14] = [
     Fault::LostCommit,
     Fault::AbortedCommit,
     Fault::Zombie,
+    Fault::StoreReads,
+    Fault::StoreWrites,
+    Fault::StoresLost,
+    Fault::ObjectsAway,
+    Fault::SnapshotsLost,
+    Fault::Joins,
+    Fault::Leaves,
+    Fault::Departs,
+    Fault::Stalls,
+    Fault::Passes,
 ];
 
-/// What the engine asks of the broker.
+impl Fault {
+    /// Whether it counts when something meets it, and not when it strikes.
+    pub(crate) fn is_met_later(self) -> bool {
+        matches!(
+            self,
+            Self::StoreReads
+                | Self::StoreWrites
+                | Self::ObjectsAway
+                | Self::Joins
+                | Self::Leaves
+                | Self::Departs
+                | Self::Stalls
+                | Self::Passes
+        )
+    }
+}
+
+/// What the engine asks of the broker, of stores below, and of the place of snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Call {
     /// A session is opened.
@@ -86,9 +133,15 @@ pub enum Call {
     Poll,
     /// Nothing is to be done.
     Wait,
+    /// A store below is read.
+    Look,
+    /// A store below is written to.
+    Lower,
+    /// An object of a snapshot is written or deleted.
+    Put,
 }
 
-/// All calls.
+/// All calls of the broker.
 pub const CALLS: [Call; 15] = [
     Call::Session,
     Call::Describe,
@@ -106,6 +159,9 @@ pub const CALLS: [Call; 15] = [
     Call::Poll,
     Call::Wait,
 ];
+
+/// All calls of stores below and of the place of snapshots.
+pub const BELOW: [Call; 3] = [Call::Look, Call::Lower, Call::Put];
 
 /// What is done to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use suiro::{Broker, Cleanup, Error, Result, TopicPartition};
+use suiro::{Broker, Cleanup, Error, Headers, Offset, Result, TopicPartition};
 use suiro_core::batch::batches;
 use suiro_core::broker::{Event, Fetch, Position, Seek, Session};
 
@@ -18,14 +18,24 @@ pub(crate) struct Raw {
     pub(crate) key: Option<Bytes>,
     pub(crate) value: Option<Bytes>,
     pub(crate) at: i64,
+    pub(crate) headers: Headers,
     /// The time of day when its commit was asked for; what is read does not say.
     pub(crate) appended: i64,
 }
 
 impl PartialEq for Raw {
     fn eq(&self, other: &Self) -> bool {
-        (self.offset, self.at, &self.key, &self.value)
-            == (other.offset, other.at, &other.key, &other.value)
+        let of = |raw: &Self| (raw.offset, raw.at);
+        of(self) == of(other)
+            && (&self.key, &self.value) == (&other.key, &other.value)
+            && self.headers == other.headers
+    }
+}
+
+impl Raw {
+    /// Whether it is a tombstone that compaction at that time of day may have taken.
+    fn may_be_gone(&self, maintained: i64) -> bool {
+        self.value.is_none() && self.appended + TOMBSTONES.as_millis() as i64 <= maintained
     }
 }
 
@@ -100,6 +110,7 @@ impl Ledger {
                         key: record.key.map(Bytes::copy_from_slice),
                         value: record.value.map(Bytes::copy_from_slice),
                         at: record.at.as_millis(),
+                        headers: record.headers.to_headers()?,
                         appended: pending.asked,
                     });
                 }
@@ -168,9 +179,17 @@ impl Ledger {
         }
     }
 
-    /// How many records there are.
+    /// Up to where the program has read a partition.
+    pub(crate) fn next(&self, topic: &str, partition: u32) -> Offset {
+        let name = TopicPartition::new(topic, partition);
+        self.positions.get(&name).map_or(0, |position| position.next)
+    }
+
+    /// How many records there are. Each process writes the forms of its stores in the first
+    /// commit that it has a reason for.
     pub(crate) fn written(&self) -> usize {
-        self.partitions.values().map(|kept| kept.records.len()).sum()
+        let said = self.partitions.iter().filter(|(name, _)| &*name.topic != "program.forms");
+        said.map(|(_, kept)| kept.records.len()).sum()
     }
 
     /// The records of a topic, partition by partition.
@@ -293,8 +312,7 @@ fn is_compacted(
     for (key, record) in last {
         match shown.get(&key) {
             Some(found) if *found == record => {}
-            None if record.value.is_none()
-                && record.appended + TOMBSTONES.as_millis() as i64 <= maintained => {}
+            None if record.may_be_gone(maintained) => {}
             found => {
                 return Err(format!(
                     "the last record of key {key:?} is at {}, and {:?} is shown",
@@ -334,6 +352,7 @@ pub(crate) fn read(
                         key: record.key.map(Bytes::copy_from_slice),
                         value: record.value.map(Bytes::copy_from_slice),
                         at: record.at.as_millis(),
+                        headers: record.headers.to_headers()?,
                         appended: 0,
                     });
                 }

@@ -10,13 +10,16 @@
 //! | `case`, `fault` | everything that a seed decides, and what can go wrong |
 //! | `model` | the right answer, from the rules alone |
 //! | `world`, `clock`, `disk`, `tap`, `crew` | time, files, broker and scheduler with faults |
+//! | `below`, `objects` | stores below, and the place of snapshots, with faults |
 //! | `ledger` | what was acknowledged, which must never change |
-//! | `life`, `rot`, `audit` | lives of a process, and how they are held against the model |
+//! | `life`, `process`, `group`, `rot` | lives of processes: one, or several that share the tasks |
+//! | `audit`, `letters` | how they are held against the model |
 //! | `mutants` | planted bugs, and after how many seeds each is caught |
 //! | `sweep`, `shrink`, `counts`, `options` | many seeds, and the failing ones made small |
 
 pub mod act;
 mod audit;
+mod below;
 pub mod build;
 pub mod case;
 mod clock;
@@ -25,11 +28,15 @@ mod crew;
 mod disk;
 pub mod draw;
 pub mod fault;
+mod group;
 mod ledger;
+mod letters;
 mod life;
 pub mod model;
 pub mod mutants;
+mod objects;
 pub mod options;
+mod process;
 pub mod program;
 mod rot;
 mod shrink;

@@ -1,6 +1,7 @@
 //! The lives of a process: it starts, works, and dies, until there is nothing more to do.
 
 use crate::audit::{Auditor, Verdict};
+use crate::below::Machine;
 use crate::build::plan;
 use crate::case::{Bounded, Case, Input, Life};
 use crate::clock::SimClock;
@@ -8,23 +9,27 @@ use crate::counts::Counts;
 use crate::crew::SimCrew;
 use crate::disk::SimDisk;
 use crate::fault::Fault;
+use crate::group::{Group, MEMBERS};
 use crate::ledger::{self, Ledger, Settled, answer};
+use crate::letters::LETTERS;
+use crate::objects::SimObjects;
+use crate::process::Opening;
 use crate::program::{SOURCES, TABLES};
 use crate::rot;
 use crate::tap::Tap;
-use crate::world::{Died, Stuck, World};
+use crate::world::{Stuck, World};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use suiro::{
-    Broker, Bytes, Cleanup, Clock, Error, ErrorKind, Headers, Log, LogOptions, Policy, Raw,
-    Seed, Timestamp, Topic, TopicPartition, TopicSpec, Transaction,
+    Broker, Bytes, Cleanup, Error, ErrorKind, Headers, Log, LogOptions, Policy, Raw, Seed,
+    Timestamp, Topic, TopicPartition, TopicSpec, Transaction,
 };
 use suiro_core::broker::Event;
-use suiro_engine::{Round, Scope, Settings};
+use suiro_engine::Scope;
 
 type RawTopic = Topic<Option<Bytes>, Option<Bytes>>;
 const RAW: RawTopic = Topic::of("", &Raw, &Raw);
@@ -56,15 +61,27 @@ pub struct Report {
 /// Runs a case.
 pub fn run(case: &Case, trace: bool) -> Report {
     let world = World::new(Seed::new(case.seed ^ 0x776f_726c), trace);
+    let ledger = Arc::default();
+    let machines = (0..MEMBERS).map(|_| Machine::new(&world)).collect();
     let mut story = Story {
         case,
         world: world.clone(),
-        ledger: Arc::default(),
+        ledger,
         auditor: RefCell::new(Auditor::new(case)),
         epoch: 0,
         is_audited: Cell::new(false),
-        policy: if case.stops { None } else { Some(Policy::Skip) },
+        policy: match (case.stops, case.letters) {
+            (true, _) => None,
+            (false, true) => Some(Policy::DeadLetter(LETTERS)),
+            (false, false) => Some(Policy::Skip),
+        },
+        machines,
+        place: Cell::new(0),
+        used: RefCell::default(),
+        objects: SimObjects::new(&world),
     };
+    // A clock that goes back would make snapshots younger than they are.
+    world.state().only_forwards = case.snapshots.is_some();
     let failure = story.run().err();
     let mut state = world.state();
     state.counts.records = case.records() as u64;
@@ -102,13 +119,6 @@ impl From<String> for Ending {
     }
 }
 
-/// A program that runs.
-struct Process {
-    scope: Scope,
-    /// Whether somebody else does its work by now.
-    is_zombie: Arc<AtomicBool>,
-}
-
 struct Story<'a> {
     case: &'a Case,
     world: World,
@@ -118,6 +128,11 @@ struct Story<'a> {
     /// Whether the model has the records of the epoch.
     is_audited: Cell<bool>,
     policy: Option<Policy>,
+    /// The machines that processes run on, the one that the last ran on, and all that ran.
+    machines: Vec<Machine>,
+    place: Cell<usize>,
+    used: RefCell<BTreeSet<usize>>,
+    objects: SimObjects,
 }
 
 impl Story<'_> {
@@ -136,6 +151,7 @@ impl Story<'_> {
             if life.planned.iter().any(|planned| planned.fault == Fault::BitRot) {
                 self.rot()?;
             }
+            self.lose(life)?;
             match self.live(life)? {
                 // The last epoch ends when a calm life finds it as it was left.
                 End::Rest if self.epoch + 1 < self.case.epochs.len() => {
@@ -165,6 +181,26 @@ impl Story<'_> {
         self.ledger().look_at(self.world.state().time_of_day().as_millis());
         let (world, options, ledger) = (self.world.clone(), self.options(), self.ledger());
         rot::strike(&world, &options, &ledger, GROUP)
+    }
+
+    /// What was beside the log is gone, or damaged.
+    fn lose(&self, life: &Life) -> Verdict {
+        let is_planned =
+            |fault: Fault| life.planned.iter().any(|planned| planned.fault == fault);
+        if is_planned(Fault::StoresLost) {
+            let lost = self.machines.iter().filter(|machine| machine.delete()).count();
+            if lost > 0 {
+                self.world.note(|| "*** StoresLost".into());
+                self.world.state().counts.struck(Fault::StoresLost);
+            }
+        }
+        if is_planned(Fault::SnapshotsLost)
+            && self.objects.strike().map_err(|error| error.report())?
+        {
+            self.world.note(|| "*** SnapshotsLost".into());
+            self.world.state().counts.struck(Fault::SnapshotsLost);
+        }
+        Ok(())
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -199,6 +235,15 @@ impl Story<'_> {
             Err(panic) => Err(format!("the engine panicked: {}", said(&*panic))),
         };
         state.end_life();
+        let is_orderly = died.is_none() && matches!(end, Ok(End::Rest));
+        drop(state);
+        for place in std::mem::take(&mut *self.used.borrow_mut()) {
+            // What an orderly end leaves behind is whole.
+            if !is_orderly {
+                self.machines[place].crash();
+            }
+        }
+        self.objects.end_life(died).map_err(|error| error.report())?;
         end
     }
 
@@ -213,6 +258,8 @@ impl Story<'_> {
             Fault::LostAnswer,
             Fault::LostCommit,
             Fault::AbortedCommit,
+            Fault::StoreReads,
+            Fault::StoreWrites,
         ];
         match error.kind() {
             ErrorKind::Unavailable if struck(&disk) => {
@@ -247,56 +294,42 @@ impl Story<'_> {
             Settled::Survived => world.state().counts.survived += 1,
             Settled::Vanished => world.state().counts.vanished += 1,
         }
-        let tap = || Tap {
-            broker: Arc::new(log.clone()),
-            world: world.clone(),
-            ledger: Arc::clone(&self.ledger),
-            is_zombie: Arc::default(),
-        };
-        self.write(&tap())?;
         let bounded = match self.case.bounded {
             Bounded::Never => false,
             Bounded::Last => self.epoch + 1 == self.case.epochs.len(),
             Bounded::Always => true,
         };
+        let opening = Opening {
+            case: self.case,
+            life,
+            world: world.clone(),
+            ledger: Arc::clone(&self.ledger),
+            log: log.clone(),
+            plan: plan(&self.case.program, self.policy)?,
+            bounded,
+            objects: self.objects.clone(),
+        };
+        self.write(&opening.tap(0))?;
         if !self.is_audited.get() {
             self.auditor.borrow_mut().begin(bounded, &self.ledger());
             self.is_audited.set(true);
         }
-        let settings = Settings {
-            exchange: self.case.exchange,
-            batch_rows: life.batch_rows,
-            fetch_bytes: life.fetch_bytes,
-            commit_interval: Duration::from_millis(life.commit_ms),
-            bounded,
-            ..Settings::default()
-        };
-        let clock: Arc<dyn Clock> = Arc::new(SimClock(world.clone()));
-        let plan = plan(&self.case.program, self.policy)?;
-        world.note(|| plan.describe());
-        let open = || {
-            let tap = tap();
-            let opened = Scope::open(plan.clone(), &tap, settings.clone(), Arc::clone(&clock));
-            Ok(Process { scope: opened?, is_zombie: tap.is_zombie })
-        };
-        let mut process = open()?;
-        self.hold_restart(&process.scope)?;
-        let mut crew = SimCrew::new(&world);
-        let worked = self.rounds(&mut process, &open, &mut crew, &log, bounded);
-        let scope = process.scope;
-        let metrics = scope.metrics();
-        {
-            let counts = &mut world.state().counts;
-            counts.rollbacks += metrics.rollbacks;
-            counts.late += metrics.late;
-            counts.skipped += metrics.skipped;
+        world.note(|| opening.plan.describe());
+        if self.case.shares {
+            self.place.set(world.state().seed.below(MEMBERS as u64) as usize);
         }
+        self.used.borrow_mut().insert(self.place.get());
+        let mut group = Group::open(&opening, &self.machines, self.place.get())?;
+        self.hold_restart(&group.scopes())?;
+        let mut crew = SimCrew::new(&world);
+        let worked = self.rounds(&mut group, &opening, &mut crew);
+        group.count();
         worked?;
-        for task in &metrics.tasks {
+        for task in group.scopes().iter().flat_map(|scope| scope.metrics().tasks) {
             world.note(|| format!("{task:?}"));
         }
         let mut auditor = self.auditor.borrow_mut();
-        world.calmly(|| auditor.hold_rest(&self.ledger(), &scope))?;
+        world.calmly(|| auditor.hold_rest(&self.ledger(), &group.scopes()))?;
         drop(auditor);
         world.state().counts.audits += 1;
         world.note(|| "=== at rest, and right".into());
@@ -307,7 +340,7 @@ impl Story<'_> {
             world.state().counts.maintained += 1;
         }
         if life.is_closed {
-            scope.close(&mut crew)?;
+            group.close(&mut crew)?;
             log.close()?;
         } else {
             // Nothing is written any more when the program and the log are dropped.
@@ -363,52 +396,45 @@ impl Story<'_> {
     }
 
     /// Holds a program that was just opened against the model.
-    fn hold_restart(&self, scope: &Scope) -> Verdict {
+    fn hold_restart(&self, scopes: &[&Scope]) -> Verdict {
         let mut auditor = self.auditor.borrow_mut();
-        self.world.calmly(|| auditor.hold_restart(&self.ledger(), scope))?;
+        self.world.calmly(|| auditor.hold_restart(&self.ledger(), scopes))?;
         self.world.state().counts.audits += 1;
         Ok(())
     }
 
-    /// The program is started elsewhere; the one that ran so far goes on until it learns it.
-    fn double(
+    /// What happens to processes between two rounds. Gives whether the work begins anew.
+    fn change(
         &self,
-        process: &mut Process,
-        open: &dyn Fn() -> Result<Process, Error>,
-    ) -> Result<Process, Ending> {
-        self.world.note(|| "=== started elsewhere".into());
-        process.is_zombie.store(true, Ordering::Relaxed);
-        let zombie = std::mem::replace(process, open()?);
-        self.hold_restart(&process.scope)?;
-        Ok(zombie)
-    }
-
-    /// A round of a program whose work somebody else does. Gives whether it goes on.
-    fn haunt(&self, zombie: &mut Process, crew: &mut SimCrew) -> Result<bool, Ending> {
-        let round = catch_unwind(AssertUnwindSafe(|| zombie.scope.round(crew)));
-        match round {
-            Ok(Ok(_)) => Ok(true),
-            // What it says is heard by nobody.
-            Ok(Err(_)) => Ok(false),
-            Err(died) if died.is::<Died>() && self.world.state().death.is_none() => {
-                self.world.note(|| "=== a zombie learns that it is one".into());
-                self.world.state().counts.fenced += 1;
-                Ok(false)
+        group: &mut Group<'_>,
+        opening: &Opening<'_>,
+        crew: &mut SimCrew,
+    ) -> Result<bool, Ending> {
+        if self.case.shares {
+            self.used.borrow_mut().extend(0..MEMBERS);
+            if let Some(started) = group.change(opening, crew)? {
+                self.hold_restart(&[&group.members[started].scope])?;
+                return Ok(true);
             }
-            Err(panic) => resume_unwind(panic),
+            return Ok(false);
         }
+        if !std::mem::take(&mut self.world.state().is_doubled) || group.has_zombie() {
+            return Ok(false);
+        }
+        self.place.set((self.place.get() + 1) % MEMBERS);
+        self.used.borrow_mut().insert(self.place.get());
+        group.double(opening, self.place.get())?;
+        self.hold_restart(&group.scopes())?;
+        Ok(true)
     }
 
     /// Rounds, until nothing more comes.
     fn rounds(
         &self,
-        process: &mut Process,
-        open: &dyn Fn() -> Result<Process, Error>,
+        group: &mut Group<'_>,
+        opening: &Opening<'_>,
         crew: &mut SimCrew,
-        log: &Log,
-        bounded: bool,
     ) -> Result<(), Ending> {
-        let mut zombie: Option<Process> = None;
         let (mut quiet, mut fruitless, mut done) = (0, 0, (0, 0));
         for _ in 0..ROUNDS {
             let peeks = {
@@ -417,48 +443,44 @@ impl Story<'_> {
                 state.elapsed += Duration::from_millis(passed);
                 state.seed.one_in(24)
             };
-            if std::mem::take(&mut self.world.state().is_doubled) && zombie.is_none() {
-                zombie = Some(self.double(process, open)?);
+            if self.change(group, opening, crew)? {
                 (quiet, fruitless, done) = (0, 0, (0, 0));
             }
-            if let Some(one) = &mut zombie
-                && !self.haunt(one, crew)?
-            {
-                zombie = None;
+            let rounds = group.round(crew)?;
+            if rounds.ended {
+                return Ok(());
             }
-            let scope = &mut process.scope;
-            match scope.round(crew)? {
-                Round::Ended => return Ok(()),
-                Round::Busy => quiet = 0,
-                Round::Idle => {
-                    quiet += 1;
-                    scope.wait();
-                }
+            quiet = if rounds.busy { 0 } else { quiet + 1 };
+            if rounds.is_settled && self.case.shares {
+                let mut auditor = self.auditor.borrow_mut();
+                let hold = || auditor.hold_work(&self.ledger(), &group.scopes(), false);
+                self.world.calmly(hold)?;
+                self.world.state().counts.rebalanced += 1;
             }
             fruitless += 1;
-            if scope.commits() > done.0 {
+            if group.commits() > done.0 {
                 fruitless = 0;
             }
-            let before = std::mem::replace(&mut done, (scope.commits(), scope.rollbacks()));
+            let before = std::mem::replace(&mut done, (group.commits(), group.rollbacks()));
             if done != before {
                 quiet = 0;
             }
             if peeks {
-                self.peek(log)?;
+                self.peek(&opening.log)?;
             }
             let poisoned = || self.world.state().struck.contains(&Fault::FailedSync);
             if fruitless > 100 && poisoned() {
                 return Err(Error::unavailable("the log takes nothing more").into());
             }
-            if quiet > QUIET && !bounded {
+            if quiet > QUIET && !opening.bounded {
                 // Positions may have passed records that say nothing.
                 let written = self.ledger().written();
-                scope.commit_now(crew)?;
+                let is_calm = group.commit(crew)?;
                 if self.ledger().written() > written {
                     return Err("at rest, something was not written".to_owned().into());
                 }
                 // A commit that is aborted is done again.
-                if scope.rollbacks() == done.1 {
+                if is_calm {
                     return Ok(());
                 }
                 quiet = 0;

@@ -2,11 +2,14 @@
 
 use std::process::ExitCode;
 use suiro::{Clock, SystemClock};
-use suiro_sim::mutants::hunt;
+use suiro_sim::mutants::{compile, hunt};
 use suiro_sim::options::Options;
 use suiro_sim::sweep::sweep;
 
 fn main() -> ExitCode {
+    if let Some(is_compiled) = compile(std::env::args_os()) {
+        return if is_compiled { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let mut words = std::env::args().skip(1);
     if words.next().as_deref() == Some("mutants") {
         let all_caught = hunt(&words.next().unwrap_or_default());

@@ -1,5 +1,6 @@
 //! Planted bugs: each is a `cfg` of the product, compiled only here, and must be caught.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -26,6 +27,13 @@ pub const MUTANTS: &[(&str, &str)] = &[
     ("due_rows_not_restored", "after a start no row goes by time that was there before"),
     ("time_goes_last", "a removal by time meets the update that it comes before"),
     ("failed_sync_believed", "recovery believes what a failed sync left behind"),
+    ("dirty_row_dropped", "a row that is not below yet is dropped from memory"),
+    ("refused_changes_skipped", "a store below takes changes after those that it refused"),
+    ("store_below_before_commit", "stores below take changes before they are committed"),
+    ("snapshot_without_position", "what is behind a snapshot in the changelog is not replayed"),
+    ("snapshot_of_uncommitted", "what is not committed is visible, to snapshots too"),
+    ("lanes_lost_in_roll_back", "how far lanes of other processes are is lost in a roll-back"),
+    ("letter_after_position", "a commit passes a record before its letter is written"),
 ];
 
 /// So many seeds are tried with each.
@@ -59,17 +67,35 @@ fn target() -> PathBuf {
     own.join("mutants")
 }
 
+/// Builds the workspace with a bug. A copy of this program, named as the bug, stands in the
+/// place of the compiler: so what is not of the workspace is built once for all of them.
 fn build(name: &str) -> Result<PathBuf, String> {
-    let target = target().join(name);
+    let (target, text) = (target(), |error: std::io::Error| error.to_string());
+    let compilers = target.join("compilers");
+    std::fs::create_dir_all(&compilers).map_err(text)?;
+    let compiler = compilers.join(name);
+    std::fs::copy(std::env::current_exe().map_err(text)?, &compiler).map_err(text)?;
     let built = Command::new("cargo")
         .args(["build", "--quiet", "--locked", "--profile", "mutant", "-p", "suiro-sim"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("CARGO_TARGET_DIR", &target)
-        .env("RUSTFLAGS", format!("--cfg suiro_mutant=\"{name}\" --cap-lints allow"))
+        .env("RUSTC_WORKSPACE_WRAPPER", compiler.canonicalize().map_err(text)?)
         .status()
-        .map_err(|error| error.to_string())?;
+        .map_err(text)?;
     let program = target.join("mutant").join("suiro-sim");
     if built.success() { Ok(program) } else { Err("it does not compile".to_owned()) }
+}
+
+/// If this program was started in the place of the compiler, to plant a bug: has the compiler
+/// do it, and gives whether that went well.
+pub fn compile(mut words: impl Iterator<Item = OsString>) -> Option<bool> {
+    let own = PathBuf::from(words.next()?);
+    let name = own.file_name()?.to_str()?;
+    MUTANTS.iter().find(|(mutant, _)| *mutant == name)?;
+    let mut compiler = Command::new(words.next()?);
+    let planted = format!("suiro_mutant=\"{name}\"");
+    compiler.args(words).args(["--cfg", &planted, "--cap-lints", "allow"]);
+    Some(compiler.status().is_ok_and(|status| status.success()))
 }
 
 /// The number of seeds until one fails, and how it does.

@@ -114,6 +114,14 @@ impl Shrinking {
     fn settings(&mut self) {
         let calm = Case { stops: false, compacts: false, ..self.case.clone() };
         self.keeps(calm);
+        for calm in [
+            Case { room: None, ..self.case.clone() },
+            Case { snapshots: None, ..self.case.clone() },
+            Case { letters: false, ..self.case.clone() },
+            Case { shares: false, ..self.case.clone() },
+        ] {
+            self.keeps(calm);
+        }
         let log_bytes = (1 << 20, 256_000, 1 << 20);
         self.keeps(Case { log_bytes, ..self.case.clone() });
         for number in 0..self.case.lives.len() {

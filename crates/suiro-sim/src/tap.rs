@@ -24,15 +24,26 @@ pub(crate) struct Tap {
     pub(crate) ledger: Arc<Mutex<Ledger>>,
     /// Whether somebody else does the work by now; then it dies when it learns it.
     pub(crate) is_zombie: Arc<AtomicBool>,
+    /// The number of the process in its group: each has sessions of its own names.
+    pub(crate) member: usize,
 }
 
 impl Broker for Tap {
     fn session(&self, name: &str) -> Result<Box<dyn Session>> {
         self.world.call(Call::Session);
-        let session = self.broker.session(name)?;
+        let name = match self.member {
+            0 => name.to_owned(),
+            member => format!("{name}/{member}"),
+        };
+        let session = self.broker.session(&name)?;
         let tap = self.clone();
         let (open, lied) = (HashMap::new(), Vec::new());
-        Ok(Box::new(Tapped { tap, session, open, lied, held: Vec::new() }))
+        let (held, joined) = (Vec::new(), None);
+        Ok(Box::new(Tapped { tap, session, open, lied, held, joined }))
+    }
+
+    fn tombstone_retention(&self) -> Duration {
+        self.broker.tombstone_retention()
     }
 }
 
@@ -51,6 +62,8 @@ struct Tapped {
     lied: Vec<CommitId>,
     /// Answers that are under way, each with the polls until it is there.
     held: Vec<(u64, Event)>,
+    /// The group that it is in, and the tasks that it named.
+    joined: Option<(String, Vec<TaskId>)>,
 }
 
 impl Tapped {
@@ -65,6 +78,19 @@ impl Tapped {
         self.tap.ledger().doubt = None;
         self.tap.world.note(|| format!("commit {} refused", commit.0));
         self.held.push((0, Event::Resolved(commit, outcome)));
+    }
+
+    /// Somebody joins the group, if that is planned, and is gone again.
+    fn let_pass(&self) {
+        let Some((group, tasks)) = &self.joined else { return };
+        if !std::mem::take(&mut self.tap.world.state().passes) {
+            return;
+        }
+        if let Ok(mut passing) = self.tap.broker.session("passing") {
+            self.tap.world.note(|| "=== somebody joins, and is gone".into());
+            self.tap.world.state().counts.struck(Fault::Passes);
+            passing.join(group, tasks);
+        }
     }
 
     /// Writes down how a commit ended.
@@ -98,7 +124,11 @@ impl Tapped {
                 drop(ledger);
                 resume_unwind(Box::new(Died));
             }
-            Outcome::Aborted(_) | Outcome::Fenced(_) => ledger.doubt = None,
+            Outcome::Aborted(_) => ledger.doubt = None,
+            Outcome::Fenced(_) => {
+                ledger.doubt = None;
+                self.tap.world.state().counts.taken_over += 1;
+            }
             Outcome::Unknown(_) => {
                 ledger.unknown = ledger.doubt.take();
                 self.tap.world.state().counts.unknown += 1;
@@ -136,6 +166,7 @@ impl Session for Tapped {
 
     fn join(&mut self, group: &str, tasks: &[TaskId]) {
         self.call(Call::Join);
+        self.joined = Some((group.to_owned(), tasks.to_vec()));
         self.session.join(group, tasks);
     }
 
@@ -153,6 +184,7 @@ impl Session for Tapped {
 
     fn append(&mut self, commit: CommitId, to: &TopicPartition, batches: Bytes) {
         self.call(Call::Append);
+        self.tap.world.note(|| format!("  {} bytes to {to}", batches.len()));
         if let Some(pending) = self.open.get_mut(&commit) {
             pending.appends.push((to.clone(), batches.clone()));
         }
@@ -167,6 +199,7 @@ impl Session for Tapped {
             pending.asked = self.tap.world.state().time_of_day().as_millis();
             self.tap.ledger().doubt = Some(pending.clone());
         }
+        self.let_pass();
         let said = self.tap.world.state().next_commit.take();
         let error = || Error::unavailable("the simulator says so");
         match said {

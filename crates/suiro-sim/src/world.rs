@@ -8,7 +8,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use suiro::{Seed, Timestamp};
+use suiro::{Error, Result, Seed, Timestamp};
 use suiro_log::FaultyDisk;
 
 /// A world; a clone is the same.
@@ -47,6 +47,19 @@ pub(crate) struct State {
     pub(crate) next_commit: Option<Fault>,
     /// The program is to be started elsewhere.
     pub(crate) is_doubled: bool,
+    /// How many more reads from stores below fail, writes to them, and calls of the place of
+    /// snapshots.
+    failing_looks: u64,
+    failing_lowers: u64,
+    failing_objects: u64,
+    /// A process joins the group before the next commit, and is gone again.
+    pub(crate) passes: bool,
+    /// The process dies of what it is doing, which may be done all the same.
+    dies_of_it: bool,
+    /// The time of day does not go back.
+    pub(crate) only_forwards: bool,
+    /// What is to happen to the processes of the group.
+    pub(crate) changes: Vec<Fault>,
     /// Faults that have struck since the process started.
     pub(crate) struck: Vec<Fault>,
     pub(crate) counts: Counts,
@@ -86,6 +99,13 @@ impl World {
             slow: false,
             next_commit: None,
             is_doubled: false,
+            failing_looks: 0,
+            failing_lowers: 0,
+            failing_objects: 0,
+            passes: false,
+            dies_of_it: false,
+            only_forwards: false,
+            changes: Vec::new(),
             struck: Vec::new(),
             counts: Counts::default(),
             journals: BTreeMap::new(),
@@ -111,6 +131,29 @@ impl World {
         if waits > WAITS {
             resume_unwind(Box::new(Stuck));
         }
+    }
+
+    /// A call of a store below, or of the place of snapshots. It fails if the process is dead,
+    /// dies of it, or if that is what is planned.
+    pub(crate) fn touch(&self, call: Call) -> Result<()> {
+        let mut state = self.state();
+        let was_dead = state.death.is_some();
+        state.called(call);
+        if state.death.is_some() {
+            state.dies_of_it = !was_dead && state.seed.one_in(2);
+            return Err(Error::unavailable("the process is dead"));
+        }
+        state.fails(call)
+    }
+
+    /// Whether the process has just died of a call that is done all the same.
+    pub(crate) fn died_now(&self) -> bool {
+        std::mem::take(&mut self.state().dies_of_it)
+    }
+
+    /// The place of snapshots is read.
+    pub(crate) fn reaches_objects(&self) -> Result<()> {
+        self.state().fails(Call::Put)
     }
 
     /// Has the auditor look, while nothing goes wrong.
@@ -144,6 +187,9 @@ impl State {
         self.death = None;
         (self.full, self.failing_reads, self.slow) = (0, 0, false);
         (self.next_commit, self.is_doubled) = (None, false);
+        (self.failing_looks, self.failing_lowers, self.failing_objects) = (0, 0, 0);
+        (self.dies_of_it, self.passes) = (false, false);
+        self.changes.clear();
         self.disk.limit(None);
         self.disk.fail_reads(false);
         self.disk.fail_syncs(0);
@@ -183,6 +229,36 @@ impl State {
     fn be_calm(&mut self, calm: bool) {
         self.calm = calm;
         self.disk.fail_reads(!calm && self.failing_reads > 0);
+    }
+
+    /// How often somebody has joined a group.
+    pub(crate) fn joined(&self) -> u64 {
+        self.calls.get(&Call::Join).copied().unwrap_or(0)
+    }
+
+    /// How often tasks were opened.
+    pub(crate) fn opened(&self) -> u64 {
+        self.calls.get(&Call::Positions).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm
+    }
+
+    /// Whether a call of this kind fails now.
+    fn fails(&mut self, call: Call) -> Result<()> {
+        let (left, fault) = match call {
+            Call::Look => (&mut self.failing_looks, Fault::StoreReads),
+            Call::Lower => (&mut self.failing_lowers, Fault::StoreWrites),
+            _ => (&mut self.failing_objects, Fault::ObjectsAway),
+        };
+        if *left == 0 || self.calm {
+            return Ok(());
+        }
+        *left -= 1;
+        self.counts.struck(fault);
+        Err(Error::unavailable("the simulator lets it fail")
+            .with("fault", format!("{fault:?}")))
     }
 
     fn called(&mut self, call: Call) {
@@ -252,7 +328,9 @@ impl State {
 
     fn strike(&mut self, fault: Fault, at_call: bool) {
         self.note(|| format!("*** {fault:?}"));
-        self.counts.struck(fault);
+        if !fault.is_met_later() {
+            self.counts.struck(fault);
+        }
         self.struck.push(fault);
         match fault {
             Fault::PowerLoss => {
@@ -272,14 +350,22 @@ impl State {
             Fault::ShortWrites => self.disk.short_writes(true),
             Fault::SlowDisk => self.slow = true,
             Fault::ClockJump => {
-                self.jumped += self.seed.below(200_000_000) as i64 - 100_000_000;
+                let jump = self.seed.below(200_000_000) as i64 - 100_000_000;
+                self.jumped += if self.only_forwards { jump.abs() } else { jump };
             }
             Fault::Panic => panic_soon(1 + self.seed.below(40)),
             Fault::LostAnswer | Fault::LostCommit | Fault::AbortedCommit => {
                 self.next_commit = Some(fault);
             }
             Fault::Zombie => self.is_doubled = true,
-            Fault::BitRot => {}
+            Fault::StoreReads => self.failing_looks = 1 + self.seed.below(6),
+            Fault::StoreWrites => self.failing_lowers = 1 + self.seed.below(3),
+            Fault::ObjectsAway => self.failing_objects = 1 + self.seed.below(20),
+            Fault::Joins | Fault::Leaves | Fault::Departs | Fault::Stalls => {
+                self.changes.push(fault);
+            }
+            Fault::Passes => self.passes = true,
+            Fault::BitRot | Fault::StoresLost | Fault::SnapshotsLost => {}
         }
     }
 

@@ -7,10 +7,13 @@
 //! programs are drawn so that the result at rest does not depend on it; which records are late
 //! there is told to the model, which holds it against rule T6.
 
+mod failures;
 mod operators;
 mod shape;
 mod ttl;
 mod windows;
+
+pub use failures::Failed;
 
 use crate::program::{Op, Program};
 use shape::Shape;
@@ -104,6 +107,10 @@ pub struct Model {
     pub(crate) lane_time: i64,
     /// Rows that were late and should not have been, and the like.
     pub violations: Vec<String>,
+    /// The record of the turn that is taken.
+    turn: Option<Failed>,
+    /// The records at which user code failed.
+    pub failures: Vec<Failed>,
 }
 
 impl Model {
@@ -122,6 +129,8 @@ impl Model {
             late: BTreeMap::new(),
             lane_time: i64::MAX,
             violations: Vec::new(),
+            turn: None,
+            failures: Vec::new(),
             shape,
         }
     }

@@ -13,6 +13,7 @@ pub(super) enum Item {
 
 impl Model {
     pub(super) fn take_arrival(&mut self, partition: u32, op: usize, arrival: Arrival) {
+        self.begin_turn(partition, op, &arrival);
         let Arrival { key, value, at, lane_time, .. } = arrival;
         self.lane_time = lane_time;
         match (self.program.ops[op], value) {
@@ -70,7 +71,7 @@ impl Model {
                 let item = Item::Row { value, at };
                 self.pass(partition, From { op: number, late: false }, key, item);
             }
-            Op::Map(_) if panics => {}
+            Op::Map(_) if panics => self.fail(number, &key, at),
             Op::Map(_) => self.emit(partition, number, key, act::maps(&value, number), at),
             Op::FlatMap(_) => {
                 for part in act::splits(&value, number) {
@@ -81,7 +82,7 @@ impl Model {
                 self.emit(partition, number, act::key(&value, number), value, at);
             }
             Op::Fold(_, _, ttl) if self.has_aged(partition, number, ttl, at) => {}
-            Op::Fold(_, Adds::Fold, _) if panics => {}
+            Op::Fold(_, Adds::Fold, _) if panics => self.fail(number, &key, at),
             Op::Fold(_, adds, _) => {
                 let old = self.states[partition as usize][number].rows.get(&key).cloned();
                 let old_at = old.as_ref().map_or(i64::MIN, |(_, at)| *at);
@@ -106,7 +107,7 @@ impl Model {
                     self.emit(partition, number, key, pair, at);
                 }
             }
-            Op::CountWindow(_, _) if panics => {}
+            Op::CountWindow(..) if panics => self.fail(number, &key, at),
             Op::CountWindow(_, windows) => {
                 self.count_window(partition, number, windows, key, (value, at))
             }

@@ -171,6 +171,7 @@ impl Model {
             return None;
         }
         if self.program.panics && act::panics(value, op) {
+            self.fail(op, key, at);
             return Some(Vec::new());
         }
         let open = state.windows.entry(key.to_owned()).or_default();
@@ -212,6 +213,7 @@ impl Model {
             return None;
         }
         if self.program.panics && act::panics(value, op) {
+            self.fail(op, key, at);
             return Some(Vec::new());
         }
         let mut said = Vec::new();

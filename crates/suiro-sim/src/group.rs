@@ -1,0 +1,206 @@
+//! The processes that run the program in one life: one, or a few that share its tasks, join,
+//! leave, die and stand still; and one that does not know yet that others do its work.
+
+use crate::below::Machine;
+use crate::crew::SimCrew;
+use crate::fault::Fault;
+use crate::process::{Opening, Process};
+use crate::world::{Died, World};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
+use suiro::Result;
+use suiro_engine::{Round, Scope};
+
+/// How many processes there may be.
+pub(crate) const MEMBERS: usize = 3;
+
+/// The processes of one life.
+pub(crate) struct Group<'a> {
+    world: World,
+    machines: &'a [Machine],
+    pub(crate) members: Vec<Process>,
+    zombie: Option<Process>,
+    /// The tasks were shared anew, and it was not looked at what the processes have of them.
+    is_new: bool,
+    /// How often somebody has joined as of the start of the last rounds.
+    joins: u64,
+}
+
+/// What the rounds of all processes came to.
+pub(crate) struct Rounds {
+    pub(crate) busy: bool,
+    pub(crate) ended: bool,
+    /// The tasks were shared anew, and every process has taken over what is its own.
+    pub(crate) is_settled: bool,
+}
+
+impl<'a> Group<'a> {
+    /// The program on the machine of this number.
+    pub(crate) fn open(
+        opening: &Opening<'_>,
+        machines: &'a [Machine],
+        first: usize,
+    ) -> Result<Self> {
+        let member = if opening.case.shares { first } else { 0 };
+        let members = vec![opening.open(member, &machines[first])?];
+        let world = opening.world.clone();
+        Ok(Self { world, machines, members, zombie: None, is_new: false, joins: 0 })
+    }
+
+    pub(crate) fn scopes(&self) -> Vec<&Scope> {
+        self.members.iter().map(|process| &process.scope).collect()
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.members.iter().map(|process| process.scope.commits()).sum()
+    }
+
+    pub(crate) fn rollbacks(&self) -> u64 {
+        self.members.iter().map(|process| process.scope.rollbacks()).sum()
+    }
+
+    /// Starts the program on machine number `elsewhere`, while the one that ran so far goes on
+    /// until it learns it.
+    pub(crate) fn double(&mut self, opening: &Opening<'_>, elsewhere: usize) -> Result<()> {
+        self.world.note(|| "=== started elsewhere".into());
+        let old = &mut self.members[0];
+        old.is_zombie.store(true, Ordering::Relaxed);
+        let new = opening.open(0, &self.machines[elsewhere])?;
+        self.zombie = Some(std::mem::replace(old, new));
+        Ok(())
+    }
+
+    pub(crate) fn has_zombie(&self) -> bool {
+        self.zombie.is_some()
+    }
+
+    /// What is planned happens to processes that share the tasks. Gives the number of one that
+    /// was started.
+    pub(crate) fn change(
+        &mut self,
+        opening: &Opening<'_>,
+        crew: &mut SimCrew,
+    ) -> Result<Option<usize>> {
+        let changes = std::mem::take(&mut self.world.state().changes);
+        let mut started = None;
+        for change in changes {
+            let is_alone = self.members.len() == 1;
+            let which = self.world.state().seed.below(self.members.len() as u64) as usize;
+            match change {
+                Fault::Joins => {
+                    let taken = |number: &usize| {
+                        self.members.iter().any(|process| process.member == *number)
+                    };
+                    let Some(number) = (0..MEMBERS).find(|it| !taken(it)) else { continue };
+                    self.note(change, number);
+                    self.members.push(opening.open(number, &self.machines[number])?);
+                    started = Some(self.members.len() - 1);
+                }
+                _ if is_alone => continue,
+                Fault::Leaves => {
+                    let process = self.members.swap_remove(which);
+                    self.note(change, process.member);
+                    process.scope.close(crew)?;
+                    started = None;
+                }
+                Fault::Departs => {
+                    let process = self.members.swap_remove(which);
+                    self.note(change, process.member);
+                    let machine = process.machine.clone();
+                    drop(process);
+                    machine.crash();
+                    started = None;
+                }
+                _ => {
+                    self.note(change, self.members[which].member);
+                    self.members[which].stands = 1 + self.world.state().seed.below(60);
+                }
+            }
+            self.is_new = true;
+        }
+        Ok(started)
+    }
+
+    fn note(&self, change: Fault, member: usize) {
+        self.world.note(|| format!("=== {change:?}: process {member}"));
+        self.world.state().counts.struck(change);
+    }
+
+    /// A round of every process.
+    pub(crate) fn round(&mut self, crew: &mut SimCrew) -> Result<Rounds> {
+        self.haunt(crew);
+        let mut all = Rounds { busy: false, ended: false, is_settled: false };
+        let before = self.world.state().joined();
+        // Who was fenced outside of a round has joined since.
+        self.is_new |= before != std::mem::replace(&mut self.joins, before) && before > 1;
+        let mut all_ran = true;
+        for process in &mut self.members {
+            if process.stands > 0 {
+                process.stands -= 1;
+                (all.busy, all_ran) = (true, false);
+                continue;
+            }
+            match process.round(crew)? {
+                Round::Busy => all.busy = true,
+                Round::Ended => all.ended = true,
+                Round::Idle => process.scope.wait(),
+            }
+        }
+        let joined = self.world.state().joined();
+        if joined != before {
+            self.is_new = true;
+        } else if self.is_new && all_ran {
+            self.is_new = false;
+            all.is_settled = true;
+        }
+        self.joins = joined;
+        Ok(all)
+    }
+
+    /// A round of a program whose work somebody else does. What it says is heard by nobody.
+    fn haunt(&mut self, crew: &mut SimCrew) {
+        let Some(zombie) = &mut self.zombie else { return };
+        let round = catch_unwind(AssertUnwindSafe(|| zombie.round(crew)));
+        match round {
+            Ok(Ok(_)) => return,
+            Ok(Err(_)) => {}
+            Err(died) if died.is::<Died>() && self.world.state().death.is_none() => {
+                self.world.note(|| "=== a zombie learns that it is one".into());
+                self.world.state().counts.fenced += 1;
+            }
+            Err(panic) => resume_unwind(panic),
+        }
+        if let Some(zombie) = self.zombie.take() {
+            let machine = zombie.machine.clone();
+            drop(zombie);
+            machine.crash();
+        }
+    }
+
+    /// Commits what there is to commit. Gives whether everything stayed as it was otherwise.
+    pub(crate) fn commit(&mut self, crew: &mut SimCrew) -> Result<bool> {
+        let before = (self.rollbacks(), self.world.state().joined());
+        for process in &mut self.members {
+            process.scope.commit_now(crew)?;
+        }
+        Ok(before == (self.rollbacks(), self.world.state().joined()))
+    }
+
+    /// What the processes have counted goes to the counts of the world.
+    pub(crate) fn count(&self) {
+        for process in &self.members {
+            let metrics = process.scope.metrics();
+            let counts = &mut self.world.state().counts;
+            counts.rollbacks += metrics.rollbacks;
+            counts.late += metrics.late;
+            counts.skipped += metrics.skipped;
+            counts.loaded += metrics.loaded;
+            counts.letters += metrics.letters;
+        }
+    }
+
+    /// Ends the program in an orderly way.
+    pub(crate) fn close(self, crew: &mut SimCrew) -> Result<()> {
+        self.members.into_iter().try_for_each(|process| process.scope.close(crew))
+    }
+}
