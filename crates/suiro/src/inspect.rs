@@ -1,7 +1,7 @@
 //! What the stores of a task hold, row by row, for tests that drive the engine by hand.
 
 use crate::operators::count_fold;
-use crate::state::{Held, SessionStore, TableStore, WindowStore};
+use crate::state::{Counted, Held, SessionStore, TableStore, WindowStore};
 use crate::{Data, InWindow, Key, Timestamp};
 use suiro_core::Result;
 use suiro_engine::Stores;
@@ -12,7 +12,14 @@ pub fn rows<K: Key, A: Data>(
     stores: &Stores,
     slot: usize,
 ) -> Option<Result<Vec<(K, A, Timestamp)>>> {
-    Some(stores.find::<TableStore<K, A>>(slot)?.all_committed())
+    if let Some(store) = stores.find::<TableStore<K, A>>(slot) {
+        return Some(store.all_committed());
+    }
+    let all = stores.find::<TableStore<K, Counted<A>>>(slot)?.all_committed();
+    let values = all.map(|groups| {
+        groups.into_iter().map(|(key, group, at)| (key, group.value, at)).collect()
+    });
+    Some(values)
 }
 
 /// Count windows of keys that are not full, each with its number of records and its time.

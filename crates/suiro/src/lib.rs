@@ -83,7 +83,7 @@ pub use row::Record;
 pub use running::{AppState, Running};
 pub use snapshots::Snapshots;
 pub use stream::{Emit, Stream};
-pub use table::Table;
+pub use table::{GroupedTable, Table};
 pub use testing::{TestDriver, TestOptions};
 pub use topic::Topic;
 pub use topology::{Start, Topology};

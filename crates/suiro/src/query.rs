@@ -1,6 +1,7 @@
 //! Live look-ups in the stores of a running program.
 
-use crate::state::{Held, SessionStore, TableStore, WindowStore};
+use crate::inspect::rows;
+use crate::state::{Counted, Held, SessionStore, TableStore, WindowStore};
 use crate::{Data, InWindow, Key, Record};
 use std::marker::PhantomData;
 use suiro_core::{Error, Headers, Result};
@@ -78,8 +79,14 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
     pub fn get(&self, key: &K) -> Result<Option<A>> {
         let (key, store) = (key.clone(), self.store);
         self.visit(move |stores, found: &mut Option<A>| {
-            let table = stores.find::<TableStore<K, A>>(store)?;
-            Some(table.committed(&key).map(|row| {
+            let row = match stores.find::<TableStore<K, A>>(store) {
+                Some(table) => table.committed(&key),
+                None => {
+                    let groups = stores.find::<TableStore<K, Counted<A>>>(store)?;
+                    groups.committed(&key).map(|group| group.map(|group| group.value))
+                }
+            };
+            Some(row.map(|row| {
                 if row.is_some() {
                     *found = row;
                 }
@@ -115,8 +122,7 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
     pub fn all(&self) -> Result<Vec<Record<K, A>>> {
         let store = self.store;
         self.visit(move |stores, found: &mut Vec<Record<K, A>>| {
-            let table = stores.find::<TableStore<K, A>>(store)?;
-            Some(table.all_committed().map(|rows| {
+            Some(rows::<K, A>(stores, store)?.map(|rows| {
                 found.extend(rows.into_iter().map(|(key, value, at)| Record {
                     key,
                     value,

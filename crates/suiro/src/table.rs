@@ -1,6 +1,9 @@
 //! A table: the newest value of each key.
 
+mod groups;
 mod joins;
+
+pub use groups::GroupedTable;
 
 use crate::format::Format;
 use crate::operators::{self, fold::Init};

@@ -1,6 +1,7 @@
 //! The form of a store: what its rows are, for the check at the start.
 
 use crate::format::{Format, read_state, schema, write_state};
+use crate::state::counted::{self, Counted};
 use crate::state::prefix;
 use crate::state::session_store::turn_sessions;
 use crate::{Data, Key};
@@ -26,6 +27,10 @@ pub(crate) fn migration<Old: Data, New: Data>(
             Some("sessions") => turn_sessions(value, &turn, &mut out)?,
             Some("windows") => {
                 write_state(&read_state::<Option<Old>>(value)?.map(&turn), &mut out)?;
+            }
+            Some(counted::KIND) => {
+                let Counted { rows, value } = read_state::<Counted<Old>>(value)?;
+                write_state(&Counted { rows, value: turn(value) }, &mut out)?;
             }
             _ => write_state(&turn(read_state(value)?), &mut out)?,
         }

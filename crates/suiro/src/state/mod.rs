@@ -3,6 +3,7 @@
 mod agenda;
 mod beneath;
 mod cells;
+mod counted;
 mod due;
 mod expiry;
 mod form;
@@ -16,6 +17,7 @@ mod window_store;
 
 pub(crate) use agenda::Agenda;
 pub(crate) use cells::Cells;
+pub(crate) use counted::Counted;
 pub(crate) use expiry::{Expired, Expiry};
 pub(crate) use form::migration;
 pub(crate) use places::{Place, Places};

@@ -50,6 +50,15 @@ impl<A> Slot<A> {
         }
     }
 
+    /// The row, to be changed, if there is one.
+    #[inline]
+    pub(crate) fn get_mut(&mut self) -> Option<&mut A> {
+        match &mut self.0 {
+            Content::Row { value, .. } => Some(value),
+            Content::Gone { .. } => None,
+        }
+    }
+
     /// The row, to be changed; made by `init` if there is none.
     #[inline]
     pub(crate) fn get_or_insert_with(&mut self, init: impl FnOnce() -> A) -> &mut A {

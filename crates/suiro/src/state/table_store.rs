@@ -29,6 +29,7 @@ pub(crate) struct TableStore<K: 'static, A: 'static> {
     buffers: (Vec<u8>, Vec<u8>),
     /// The next commit writes all rows, in place of those that the changelog has for these keys.
     renewed: Option<Vec<K>>,
+    form: fn(&dyn Format<K>) -> Form,
     /// The store that has all rows, where `cells` holds only some.
     below: Option<Beneath>,
 }
@@ -40,9 +41,19 @@ impl<K: Key, A: Data> TableStore<K, A> {
         values: Option<&'static dyn Format<A>>,
         ttl: Option<i64>,
     ) -> Self {
+        Self::with_form(keys, values, ttl, |keys| form::<K, A>("table".to_owned(), keys))
+    }
+
+    /// A store of another form than its rows have.
+    pub(super) fn with_form(
+        keys: &'static dyn Format<K>,
+        values: Option<&'static dyn Format<A>>,
+        ttl: Option<i64>,
+        form: fn(&dyn Format<K>) -> Form,
+    ) -> Self {
         let (cells, headers) = (Cells::new(), HashMap::with_hasher(FixedState::default()));
         let (expiry, buffers) = (ttl.map(Expiry::new), Default::default());
-        Self { cells, headers, expiry, keys, values, buffers, renewed: None, below: None }
+        Self { cells, headers, expiry, keys, values, buffers, renewed: None, form, below: None }
     }
 }
 
@@ -337,7 +348,7 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
     }
 
     fn form(&self) -> Option<Form> {
-        Some(form::<K, A>("table".to_owned(), self.keys))
+        Some((self.form)(self.keys))
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -115,6 +115,7 @@ impl Building<'_> {
                 let change = function::change(&given(&node.function, node, "fn")?)?;
                 Handle::Table(self.table(node, 0)?.map(move |value| change(value)))
             }
+            "table_group_fold" => self.table_group_fold(node)?,
             "table_join" => self.table_join(node)?,
             "to" => return self.to(node).map(|()| None),
             other => return Err(format!("unknown operator `{other}`")),
@@ -312,6 +313,22 @@ impl Building<'_> {
             kind => return Err(format!("unknown kind of join {kind:?}")),
         };
         Ok(keyed(joined, false))
+    }
+
+    fn table_group_fold(&self, node: &Node) -> Result<Handle, String> {
+        let by = function::make_key(&given(&node.by, node, "by")?)?;
+        let first = given(&node.init, node, "init")?;
+        let add = function::add(&given(&node.add, node, "add")?)?;
+        let subtract = function::subtract(&given(&node.subtract, node, "subtract")?)?;
+        let groups = self.table(node, 0)?.group_by(move |value| {
+            by("", value).expect("a table cannot be grouped by a null key")
+        });
+        Ok(Handle::Table(groups.fold(
+            &node.id,
+            move || first.clone(),
+            move |so_far, value| *so_far = add(so_far, &value),
+            move |so_far, value| *so_far = subtract(so_far, &value),
+        )))
     }
 
     fn table_join(&self, node: &Node) -> Result<Handle, String> {

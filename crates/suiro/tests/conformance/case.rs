@@ -65,10 +65,8 @@ pub struct Node {
     pub preds: Vec<String>,
     pub init: Option<String>,
     pub add: Option<String>,
-    #[serde(rename = "subtract")]
-    _subtract: Option<String>,
-    #[serde(rename = "by")]
-    _by: Option<String>,
+    pub subtract: Option<String>,
+    pub by: Option<String>,
     pub window: Option<Window>,
     pub emit: Option<String>,
     pub kind: Option<String>,

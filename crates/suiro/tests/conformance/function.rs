@@ -94,6 +94,18 @@ pub fn add(name: &str) -> Result<Combine, String> {
     })
 }
 
+/// What takes a value out of a fold again, by its name.
+pub fn subtract(name: &str) -> Result<Combine, String> {
+    Ok(match name {
+        "strike" => Arc::new(|so_far, value| format!("{so_far}-{value}")),
+        "difference" => {
+            Arc::new(|so_far, value| (integer(so_far) - integer(value)).to_string())
+        }
+        "uncount" => Arc::new(|so_far, _| (integer(so_far) - 1).to_string()),
+        _ => return Err(format!("unknown subtraction of a fold `{name}`")),
+    })
+}
+
 /// A session's merge by its name.
 pub fn merge(name: &str) -> Result<Combine, String> {
     match name {
