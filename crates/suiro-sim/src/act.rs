@@ -17,6 +17,12 @@ pub fn panics(value: &str, op: usize) -> bool {
     digest(value, op as u64 ^ 0xdead).is_multiple_of(23)
 }
 
+/// The number under which user code that groups by operator `op` panics: not at the values at
+/// which its folds do.
+pub fn grouping(op: usize) -> usize {
+    op + 1000
+}
+
 /// Whether a value passes a filter.
 pub fn keeps(value: &str, op: usize) -> bool {
     !digest(value, op as u64).is_multiple_of(3)
@@ -49,6 +55,17 @@ pub fn adds(so_far: &str, value: &str, commutative: bool) -> String {
         return format!("{so_far}+{value}");
     }
     format!("#{:06x}", hash(&format!("{so_far}+{value}")))
+}
+
+/// Takes a value out of a fold again.
+pub fn subtracts(so_far: &str, value: &str, commutative: bool) -> String {
+    if commutative {
+        let sum = u64::from_str_radix(so_far, 16).unwrap_or(0);
+        let value = adds("", value, true);
+        let less = u64::from_str_radix(&value, 16).unwrap_or(0);
+        return format!("{:06x}", sum.wrapping_sub(less) & 0xff_ffff);
+    }
+    adds(so_far, &format!("({value})"), false)
 }
 
 /// Combines a row with a value, as `reduce` does.

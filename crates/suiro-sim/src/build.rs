@@ -153,6 +153,7 @@ fn build(
                 }),
             })
         }
+        Op::Group { table: of, counts } => group(program, table(handles, of), number, counts),
         Op::Changes(of) => {
             let changes = table(handles, of).changes();
             keyed(changes.map(|row| act::changed(row.as_deref())), false)
@@ -174,6 +175,35 @@ fn aging<V: Data>(table: Table<String, V>, ttl: Ttl) -> Table<String, V> {
         Some(ttl) => table.ttl(Duration::from_millis(ttl as u64)),
         None => table,
     }
+}
+
+fn group(
+    program: &Program,
+    table: Table<String, String>,
+    number: usize,
+    counts: bool,
+) -> Handle {
+    let (commutative, panics) = (program.is_commutative(), program.panics);
+    let groups = table.group_by(move |row| {
+        trip(panics, row, act::grouping(number));
+        act::key(row, number)
+    });
+    let name = format!("groups-{number}");
+    if counts {
+        return Handle::Table(groups.count(&name).map(u64::to_string));
+    }
+    Handle::Table(groups.fold(
+        &name,
+        String::new,
+        move |so_far, value| {
+            *so_far = act::adds(so_far, &value, commutative);
+            trip(panics, &value, number);
+        },
+        move |so_far, value| {
+            *so_far = act::subtracts(so_far, &value, commutative);
+            trip(panics, &value, number);
+        },
+    ))
 }
 
 thread_local! {

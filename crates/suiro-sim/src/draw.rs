@@ -130,7 +130,7 @@ impl Drawing<'_> {
     }
 
     fn operator(&mut self) {
-        let kind = self.seed.below(14);
+        let kind = self.seed.below(15);
         match kind {
             0..=2 => {
                 let of = self.pick();
@@ -185,6 +185,11 @@ impl Drawing<'_> {
                 let by_arrival = left.by_arrival || right.by_arrival;
                 let bases = [left.bases, right.bases].concat();
                 self.tables.push(Rows { op, bases, by_arrival });
+            }
+            13 if self.family != Family::Local => {
+                let (of, counts) = (self.pick_table(), self.seed.one_in(3));
+                let op = self.add(Op::Group { table: of.op, counts });
+                self.tables.push(Rows { op, bases: vec![op], by_arrival: true });
             }
             _ if self.family != Family::Parallel => {
                 let of = self.pick_table();

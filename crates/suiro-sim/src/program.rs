@@ -99,6 +99,13 @@ pub enum Op {
     TableMap(usize),
     /// Joins rows of equal keys.
     TableJoin(usize, usize, Needs),
+    /// Rows of a table in groups, behind an exchange; `counts` tells how many there are.
+    Group {
+        /// The table.
+        table: usize,
+        /// Whether rows are counted, or else folded.
+        counts: bool,
+    },
     /// Every change of a table as a stream.
     Changes(usize),
     /// Writes a stream to a topic.
@@ -125,6 +132,7 @@ impl Op {
             Self::Join { stream, table: of, .. } => vec![stream, table(of)],
             Self::TableFilter(of)
             | Self::TableMap(of)
+            | Self::Group { table: of, .. }
             | Self::Changes(of)
             | Self::TableTo(of, _) => vec![table(of)],
             Self::TableJoin(left, right, _) => vec![table(left), table(right)],
@@ -152,6 +160,7 @@ impl Op {
             Self::TableJoin(left, right, needs) => {
                 Self::TableJoin(number(left), number(right), needs)
             }
+            Self::Group { table, counts } => Self::Group { table: number(table), counts },
             Self::Changes(of) => Self::Changes(number(of)),
             Self::To(of, topic) => Self::To(from(of), topic),
             Self::TableTo(of, topic) => Self::TableTo(number(of), topic),
@@ -222,12 +231,15 @@ impl Program {
         all
     }
 
-    /// Whether a sink gets the changes of a table.
-    pub fn shows_table(&self, topic: &str) -> bool {
-        self.ops.iter().any(|op| match op {
-            Op::To(from, to) => *to == topic && matches!(self.ops[from.op], Op::Changes(_)),
-            Op::TableTo(_, to) => *to == topic,
-            _ => false,
+    /// The table whose changes a sink gets.
+    pub fn table_shown(&self, topic: &str) -> Option<usize> {
+        self.ops.iter().find_map(|op| match op {
+            Op::To(from, to) if *to == topic => match self.ops[from.op] {
+                Op::Changes(table) => Some(table),
+                _ => None,
+            },
+            Op::TableTo(table, to) if *to == topic => Some(*table),
+            _ => None,
         })
     }
 
@@ -256,8 +268,18 @@ impl Program {
             | Op::Window(of, _)
             | Op::CountWindow(of, _)
             | Op::Join { stream: of, .. } => self.has_moved(of),
+            Op::Group { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the times of a table depend on the order between lanes: a group that was empty for
+    /// a while begins anew, with the time of the row that it begins with.
+    pub fn has_loose_times(&self, table: usize) -> bool {
+        let mut above = BTreeSet::from([table]);
+        self.above(table, &mut above);
+        let is_group = |op: &usize| matches!(self.ops[*op], Op::Group { .. });
+        self.family == Family::Parallel && above.iter().any(is_group)
     }
 
     /// Whether rows of a table may lack one side of a join.
@@ -353,6 +375,7 @@ impl Program {
             Op::Table(topic, _) => Some(topic.to_owned()),
             Op::Fold(..) => Some(format!("fold-{op}")),
             Op::Window(..) | Op::CountWindow(..) => Some(format!("windows-{op}")),
+            Op::Group { .. } => Some(format!("groups-{op}")),
             _ => None,
         }
     }

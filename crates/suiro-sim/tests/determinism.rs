@@ -256,13 +256,16 @@ fn several_partitions_come_to_the_same_rest() {
 /// Of a table the last row of each key, of a stream all records, in any order.
 fn at_rest(program: &Program, outputs: Outputs) -> Outputs {
     let view = |(topic, mut records): (&'static str, Vec<Output>)| {
-        if program.shows_table(topic) {
+        if let Some(table) = program.table_shown(topic) {
             let last: BTreeMap<_, _> =
                 records.into_iter().map(|record| (record.key.clone(), record)).collect();
             // Whether rows that are gone ever were there depends on the order between lanes.
             let gone = act::changed(None);
             records =
                 last.into_values().filter(|it| it.value.as_ref() != Some(&gone)).collect();
+            if program.has_loose_times(table) {
+                records.iter_mut().for_each(|record| record.at = 0);
+            }
         }
         records.sort();
         (topic, records)

@@ -8,6 +8,7 @@ mod latency;
 mod restart;
 mod session;
 mod start;
+mod table_group;
 mod tumbling;
 mod window_format;
 mod words;
@@ -28,6 +29,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         "words" => words::run(options),
         "tumbling" => tumbling::run(options),
         "session" => session::run(options),
+        "table-group" => table_group::run(options),
         "join" => join::run(options),
         "latency" => latency::run(options),
         "start" => start::run(options),

@@ -8,6 +8,7 @@
 //! there is told to the model, which holds it against rule T6.
 
 mod failures;
+mod groups;
 mod operators;
 mod shape;
 mod ttl;
@@ -39,6 +40,8 @@ pub struct Arrival {
     pub key: String,
     /// The value; a removal has none.
     pub value: Option<String>,
+    /// The row of a table that it takes the place of, on its way to a group.
+    pub(crate) old: Option<String>,
     /// The event time.
     pub at: i64,
     /// The offset in its topic; -1 behind an exchange.
@@ -50,7 +53,7 @@ pub struct Arrival {
 impl Arrival {
     /// A record of a source.
     pub fn of(key: String, value: Option<String>, at: i64, offset: i64) -> Self {
-        Self { key, value, at, offset, lane_time: i64::MAX }
+        Self { key, value, old: None, at, offset, lane_time: i64::MAX }
     }
 }
 
@@ -78,6 +81,8 @@ pub(crate) struct State {
     /// What it was when all lanes were last at rest.
     rested: Option<i64>,
     pub(crate) rows: BTreeMap<String, (String, i64)>,
+    /// How many rows of another table each row was made of.
+    pub(crate) members: BTreeMap<String, u64>,
     /// Open windows of each key, in order of start.
     pub(crate) windows: BTreeMap<String, Vec<Span>>,
     /// Count windows that are being filled.
@@ -306,12 +311,18 @@ impl Model {
         }
     }
 
-    fn send(&mut self, from: u32, op: usize, key: String, value: String, at: i64) {
+    fn send(
+        &mut self,
+        from: u32,
+        op: usize,
+        key: String,
+        (old, value): (Option<String>, Option<String>),
+        at: i64,
+    ) {
         let to = partition_of(key.as_bytes(), self.partitions);
         let sub = self.shape.senders[op];
         let lane_time = self.times[from as usize][sub];
-        let value = Some(value);
-        let arrival = Arrival { key, value, at, offset: -1, lane_time };
+        let arrival = Arrival { key, value, old, at, offset: -1, lane_time };
         self.queues[to as usize][op].push_back(arrival);
     }
 

@@ -14,7 +14,7 @@ pub(super) enum Item {
 impl Model {
     pub(super) fn take_arrival(&mut self, partition: u32, op: usize, arrival: Arrival) {
         self.begin_turn(partition, op, &arrival);
-        let Arrival { key, value, at, lane_time, .. } = arrival;
+        let Arrival { key, value, old, at, lane_time, .. } = arrival;
         self.lane_time = lane_time;
         match (self.program.ops[op], value) {
             (Op::Stream(_), Some(value)) => {
@@ -24,6 +24,9 @@ impl Model {
             (Op::Stream(_), None) => {}
             (Op::Table(_, ttl), _) if self.has_aged(partition, op, ttl, at) => {}
             (Op::Table(..), value) => self.set(partition, op, key, value, at),
+            (Op::Group { counts, .. }, new) => {
+                self.take_member(partition, op, counts, key, (old, new), at);
+            }
             (_, Some(value)) => self.take_row(partition, op, key, value, at),
             (_, None) => {}
         }
@@ -36,7 +39,7 @@ impl Model {
                 let (key, item) = (key.clone(), item.clone());
                 match item {
                     Item::Row { value, at } if self.program.crosses(number) => {
-                        self.send(partition, number, key, value, at);
+                        self.send(partition, number, key, (None, Some(value)), at);
                     }
                     Item::Row { value, at } => {
                         self.take_row(partition, number, key, value, at);
@@ -135,6 +138,7 @@ impl Model {
             }
             // How often it speaks is not laid down; the auditor looks at the table itself.
             Op::TableTo(..) => return,
+            Op::Group { .. } => return self.send_members(partition, number, (old, new), at),
             Op::TableFilter(_) => {
                 let keep = |row: &String| act::keeps(row, number);
                 (old.filter(keep), new.filter(keep), at)
@@ -162,7 +166,14 @@ impl Model {
     }
 
     /// Sets or removes a row of a table that holds its rows, and says so.
-    fn set(&mut self, partition: u32, op: usize, key: String, new: Option<String>, at: i64) {
+    pub(super) fn set(
+        &mut self,
+        partition: u32,
+        op: usize,
+        key: String,
+        new: Option<String>,
+        at: i64,
+    ) {
         let rows = &mut self.states[partition as usize][op].rows;
         let old = match &new {
             Some(value) => rows.insert(key.clone(), (value.clone(), at)),
@@ -178,7 +189,7 @@ impl Model {
     /// The row of a table, seen through its steps.
     pub(super) fn view(&self, partition: u32, op: usize, key: &str) -> Option<(String, i64)> {
         match self.program.ops[op] {
-            Op::Table(..) | Op::Fold(..) => {
+            Op::Table(..) | Op::Fold(..) | Op::Group { .. } => {
                 self.states[partition as usize][op].rows.get(key).cloned()
             }
             Op::TableFilter(of) => {
