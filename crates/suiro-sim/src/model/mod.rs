@@ -95,6 +95,7 @@ pub(crate) struct State {
 pub(crate) type LateRows = BTreeMap<(String, String, i64), u64>;
 
 /// A program in the model.
+#[derive(Clone)]
 pub struct Model {
     pub(crate) program: Program,
     shape: Shape,

@@ -3,6 +3,7 @@
 use crate::program::{Op, Program};
 
 /// A part of a program that runs in one task per partition.
+#[derive(Clone)]
 pub(super) struct Sub {
     /// The operators that feed it, in order of declaration: sources, and readers of exchanges.
     pub(super) inputs: Vec<usize>,
@@ -11,6 +12,7 @@ pub(super) struct Sub {
 }
 
 /// The parts of a program.
+#[derive(Clone)]
 pub(super) struct Shape {
     pub(super) subs: Vec<Sub>,
     /// The sub-topology of each operator.

@@ -51,6 +51,9 @@ impl<K: Key, V: Data> Table<K, V> {
     /// The groups are moved to the partitions that own them. Where several partitions send to
     /// one group, their changes come in the order of rule T6; those of one row stay in order.
     ///
+    /// A row for which `group` panics is in no group, if a policy says so; what it was before is
+    /// subtracted.
+    ///
     /// ```
     /// use suiro::{TestDriver, Topic, Topology};
     ///
