@@ -1,7 +1,7 @@
 //! What the stores of a task hold, row by row, for tests that drive the engine by hand.
 
 use crate::operators::count_fold;
-use crate::state::{Counted, Held, SessionStore, TableStore, WindowStore};
+use crate::state::{Counted, Either, Held, JoinStore, SessionStore, TableStore, WindowStore};
 use crate::{Data, InWindow, Key, Timestamp};
 use suiro_core::Result;
 use suiro_engine::Stores;
@@ -71,4 +71,39 @@ pub fn windows<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Result<W
         windows.collect()
     });
     Some(all)
+}
+
+/// A record that a join of two streams keeps.
+#[derive(Clone, Debug)]
+pub struct Kept<K, V, T> {
+    /// Its key.
+    pub key: K,
+    /// Its value, if it is of the left side.
+    pub left: Option<V>,
+    /// Its value, if it is of the right side.
+    pub right: Option<T>,
+    /// Its time.
+    pub at: Timestamp,
+    /// Whether it was paired; false where the join never sends it alone.
+    pub matched: bool,
+}
+
+/// The records that the join of two streams in `slot` keeps, as they are now; of one
+/// key and side in order of time and arrival. `None` if the store is of other types or of another
+/// kind.
+pub fn kept<K: Key, V: Data, T: Data>(
+    stores: &Stores,
+    slot: usize,
+) -> Option<Result<Vec<Kept<K, V, T>>>> {
+    let store = stores.find::<JoinStore<K, V, T>>(slot)?;
+    let mut all = Vec::new();
+    let shown = store.all(|key, row| {
+        let (left, right) = match row.value.clone() {
+            Either::Left(left) => (Some(left), None),
+            Either::Right(right) => (None, Some(right)),
+        };
+        let (key, at, matched) = (key.clone(), row.at, row.matched);
+        all.push(Kept { key, left, right, at, matched });
+    });
+    Some(shown.map(|()| all))
 }

@@ -42,7 +42,8 @@ impl KeyOrder {
         self.sort_by(rows, |_| ());
     }
 
-    /// Puts `rows` in order of what `first` says, and then of their keys.
+    /// Puts `rows` in order of what `first` says, and then of their keys. Rows that are equal in
+    /// both stay in their order.
     pub(crate) fn sort_by<T, F: Ord>(mut self, rows: &mut Vec<T>, first: impl Fn(&T) -> F) {
         let bytes = &self.bytes;
         self.places.sort_unstable_by(|left, right| {
@@ -50,6 +51,7 @@ impl KeyOrder {
                 .cmp(&first(&rows[right.number]))
                 .then_with(|| left.head.cmp(&right.head))
                 .then_with(|| bytes[left.from..left.to].cmp(&bytes[right.from..right.to]))
+                .then_with(|| left.number.cmp(&right.number))
         });
         let mut unsorted: Vec<Option<T>> = std::mem::take(rows).into_iter().map(Some).collect();
         rows.extend(self.places.iter().filter_map(|place| unsorted[place.number].take()));

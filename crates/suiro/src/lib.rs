@@ -30,6 +30,7 @@
 //! | name a topic and its types | [`Topic`], [`Format`] |
 //! | write a program | [`Topology`], [`Stream`], [`Table`] |
 //! | group by time | [`Tumbling`], [`Hopping`], [`Sessions`], [`CountWindows`], [`InWindow`] |
+//! | join streams by time | [`Stream::join_within`], [`Within`] |
 //! | run it | [`App`], [`Running`], [`Log`] |
 //! | test it | [`TestDriver`] |
 //! | write and read beside it | [`Producer`], [`Transaction`], [`Reader`] |
@@ -90,7 +91,7 @@ pub use topology::{Start, Topology};
 pub use transaction::Transaction;
 pub use window::{
     CountTable, CountWindows, Hopping, InWindow, SessionTable, Sessions, Tumbling, WindowTable,
-    Windowed,
+    Windowed, Within,
 };
 
 pub use suiro_core::broker::{Broker, Cleanup, TopicSpec};

@@ -44,12 +44,26 @@ where
     J: Send + 'static,
     W: Send + 'static,
 {
-    draw(stream, label, keys, Arc::new(run))
+    let step = stream.draft.step(label);
+    draw(stream, step, keys, Arc::new(run))
+}
+
+/// Adds a step that keeps the keys, as a part of `step`: with its name and its policy.
+pub(crate) fn add_to<K: Send + 'static, V: Send + 'static, W: Send + 'static>(
+    stream: Stream<K, V>,
+    step: Step,
+    run: impl Fn(&mut IntoIter<Record<K, V>>, &mut Batch<K, W>) -> Result<()>
+    + Send
+    + Sync
+    + 'static,
+) -> Stream<K, W> {
+    let keys = stream.keys;
+    draw(stream, step, keys, Arc::new(run))
 }
 
 fn draw<K, V, J, W>(
     stream: Stream<K, V>,
-    label: &str,
+    step: Step,
     keys: &'static dyn Format<J>,
     run: Loop<K, V, J, W>,
 ) -> Stream<J, W>
@@ -59,12 +73,11 @@ where
     J: Send + 'static,
     W: Send + 'static,
 {
-    let step = stream.draft.step(label);
     let make = {
         let step = step.clone();
         maker(move |_| Each { run: Arc::clone(&run), step: step.clone() })
     };
-    let node = stream.draft.add(step_node(label, vec![stream.from], make));
+    let node = stream.draft.add(step_node(&step.label, vec![stream.from], make));
     stream.draft.show((node, 0), show::key::<K, V>(stream.keys));
     let next = Stream::new(&stream.draft, Edge { node, output: 0 }, keys);
     next.with_moved(stream.moved).with_step(step)

@@ -6,6 +6,7 @@ pub(crate) mod each;
 pub(crate) mod exchange;
 pub(crate) mod fold;
 pub(crate) mod group_fold;
+pub(crate) mod join_streams;
 pub(crate) mod join_tables;
 pub(crate) mod lookup;
 pub(crate) mod merge;

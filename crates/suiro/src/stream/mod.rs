@@ -2,6 +2,7 @@
 
 mod emit;
 mod fallible;
+mod joins;
 mod stateless;
 mod timed;
 
@@ -84,6 +85,11 @@ impl<K: 'static, V: 'static> Stream<K, V> {
     pub(crate) fn with_step(mut self, step: Step) -> Self {
         self.step = Some(step);
         self
+    }
+
+    /// The step that made this stream, if it runs user code.
+    pub(crate) fn step(&self) -> Option<&Step> {
+        self.step.as_ref()
     }
 
     pub(crate) fn with_moved(mut self, moved: bool) -> Self {

@@ -4,11 +4,13 @@ mod count;
 mod hopping;
 mod session;
 mod tumbling;
+mod within;
 
 pub use count::{CountTable, CountWindows};
 pub use hopping::Hopping;
 pub use session::{SessionTable, Sessions};
 pub use tumbling::{Tumbling, WindowTable};
+pub use within::Within;
 
 use crate::{Data, Key, Stream};
 use serde::{Deserialize, Serialize};

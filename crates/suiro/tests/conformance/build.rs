@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
     CountWindows, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Stream, Table, Text,
-    Topic, Topology, Tumbling, Unkeyed,
+    Topic, Topology, Tumbling, Unkeyed, Within,
 };
 
 // `key_by` gives JSON keys, which are plain text for strings; joins ask for one key format.
@@ -106,6 +106,7 @@ impl Building<'_> {
             }
             "changes" => Handle::Changes(self.table(node, 0)?.changes()),
             "present" => self.present(node)?,
+            "join" => self.join(node)?,
             "join_table" => self.join_table(node)?,
             "table_filter" => {
                 let test = function::test(&given(&node.pred, node, "pred")?)?;
@@ -295,6 +296,32 @@ impl Building<'_> {
             }
             _ => return Err(format!("node `{}` has no removals to drop", node.id)),
         })
+    }
+
+    fn join(&self, node: &Node) -> Result<Handle, String> {
+        let (left, right) = (self.stream(node, 0)?.stream, self.stream(node, 1)?.stream);
+        let time = |time: Option<u64>, name: &str| {
+            let time = time.ok_or_else(|| format!("node `{}` has no `{name}`", node.id));
+            time.map(Duration::from_millis)
+        };
+        let within = Within::of(Duration::ZERO)
+            .before(time(node.before_ms, "before_ms")?)
+            .after(time(node.after_ms, "after_ms")?)
+            .grace(time(node.grace_ms, "grace_ms")?);
+        let name = &node.id;
+        let joined = match node.kind.as_deref() {
+            Some("inner") => left.join_within(name, right, within, |left, right| {
+                function::pair(Some(left), Some(right))
+            }),
+            Some("left") => left.left_join_within(name, right, within, |left, right| {
+                function::pair(Some(left), right.map(String::as_str))
+            }),
+            Some("outer") => left.outer_join_within(name, right, within, |left, right| {
+                function::pair(left.map(String::as_str), right.map(String::as_str))
+            }),
+            kind => return Err(format!("unknown kind of join {kind:?}")),
+        };
+        Ok(keyed(joined, false))
     }
 
     fn join_table(&self, node: &Node) -> Result<Handle, String> {

@@ -70,12 +70,9 @@ pub struct Node {
     pub window: Option<Window>,
     pub emit: Option<String>,
     pub kind: Option<String>,
-    #[serde(rename = "before_ms")]
-    _before_ms: Option<i64>,
-    #[serde(rename = "after_ms")]
-    _after_ms: Option<i64>,
-    #[serde(rename = "grace_ms")]
-    _grace_ms: Option<i64>,
+    pub before_ms: Option<u64>,
+    pub after_ms: Option<u64>,
+    pub grace_ms: Option<u64>,
 }
 
 /// The windows of a fold.
