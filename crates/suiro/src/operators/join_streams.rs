@@ -49,6 +49,9 @@ type Combine<V, T, O> = Arc<dyn Fn(&V, &T) -> O + Send + Sync>;
 /// Makes a result of a record that is sent alone.
 type Alone<V, T, W> = Arc<dyn Fn(Either<V, T>) -> W + Send + Sync>;
 
+/// Says of which side a value is.
+type Wrap<X, V, T> = fn(X) -> Either<V, T>;
+
 /// What a join with sides that speak sends to the second part of its step.
 enum Joined<V, T, W> {
     Pair(W),
@@ -195,7 +198,7 @@ impl<K: Key, V: Data, T: Data, O: Send + 'static> JoinStreams<K, V, T, O> {
     fn run<X>(
         &mut self,
         rows: Batch<K, X>,
-        (side, wrap): (usize, fn(X) -> Either<V, T>),
+        (side, wrap): (usize, Wrap<X, V, T>),
         cx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let (gate, careful) = (cx.gate, cx.careful);
@@ -283,16 +286,21 @@ impl<K: Key, V: Data, T: Data, O: Send + 'static> JoinStreams<K, V, T, O> {
 
     /// Sends records that were alone, in order of closing time, side, key bytes and arrival.
     fn send(&self, to: &mut Progress<'_, K, V, T, O>) -> Result<()> {
+        // They are sent once, also if they cannot be put in order.
+        let mut lone = std::mem::take(&mut to.lone);
         to.before = to.results.len();
-        if to.lone.len() > 1 {
-            let order = KeyOrder::of(to.store.keys, to.lone.iter().map(|lone| &lone.key))?;
-            order.sort_by(&mut to.lone, |lone| (lone.closing, lone.side));
+        if lone.len() > 1 {
+            let order = KeyOrder::of(to.store.keys, lone.iter().map(|lone| &lone.key))?;
+            order.sort_by(&mut lone, |lone| (lone.closing, lone.side));
         }
-        let Some(alone) = self.alone else { return Ok(()) };
-        for Lone { key, value, at, headers, .. } in to.lone.drain(..) {
-            to.results.push(Record { key, value: alone(value), at, headers });
+        if let Some(alone) = self.alone {
+            let rows = lone.drain(..).map(|Lone { key, value, at, headers, .. }| {
+                let value = alone(value);
+                Record { key, value, at, headers }
+            });
+            to.results.extend(rows);
         }
-        to.before = to.results.len();
+        to.lone = lone;
         Ok(())
     }
 
