@@ -59,10 +59,10 @@ fn plain(setup: &Setup) -> (Digest, Cost) {
 /// locked instruction.
 #[derive(Default)]
 #[repr(align(128))]
-struct Tally(AtomicU64);
+pub(super) struct Tally(pub(super) AtomicU64);
 
 impl Tally {
-    fn add(&self, share: u64) {
+    pub(super) fn add(&self, share: u64) {
         let sum = self.0.load(Ordering::Relaxed).wrapping_add(share);
         self.0.store(sum, Ordering::Relaxed);
     }

@@ -8,6 +8,7 @@ mod latency;
 mod restart;
 mod session;
 mod start;
+mod stream_stream;
 mod table_group;
 mod tumbling;
 mod window_format;
@@ -31,6 +32,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         "session" => session::run(options),
         "table-group" => table_group::run(options),
         "join" => join::run(options),
+        "stream-stream" => stream_stream::run(options),
         "latency" => latency::run(options),
         "start" => start::run(options),
         start::IDLE => start::idle(),
