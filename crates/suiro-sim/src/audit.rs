@@ -4,7 +4,7 @@ use crate::act;
 use crate::case::Case;
 use crate::ledger::{Ledger, Raw};
 use crate::letters;
-use crate::model::{Arrival, Model, Output};
+use crate::model::{Arrival, Model, Output, count};
 use crate::program::{Adds, Family, From, Op, TABLES};
 use std::collections::{BTreeMap, BTreeSet};
 use suiro::{InWindow, Timestamp, inspect};
@@ -157,7 +157,7 @@ impl Auditor {
                 self.model.end_task(sub, 0);
                 continue;
             }
-            if self.go_on_unseen(sub, ledger, scope) {
+            if self.go_on_unseen(sub, ledger, scopes) {
                 continue;
             }
             return Err(format!(
@@ -169,7 +169,7 @@ impl Auditor {
     /// Lets the model take turns of the sub-topologies before `sub` after which these are again
     /// where the program is: what such turns sent is all that shows of them. Gives whether there
     /// were some.
-    fn go_on_unseen(&mut self, sub: usize, ledger: &Ledger, scope: &Scope) -> bool {
+    fn go_on_unseen(&mut self, sub: usize, ledger: &Ledger, scopes: &[&Scope]) -> bool {
         for above in self.model.later_subs().into_iter().take_while(|above| *above != sub) {
             let before = (self.model.clone(), self.right.clone());
             while self.model.turn(above, 0, |topic| {
@@ -177,7 +177,7 @@ impl Auditor {
                 ledger.positions.get(&name).map_or(0, |position| position.next)
             }) {
                 let held = self.hold_outputs(above, ledger);
-                if held.and_then(|()| self.hold_stores(above, scope)).is_ok() {
+                if held.and_then(|()| self.hold_stores(above, scopes)).is_ok() {
                     return true;
                 }
             }
@@ -432,8 +432,21 @@ fn held(op: Op, stores: &Stores, slot: usize) -> Option<Result<Rows, Error>> {
             };
             all(inspect::filling(stores, slot)?, filling)
         }
+        Op::Within(..) => kept(inspect::kept(stores, slot)?),
         _ => all(inspect::rows(stores, slot)?, row),
     })
+}
+
+fn kept(
+    rows: Result<Vec<inspect::Kept<String, String, String>>, Error>,
+) -> Result<Rows, Error> {
+    let mut all = Rows::default();
+    for row in rows? {
+        let side = usize::from(row.left.is_none());
+        let value = row.left.or(row.right).unwrap_or_default();
+        count(&mut all, (&row.key, side, &value), row.at.as_millis(), row.matched);
+    }
+    Ok(all)
 }
 
 fn all<T, R>(rows: Result<Vec<T>, Error>, row: impl Fn(T) -> R) -> Result<Rows, Error>

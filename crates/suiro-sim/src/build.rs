@@ -1,13 +1,13 @@
 //! A random program as a plan of the library.
 
 use crate::act;
-use crate::program::{Adds, CountWindow, From, Needs, Op, Program, Ttl, Windows};
+use crate::program::{Adds, CountWindow, From, Needs, Op, Program, Reach, Ttl, Windows};
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
     CountWindows, Data, Hopping, InWindow, JsonKey, Plan, Policy, Result, Sessions, Stream,
-    Table, Text, Topic, Topology, Tumbling,
+    Table, Text, Topic, Topology, Tumbling, Within,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -91,6 +91,15 @@ fn build(
         Op::Merge(left, right) => {
             let (left, right) = (stream(handles, left), stream(handles, right));
             keyed(left.stream.merge(right.stream), left.moved || right.moved)
+        }
+        Op::Repartition(from) => {
+            let stream = stream(handles, from).stream;
+            keyed(stream.repartition(&format!("move-{number}")), false)
+        }
+        Op::Within(left, right, reach, needs) => {
+            let sides = (stream(handles, left).stream, stream(handles, right).stream);
+            let panics = panics && program.skips_pairs();
+            keyed(within(sides, number, reach, needs, panics), false)
         }
         Op::Fold(from, adds, ttl) => {
             let (stream, name) = (stream(handles, from).stream, format!("fold-{number}"));
@@ -204,6 +213,33 @@ fn group(
             trip(panics, &value, number);
         },
     ))
+}
+
+fn within(
+    (left, right): (Stream<String, String>, Stream<String, String>),
+    number: usize,
+    reach: Reach,
+    needs: Needs,
+    panics: bool,
+) -> Stream<String, String> {
+    let name = format!("within-{number}");
+    let millis = |millis: i64| Duration::from_millis(millis as u64);
+    let Reach { before, after, grace } = reach;
+    let within = Within::of(millis(before)).after(millis(after)).grace(millis(grace));
+    let pair = move |left: Option<&String>, right: Option<&String>| {
+        let left = left.map_or("none", String::as_str);
+        let pair = act::joins(left, right.map(String::as_str));
+        trip(panics, &pair, number);
+        pair
+    };
+    match needs {
+        Needs::Both => left.join_within(&name, right, within, move |left, right| {
+            pair(Some(left), Some(right))
+        }),
+        Needs::Left => left
+            .left_join_within(&name, right, within, move |left, right| pair(Some(left), right)),
+        Needs::Any => left.outer_join_within(&name, right, within, pair),
+    }
 }
 
 thread_local! {

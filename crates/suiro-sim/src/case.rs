@@ -165,7 +165,7 @@ impl Case {
         if seed.one_in(3) {
             self.snapshots = Some(2 + seed.below(20));
         }
-        self.letters = !self.stops && seed.one_in(3);
+        self.letters = !self.stops && seed.one_in(3) && self.program.tells_failures();
         if self.letters {
             self.program.panics |= seed.one_in(2);
         }

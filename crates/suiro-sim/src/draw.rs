@@ -2,7 +2,7 @@
 
 use crate::build;
 use crate::program::{
-    Adds, CountWindow, Family, From, Needs, Op, Program, SINKS, STREAMS, TABLES, Windows,
+    Adds, CountWindow, Family, From, Needs, Op, Program, Reach, SINKS, STREAMS, TABLES, Windows,
 };
 use suiro::Seed;
 
@@ -45,7 +45,7 @@ pub fn draw(seed: &mut Seed, family: Family) -> Program {
         let is_wanted = match family {
             Family::Local => true,
             Family::Exchanged => program.exchanges() > 0 && !program.has_held_windows(),
-            Family::Parallel => program.exchanges() > 0,
+            Family::Parallel => program.exchanges() > 0 && !program.has_leaping_windows(),
         };
         if program.sinks().is_empty() || !is_wanted || program.joins_with_itself() {
             continue;
@@ -130,7 +130,7 @@ impl Drawing<'_> {
     }
 
     fn operator(&mut self) {
-        let kind = self.seed.below(15);
+        let kind = self.seed.below(17);
         match kind {
             0..=2 => {
                 let of = self.pick();
@@ -191,6 +191,7 @@ impl Drawing<'_> {
                 let op = self.add(Op::Group { table: of.op, counts });
                 self.tables.push(Rows { op, bases: vec![op], by_arrival: true });
             }
+            14 | 15 => self.within(),
             _ if self.family != Family::Parallel => {
                 let of = self.pick_table();
                 let op = self.add(Op::Changes(of.op));
@@ -224,6 +225,24 @@ impl Drawing<'_> {
         } else if !parallel && self.seed.one_in(2) {
             self.flow(op, true, false, by_arrival);
         }
+    }
+
+    fn within(&mut self) {
+        let sides = [self.pick(), self.pick()];
+        let by_arrival = sides.iter().any(|side| side.moved || side.by_arrival);
+        let [left, right] = sides.map(|side| match side.moved {
+            true => From { op: self.add(Op::Repartition(side.from)), late: false },
+            false => side.from,
+        });
+        let mut one_of = |choices: [i64; 4]| choices[self.seed.below(4) as usize];
+        let (before, after) = (one_of([0, 1, 4, 20]), one_of([0, 1, 4, 20]));
+        // Between lanes it must not matter who comes first.
+        let parallel = self.family == Family::Parallel;
+        let grace = if parallel { FOR_EVER } else { one_of([0, 0, 3, 25]) };
+        let needs = [Needs::Both, Needs::Left, Needs::Any][self.seed.below(3) as usize];
+        let reach = Reach { before, after, grace };
+        let op = self.add(Op::Within(left, right, reach, needs));
+        self.flow(op, false, false, by_arrival);
     }
 
     fn join(&mut self) {

@@ -27,6 +27,17 @@ pub struct Windows {
     pub on_close: bool,
 }
 
+/// How near two records must be to be joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// How far the right record may be before the left one.
+    pub before: i64,
+    /// How far it may be after it.
+    pub after: i64,
+    /// How long records are kept beyond that.
+    pub grace: i64,
+}
+
 /// How a stream becomes a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adds {
@@ -76,8 +87,12 @@ pub enum Op {
     FlatMap(From),
     /// Gives new keys: what keeps state behind it is behind an exchange.
     KeyBy(From),
+    /// Moves records to where their keys belong.
+    Repartition(From),
     /// Two streams as one.
     Merge(From, From),
+    /// Two streams joined within a time.
+    Within(From, From, Reach, Needs),
     /// A table of folded values.
     Fold(From, Adds, Ttl),
     /// Windows or sessions of folded values.
@@ -124,11 +139,12 @@ impl Op {
             | Self::Map(of)
             | Self::FlatMap(of)
             | Self::KeyBy(of)
+            | Self::Repartition(of)
             | Self::Fold(of, ..)
             | Self::Window(of, _)
             | Self::CountWindow(of, _)
             | Self::To(of, _) => vec![of],
-            Self::Merge(left, right) => vec![left, right],
+            Self::Merge(left, right) | Self::Within(left, right, ..) => vec![left, right],
             Self::Join { stream, table: of, .. } => vec![stream, table(of)],
             Self::TableFilter(of)
             | Self::TableMap(of)
@@ -148,7 +164,11 @@ impl Op {
             Self::Map(of) => Self::Map(from(of)),
             Self::FlatMap(of) => Self::FlatMap(from(of)),
             Self::KeyBy(of) => Self::KeyBy(from(of)),
+            Self::Repartition(of) => Self::Repartition(from(of)),
             Self::Merge(left, right) => Self::Merge(from(left), from(right)),
+            Self::Within(left, right, reach, needs) => {
+                Self::Within(from(left), from(right), reach, needs)
+            }
             Self::Fold(of, adds, ttl) => Self::Fold(from(of), adds, ttl),
             Self::Window(of, windows) => Self::Window(from(of), windows),
             Self::CountWindow(of, windows) => Self::CountWindow(from(of), windows),
@@ -207,6 +227,24 @@ impl Program {
     /// Whether folds do not depend on the order of their values.
     pub fn is_commutative(&self) -> bool {
         self.family == Family::Parallel
+    }
+
+    /// Whether joins of streams may skip a record of which a pair fails: which of the two it is
+    /// depends on the order.
+    pub fn skips_pairs(&self) -> bool {
+        self.family != Family::Parallel
+    }
+
+    /// Whether windows with late records are behind a join of streams: a pair may be later than
+    /// the record by which it came, and its lane is then taken to have come as far.
+    pub fn has_leaping_windows(&self) -> bool {
+        (0..self.ops.len()).any(|op| {
+            let mut above = BTreeSet::new();
+            self.above(op, &mut above);
+            let late = From { op, late: true };
+            let is_shown = self.ops.iter().any(|op| op.inputs().contains(&late));
+            is_shown && above.iter().any(|op| matches!(self.ops[*op], Op::Within(..)))
+        })
     }
 
     /// The topics that are read.
@@ -268,7 +306,7 @@ impl Program {
             | Op::Window(of, _)
             | Op::CountWindow(of, _)
             | Op::Join { stream: of, .. } => self.has_moved(of),
-            Op::Group { .. } => true,
+            Op::Group { .. } | Op::Repartition(_) => true,
             _ => false,
         }
     }
@@ -293,9 +331,9 @@ impl Program {
         }
     }
 
-    /// Whether windows get rows through an exchange and from elsewhere, too.
+    /// Whether windows or joins get rows through an exchange and from elsewhere, too.
     pub fn has_held_windows(&self) -> bool {
-        let is_window = |op: &usize| matches!(self.ops[*op], Op::Window(..));
+        let is_window = |op: &usize| matches!(self.ops[*op], Op::Window(..) | Op::Within(..));
         (0..self.ops.len()).filter(is_window).any(|op| self.is_held(op))
     }
 
@@ -376,6 +414,7 @@ impl Program {
             Op::Fold(..) => Some(format!("fold-{op}")),
             Op::Window(..) | Op::CountWindow(..) => Some(format!("windows-{op}")),
             Op::Group { .. } => Some(format!("groups-{op}")),
+            Op::Within(..) => Some(format!("within-{op}")),
             _ => None,
         }
     }

@@ -36,6 +36,12 @@ impl Model {
 }
 
 impl Program {
+    /// Whether the model says which rows fail. Where a row meets others in a group or a join, it
+    /// says only what comes of them.
+    pub(crate) fn tells_failures(&self) -> bool {
+        !self.ops.iter().any(|op| matches!(op, Op::Group { .. } | Op::Within(..)))
+    }
+
     /// Whether what comes to an operator waited in a window on its way through the task.
     fn has_waited(&self, op: usize) -> bool {
         let mut inputs = self.ops[op].inputs();

@@ -13,6 +13,7 @@ mod operators;
 mod shape;
 mod ttl;
 mod windows;
+mod within;
 
 pub use failures::Failed;
 
@@ -21,6 +22,7 @@ use shape::Shape;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use suiro::Timestamp;
 use suiro_core::partition::partition_of;
+pub(crate) use within::count;
 
 /// A record that came out; a removal has no value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +75,17 @@ pub(crate) struct Counting {
     pub(crate) span: Span,
 }
 
+/// A record that a join keeps.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) at: i64,
+    /// 0 for the left side, 1 for the right one.
+    pub(crate) side: usize,
+    pub(crate) matched: bool,
+}
+
 /// What an operator of a task keeps.
 #[derive(Clone, Default)]
 pub(crate) struct State {
@@ -87,6 +100,8 @@ pub(crate) struct State {
     pub(crate) windows: BTreeMap<String, Vec<Span>>,
     /// Count windows that are being filled.
     pub(crate) counting: BTreeMap<String, Counting>,
+    /// What a join keeps, in order of arrival.
+    pub(crate) waiting: Vec<Waiting>,
     /// Windows that a bounded run has closed before their time, with the time of the row.
     pub(crate) closed: BTreeMap<(String, i64), i64>,
 }
@@ -252,7 +267,7 @@ impl Model {
     }
 
     /// What an operator keeps in a partition: by key and start, the value, the end and the time.
-    /// Rows of tables start and end at 0.
+    /// Rows of tables start and end at 0; see [`count`] for those of joins.
     pub fn rows(
         &self,
         partition: u32,
@@ -271,6 +286,9 @@ impl Model {
         for (key, Counting { count, span }) in &state.counting {
             let value = Some(format!("{count}: {}", span.value));
             all.insert((key.clone(), span.start), (value, span.end, span.at));
+        }
+        for Waiting { key, value, at, side, matched } in &state.waiting {
+            count(&mut all, (key, *side, value), *at, *matched);
         }
         if let Op::Window(_, windows) = self.program.ops[op] {
             for ((key, start), at) in &state.closed {

@@ -27,7 +27,7 @@ impl Model {
             (Op::Group { counts, .. }, new) => {
                 self.take_member(partition, op, counts, key, (old, new), at);
             }
-            (_, Some(value)) => self.take_row(partition, op, key, value, at),
+            (_, Some(value)) => self.take_row(partition, (op, 0), key, value, at),
             (_, None) => {}
         }
     }
@@ -42,7 +42,7 @@ impl Model {
                         self.send(partition, number, key, (None, Some(value)), at);
                     }
                     Item::Row { value, at } => {
-                        self.take_row(partition, number, key, value, at);
+                        self.take_row(partition, (number, port), key, value, at);
                     }
                     Item::Change { old, new, at } => {
                         self.take_change(partition, number, port, key, (old, new), at);
@@ -64,13 +64,20 @@ impl Model {
         self.pass(partition, From { op, late: false }, key, item);
     }
 
-    fn take_row(&mut self, partition: u32, number: usize, key: String, value: String, at: i64) {
+    fn take_row(
+        &mut self,
+        partition: u32,
+        (number, port): (usize, usize),
+        key: String,
+        value: String,
+        at: i64,
+    ) {
         let commutative = self.program.is_commutative();
         let panics = self.program.panics && act::panics(&value, number);
         let op = self.program.ops[number];
         match op {
             Op::Filter(_) if !act::keeps(&value, number) => {}
-            Op::Filter(_) | Op::Merge(..) => {
+            Op::Filter(_) | Op::Repartition(_) | Op::Merge(..) => {
                 let item = Item::Row { value, at };
                 self.pass(partition, From { op: number, late: false }, key, item);
             }
@@ -116,6 +123,9 @@ impl Model {
             }
             Op::Window(_, windows) => {
                 self.window(partition, number, windows, key, value, at);
+            }
+            Op::Within(_, _, reach, needs) => {
+                self.within(partition, (number, port), (reach, needs), key, value, at);
             }
             Op::To(_, topic) => self.write(topic, key, Some(value), at),
             _ => panic!("operator {number} takes no rows"),

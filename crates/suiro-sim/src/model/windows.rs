@@ -250,6 +250,9 @@ impl Model {
 
     /// Closes everything, as the end of a bounded run does.
     pub(super) fn end(&mut self, partition: u32, op: usize) {
+        if let Op::Within(_, _, reach, needs) = self.program.ops[op] {
+            self.end_within(partition, op, reach, needs);
+        }
         let Op::Window(_, windows) = self.program.ops[op] else { return };
         self.rest(partition, op);
         let state = &mut self.states[partition as usize][op];

@@ -179,7 +179,8 @@ impl<K: Key, V: Data, T: Data> State for JoinStore<K, V, T> {
 
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
         let room = memory / Self::ROW_BYTES;
-        let (below, safe) = (Beneath::new(below, room), self.generation - 1);
+        let below = Beneath::new::<K, (V, T)>(below, memory, room);
+        let safe = self.generation - 1;
         self.lower = Some(Lower { below, safe, pending: VecDeque::new() });
         self.due.lean(self.linger[0].max(self.linger[1]));
         true
@@ -212,11 +213,19 @@ impl<K: Key, V: Data, T: Data> State for JoinStore<K, V, T> {
         self.due.lowered(last);
     }
 
-    fn is_full(&self) -> bool {
-        self.lower.as_ref().is_some_and(|lower| {
+    fn pressure(&self) -> usize {
+        self.lower.as_ref().map_or(0, |lower| {
             let pending = lower.pending.iter().map(|(_, changes)| changes).sum::<usize>();
-            lower.below.is_full(pending + self.log.len())
+            lower.below.pressure(pending + self.log.len())
         })
+    }
+
+    fn weigh(&mut self, bytes: usize) {
+        self.lower.iter_mut().for_each(|lower| lower.below.weigh(bytes));
+    }
+
+    fn passed(&self) -> (u64, u64) {
+        self.lower.as_ref().map_or((0, 0), |lower| lower.below.passed())
     }
 
     fn is_heavy(&self) -> bool {
