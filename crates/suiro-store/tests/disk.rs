@@ -23,7 +23,7 @@ const KEYS: u64 = 4_000;
 /// Change number `number` of a store; every seventh removes its key. Keys come round in turn.
 fn change(number: u64) -> Change {
     let key = format!("key-{:05}", number * 7_919 % KEYS);
-    let value = (number % 7 > 0).then(|| format!("{number:<400}"));
+    let value = (!number.is_multiple_of(7)).then(|| format!("{number:<400}"));
     Change { key: key.into(), value: value.map(Into::into) }
 }
 
@@ -49,14 +49,14 @@ fn assert_rows(store: &dyn Store) {
         rows.insert(key, value);
     }
     for (key, value) in &rows {
-        assert_eq!(&store.get(key).unwrap(), value, "{key:?} at {end}");
+        assert_eq!(&store.get(key).expect("a row can be read"), value, "{key:?} at {end}");
     }
     let (mut count, all) = (0, std::ops::Bound::Unbounded);
     let counting = &mut |_: &[u8], _: &[u8]| {
         count += 1;
         std::ops::ControlFlow::Continue(())
     };
-    store.range(all, all, counting).unwrap();
+    store.range(all, all, counting).expect("rows can be read");
     assert_eq!(count, rows.values().flatten().count());
 }
 
@@ -153,10 +153,10 @@ fn write_until_full(place: &Path) -> Error {
         Err(error) => return error,
     };
     assert_rows(&*store);
-    let error = apply(&mut *store, u64::MAX).unwrap_err();
+    let error = apply(&mut *store, u64::MAX).expect_err("the disk is full");
     assert_rows(&*store);
     // It does not get better by trying.
-    assert_full(&apply(&mut *store, u64::MAX).unwrap_err());
+    assert_full(&apply(&mut *store, u64::MAX).expect_err("the disk is full"));
     error
 }
 

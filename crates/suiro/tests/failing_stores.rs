@@ -81,6 +81,10 @@ impl StoreProvider for Failing {
         self.check(Call::Open)?;
         Ok(Box::new(FailingStore(self.clone(), self.stores.open(name, partition)?)))
     }
+
+    fn forget(&self, name: &str, partition: u32) -> Result<()> {
+        self.stores.forget(name, partition)
+    }
 }
 
 struct FailingStore(Failing, Box<dyn Store>);

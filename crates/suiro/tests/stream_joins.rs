@@ -30,7 +30,7 @@ fn pair(left: Option<&String>, right: Option<&String>) -> String {
 /// A join of the two topics, named `pairs`.
 fn program(kind: Kind, within: Within, policy: &Policy) -> Result<Plan> {
     let topology = Topology::new("join");
-    topology.on_error(policy.clone());
+    topology.on_error(*policy);
     let (left, right) = (topology.stream(&LEFT), topology.stream(&RIGHT));
     let joined = match kind {
         Kind::Inner => left
@@ -204,7 +204,7 @@ fn a_record_whose_pair_fails_makes_none_and_is_not_kept() -> Result<()> {
 fn a_letter_is_written_of_a_record_that_fails_alone() -> Result<()> {
     for options in manners() {
         let log = Log::in_memory();
-        let policy = Policy::DeadLetter(DEAD.into());
+        let policy = Policy::DeadLetter(DEAD);
         let plan = program(Kind::Outer, Within::of(millis(5)), &policy)?;
         let mut driver = TestDriver::on_log(plan, options, log.clone())?;
         for (topic, value, at) in
