@@ -97,7 +97,7 @@ pub fn kept<K: Key, V: Data, T: Data>(
 ) -> Option<Result<Vec<Kept<K, V, T>>>> {
     let store = stores.find::<JoinStore<K, V, T>>(slot)?;
     let mut all = Vec::new();
-    let shown = store.all(|key, row| {
+    let shown = store.all_committed(|key, row| {
         let (left, right) = match row.value.clone() {
             Either::Left(left) => (Some(left), None),
             Either::Right(right) => (None, Some(right)),

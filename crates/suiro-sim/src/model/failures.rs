@@ -37,9 +37,14 @@ impl Model {
 
 impl Program {
     /// Whether the model says which rows fail. Where a row meets others in a group or a join, it
-    /// says only what comes of them.
+    /// says only what comes of them; and what goes by time is no record of a source.
     pub(crate) fn tells_failures(&self) -> bool {
-        !self.ops.iter().any(|op| matches!(op, Op::Group { .. } | Op::Within(..)))
+        let is_silent = |op: &Op| match op {
+            Op::Group { .. } | Op::Within(..) => true,
+            Op::Table(_, ttl) | Op::Fold(_, _, ttl) => ttl.is_some(),
+            _ => false,
+        };
+        !self.ops.iter().any(is_silent)
     }
 
     /// Whether what comes to an operator waited in a window on its way through the task.

@@ -13,7 +13,7 @@ use crate::format::Format;
 use crate::{Data, Key};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hash::BuildHasher;
 use suiro_core::{Headers, Result, Timestamp};
 
@@ -411,11 +411,34 @@ impl<K: Key, V: Data, T: Data> JoinStore<K, V, T> {
         Ok(())
     }
 
-    /// Shows all records with their keys, as of now.
-    pub(crate) fn all(&self, mut show: impl FnMut(&K, &Kept<Either<V, T>>)) -> Result<()> {
-        for slot in &self.table {
-            let slot = &self.slots[*slot as usize];
-            slot.sides.iter().flat_map(KeptList::iter).for_each(|row| show(slot.key(), row));
+    /// Shows all records with their keys, as of the last commit.
+    pub(crate) fn all_committed(
+        &self,
+        mut show: impl FnMut(&K, &Kept<Either<V, T>>),
+    ) -> Result<()> {
+        let mut paired = HashSet::new();
+        for deed in &self.log {
+            match deed {
+                Deed::Came(_) => {}
+                Deed::Paired(id) => {
+                    paired.insert((id.slot, id.side, id.at, id.number));
+                }
+                Deed::Went(id, row) => {
+                    let was_paired = paired.contains(&(id.slot, id.side, id.at, id.number));
+                    let row = Kept { matched: row.matched && !was_paired, ..row.clone() };
+                    show(self.slots[id.slot as usize].key(), &row);
+                }
+            }
+        }
+        for number in &self.table {
+            let slot = &self.slots[*number as usize];
+            for side in [LEFT, RIGHT] {
+                for row in slot.sides[side].iter().filter(|row| row.born < self.generation) {
+                    let was_paired = paired.contains(&(*number, side, row.at, row.number));
+                    let row = Kept { matched: row.matched && !was_paired, ..row.clone() };
+                    show(slot.key(), &row);
+                }
+            }
         }
         let Some(lower) = &self.lower else { return Ok(()) };
         rows_of(&lower.below, self.keys, &mut |key, _, row| {
