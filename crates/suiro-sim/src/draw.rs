@@ -229,6 +229,12 @@ impl Drawing<'_> {
 
     fn within(&mut self) {
         let sides = [self.pick(), self.pick()];
+        // Joins of joins, and of what was doubled many times, would make more pairs than any
+        // memory holds.
+        let growth = sides.map(|side| self.growth(side.from.op));
+        if growth[0].saturating_mul(growth[1]) > 4 {
+            return;
+        }
         let by_arrival = sides.iter().any(|side| side.moved || side.by_arrival);
         let [left, right] = sides.map(|side| match side.moved {
             true => From { op: self.add(Op::Repartition(side.from)), late: false },
@@ -243,6 +249,17 @@ impl Drawing<'_> {
         let reach = Reach { before, after, grace };
         let op = self.add(Op::Within(left, right, reach, needs));
         self.flow(op, false, false, by_arrival);
+    }
+
+    /// How many records an operator may make of one of a source, about.
+    fn growth(&self, op: usize) -> u64 {
+        let op = self.ops[op];
+        let before = op.inputs().into_iter().map(|from| self.growth(from.op));
+        match op {
+            Op::Within(..) => u64::MAX,
+            Op::FlatMap(_) => before.fold(0, u64::saturating_add).saturating_mul(2),
+            _ => before.fold(0, u64::saturating_add).max(1),
+        }
     }
 
     fn join(&mut self) {
