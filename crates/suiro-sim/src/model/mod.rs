@@ -267,7 +267,7 @@ impl Model {
     }
 
     /// What an operator keeps in a partition: by key and start, the value, the end and the time.
-    /// Rows of tables start and end at 0; see [`count`] for those of joins.
+    /// Rows of tables start and end at 0; see `count` for those of joins.
     pub fn rows(
         &self,
         partition: u32,
