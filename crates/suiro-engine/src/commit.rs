@@ -169,8 +169,7 @@ impl Scope {
                 lowered.insert((*place, *store), (batches.clone(), end + count(batches)?));
             }
         }
-        self.below.lower(lowered);
-        Ok(())
+        self.lower(lowered, self.clock.now())
     }
 
     /// Lets tasks behind exchanges take what may take its turn, so that little is left over.

@@ -26,11 +26,6 @@ impl Scope {
         let rows = self.taken();
         let since = rows.saturating_sub(self.taken_before);
         self.rollback()?;
-        // A store could not be read: no record is to blame.
-        if failed.failure.cause.kind() != ErrorKind::Invalid {
-            let Failure { step, cause, .. } = failed.failure;
-            return Err(cause.with("step", step));
-        }
         if failed.failure.skip {
             self.set_careful();
             if failed.failure.letter.is_some() {
