@@ -2,7 +2,8 @@
 //! disk that is full: their outputs are those of a run that nobody disturbed.
 //!
 //! The long form, for a release build: `SUIRO_KILLS=600 cargo test --release -p suiro --features
-//! disk --test kills -- --include-ignored --nocapture`. Without `SUIRO_KILLS` it kills 510 times.
+//! disk --test kills -- --include-ignored --nocapture`. Without `SUIRO_KILLS` it kills 510 times,
+//! and the flights some 160 times more.
 
 mod ad_engagements {
     #[path = "../../examples/ad_engagements/options.rs"]
@@ -117,6 +118,28 @@ fn many_kills_change_nothing() -> Result<()> {
         println!("{figures}");
     }
     figures.assert_all_phases();
+    Ok(())
+}
+
+/// The main job by each way in which its rows cross: killed at least forty times, of which
+/// twenty between the first commit of a process and the last.
+#[test]
+#[ignore = "takes minutes"]
+fn many_kills_of_flights_change_nothing() -> Result<()> {
+    let mut references = References::default();
+    for (partitions, exchange) in [(1, "memory"), (1, "topic"), (4, "memory"), (4, "topic")] {
+        let (mut figures, mut seed) = (Figures::default(), 20_000);
+        loop {
+            let cell = figures.cell(Program::Flights, Store::Memory);
+            if cell.total() >= 40 && cell.running() >= 20 {
+                break;
+            }
+            let setting = Setting::flights(partitions, exchange, seed);
+            survive(setting, (40, seed), &mut references, &mut figures)?;
+            seed += 1;
+        }
+        println!("{partitions} partitions, exchange {exchange}\n{figures}");
+    }
     Ok(())
 }
 

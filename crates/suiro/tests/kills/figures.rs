@@ -44,8 +44,13 @@ impl Cell {
         *self.kills.entry(phase).or_default() += 1;
     }
 
-    fn total(&self) -> usize {
+    pub fn total(&self) -> usize {
         self.kills.values().sum()
+    }
+
+    /// How often it was killed behind the first commit that a process made, before the last.
+    pub fn running(&self) -> usize {
+        self.kills.get(&Phase::Running).copied().unwrap_or(0)
     }
 }
 

@@ -93,6 +93,11 @@ impl Setting {
         }
     }
 
+    /// Of the flights, with their tables in memory.
+    pub fn flights(partitions: u32, exchange: &'static str, seed: u64) -> Self {
+        Self { partitions, exchange, ..Self::of(Program::Flights, Store::Memory, seed) }
+    }
+
     /// With little input, for the tests of every day.
     pub fn small(self) -> Self {
         Self { records: 6_000, ..self }
