@@ -5,6 +5,7 @@ mod benches;
 mod digest;
 mod input;
 mod measure;
+mod nexmark;
 mod options;
 mod percentiles;
 mod place;

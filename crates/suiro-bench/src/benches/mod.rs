@@ -33,6 +33,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         "table-group" => table_group::run(options),
         "join" => join::run(options),
         "stream-stream" => stream_stream::run(options),
+        bench if bench.starts_with("nexmark") => crate::nexmark::run(options),
         "latency" => latency::run(options),
         "start" => start::run(options),
         start::IDLE => start::idle(),
@@ -48,7 +49,7 @@ fn run_to_end(topology: Topology, log: &Log, setup: &Setup) -> Outcome<()> {
     Ok(())
 }
 
-fn app(topology: Topology, log: &Log, setup: &Setup) -> Outcome<App> {
+pub fn app(topology: Topology, log: &Log, setup: &Setup) -> Outcome<App> {
     Ok(App::new(topology.build()?, log.clone())
         .threads(setup.threads as usize)
         .commit_interval(Duration::from_millis(setup.commit_ms))
