@@ -68,6 +68,45 @@ pub trait SameKey<K> {}
 
 impl<K> SameKey<K> for K {}
 
+/// What a value of a stream is to a table ([`Stream::to_table`](crate::Stream::to_table)): a row,
+/// or, as the `None` of an `Option`, the removal of one (rule A1).
+///
+/// A value is a row of its own type. An `Option<V>` may also be a row of type `V`, or its
+/// removal.
+///
+/// ```
+/// use suiro::IntoRow;
+///
+/// fn row<V>(value: impl IntoRow<V>) -> Option<V> {
+///     value.into_row()
+/// }
+/// assert_eq!(row(7), Some(7));
+/// assert_eq!(row::<u64>(Some(7)), Some(7));
+/// assert_eq!(row::<u64>(None::<u64>), None);
+/// ```
+pub trait IntoRow<V> {
+    /// The row; `None` to remove the one of the key.
+    ///
+    /// ```
+    /// use suiro::IntoRow;
+    ///
+    /// assert_eq!(IntoRow::<u64>::into_row(None), None);
+    /// ```
+    fn into_row(self) -> Option<V>;
+}
+
+impl<V> IntoRow<V> for V {
+    fn into_row(self) -> Option<V> {
+        Some(self)
+    }
+}
+
+impl<V> IntoRow<V> for Option<V> {
+    fn into_row(self) -> Self {
+        self
+    }
+}
+
 /// The key of a record in a topic without keys.
 ///
 /// It is no [`Key`]: a stream of such records has no stateful steps until `key_by` gives it

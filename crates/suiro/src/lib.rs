@@ -72,7 +72,7 @@ mod ttl;
 mod window;
 
 pub use app::App;
-pub use data::{Data, Key, NoKey, SameKey};
+pub use data::{Data, IntoRow, Key, NoKey, SameKey};
 pub use ended::Ended;
 pub use format::{Encoded, Format, Integer, Json, JsonKey, Raw, Text, Unkeyed};
 pub use letters::{DeadLetter, DeadLetters, LetterOrigin};

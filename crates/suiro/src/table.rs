@@ -11,7 +11,7 @@ use crate::row;
 use crate::state::TableStore;
 use crate::topology::Draft;
 use crate::ttl::Owner;
-use crate::{Data, Key, SameKey, Stream, Topic};
+use crate::{Data, IntoRow, Key, SameKey, Stream, Topic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use suiro_core::{Result, Timestamp};
@@ -356,6 +356,43 @@ impl<K: 'static, V: 'static> Stream<K, V> {
         };
         let best = self.fold(name, || None, add);
         operators::table_step::unwrap(best)
+    }
+
+    /// The table of the last record of each key, by order of arrival, whatever the times
+    /// (rule A3). `name` names its store and changelog for good. It is the way back from
+    /// [`changes`](Table::changes): there and back again the table is the same.
+    ///
+    /// In a stream of `Option`s a `None` may remove the row of its key, as a null does in a topic
+    /// (rules A1 and N1); removing a row that is not there is no change (rule A6). Where nothing
+    /// else tells what the rows are, say `to_table::<V>` ([`IntoRow`]).
+    ///
+    /// ```
+    /// use suiro::{TestDriver, Topic, Topology};
+    ///
+    /// const MOVES: Topic<String, Option<String>> = Topic::json("moves");
+    /// const CALLS: Topic<String, u64> = Topic::json("calls");
+    /// const PLACED: Topic<String, String> = Topic::json("placed-calls");
+    ///
+    /// let topology = Topology::new("calls");
+    /// let places = topology.stream(&MOVES).to_table::<String>("places");
+    /// topology.stream(&CALLS).join(&places, |_, place| place.clone()).to(&PLACED);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&MOVES, "ann".into(), Some("york".into()), 0)?;
+    /// driver.send(&CALLS, "ann".into(), 1, 1)?;
+    /// driver.send(&MOVES, "ann".into(), None, 2)?;
+    /// driver.send(&CALLS, "ann".into(), 2, 3)?;
+    /// let placed: Vec<_> = driver.read(&PLACED)?.into_iter().map(|call| call.value).collect();
+    /// assert_eq!(placed, ["york"]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[doc(alias = "toTable")]
+    pub fn to_table<W: Data>(self, name: &str) -> Table<K, W>
+    where
+        K: Key,
+        V: Data + IntoRow<W>,
+    {
+        operators::table_source::add_of_stream(self, name)
     }
 
     /// Looks up the table's row of the same key, as of this record's turn (rules K1 and K3);

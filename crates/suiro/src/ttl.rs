@@ -37,7 +37,7 @@ impl<K: Key, V: Data> Table<K, V> {
     /// up, takes no row of this table. The end of a bounded run moves no time either.
     ///
     /// The table that keeps the rows has the `ttl`: say it right behind
-    /// [`Topology::table`](crate::Topology::table), `fold`, `count` or `reduce`. Behind a filter,
+    /// [`Topology::table`](crate::Topology::table), `to_table`, `fold`, `count` or `reduce`. Behind a filter,
     /// a map or a join it is refused by [`build`](crate::Topology::build), and so is one below a
     /// millisecond. A row of a fold is as old as its newest record (rule W8), and after it has
     /// gone a new one begins from `init`.
@@ -77,8 +77,8 @@ impl<K: Key, V: Data> Table<K, V> {
         let Some(Owner { lifetime, node, store }) = &self.owner else {
             self.draft.refuse(Error::invalid(
                 "this table is seen through another and keeps no rows, so it cannot let them go; \
-                 say `ttl` at the table that keeps them, right behind `table`, `fold`, `count` \
-                 or `reduce`",
+                 say `ttl` at the table that keeps them, right behind `table`, `to_table`, \
+                 `fold`, `count` or `reduce`",
             ));
             return self;
         };

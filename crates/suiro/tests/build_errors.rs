@@ -198,8 +198,8 @@ fn a_table_joined_with_itself() {
 #[test]
 fn a_ttl_where_no_rows_are_kept() {
     let text = "this table is seen through another and keeps no rows, so it cannot let them go; \
-                say `ttl` at the table that keeps them, right behind `table`, `fold`, `count` or \
-                `reduce`";
+                say `ttl` at the table that keeps them, right behind `table`, `to_table`, \
+                `fold`, `count` or `reduce`";
     let hour = Duration::from_hours(1);
     let filtered = build(|topology| {
         topology.table(&CLICKS).filter(|click| *click > 1).ttl(hour).to(&SEEN);

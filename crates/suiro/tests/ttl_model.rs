@@ -7,6 +7,7 @@ use suiro::{ExchangeKind, Result, TestDriver, TestOptions, Topic, Topology};
 
 const ROWS: Topic<String, u64> = Topic::json("rows");
 const EVENTS: Topic<String, u64> = Topic::json("events");
+const MOVES: Topic<String, Option<u64>> = Topic::json("moves");
 const CHANGES: Topic<String, Option<u64>> = Topic::json("changes");
 const LAST: Topic<String, u64> = Topic::json("last");
 
@@ -25,6 +26,10 @@ enum Kind {
     Fold,
     /// The same behind an exchange.
     Exchanged,
+    /// The last values of a stream, some of which remove.
+    OfStream,
+    /// The same behind an exchange.
+    OfExchanged,
 }
 
 /// What the rule says: a row goes when the time has come to its own + ttl, in order of time and
@@ -60,8 +65,11 @@ impl Model {
         let row = match (kind, value, known) {
             (_, None, None) => return,
             (_, None, Some(_)) => None,
-            (Kind::Source, Some(value), _) | (_, Some(value), None) => Some((value, at)),
-            (_, Some(value), Some((sum, row_at))) => Some((sum + value, at.max(row_at))),
+            (_, Some(value), None) => Some((value, at)),
+            (Kind::Fold | Kind::Exchanged, Some(value), Some((sum, row_at))) => {
+                Some((sum + value, at.max(row_at)))
+            }
+            (_, Some(value), Some(_)) => Some((value, at)),
         };
         match row {
             Some(row) => self.rows.insert(key.clone(), row),
@@ -74,11 +82,17 @@ impl Model {
 fn program(kind: Kind, ttl: i64) -> Result<suiro::Plan> {
     let topology = Topology::new("app");
     let ttl = Duration::from_millis(ttl as u64);
-    let events = topology.stream(&EVENTS);
+    let events = || topology.stream(&EVENTS);
+    let moves = || topology.stream(&MOVES);
     let table = match kind {
         Kind::Source => topology.table(&ROWS),
-        Kind::Fold => events.fold("sums", || 0, |sum, value| *sum += value),
-        Kind::Exchanged => events
+        Kind::OfStream => moves().to_table("last"),
+        Kind::OfExchanged => {
+            let moves = moves().map_with_key(|key, value| (key.clone(), value));
+            moves.rekey(|(key, value)| (key, value)).to_table("last")
+        }
+        Kind::Fold => events().fold("sums", || 0, |sum, value| *sum += value),
+        Kind::Exchanged => events()
             .map_with_key(|key, value| (key.clone(), value))
             .key_by(|(key, _)| key.clone())
             .fold("sums", || 0, |sum, (_, value)| *sum += value),
@@ -103,6 +117,9 @@ fn holds(
         match (kind, value) {
             (Kind::Source, Some(value)) => driver.send(&ROWS, key.clone(), *value, *at)?,
             (Kind::Source, None) => driver.remove(&ROWS, key.clone(), *at)?,
+            (Kind::OfStream | Kind::OfExchanged, value) => {
+                driver.send(&MOVES, key.clone(), *value, *at)?;
+            }
             (_, Some(value)) => driver.send(&EVENTS, key.clone(), *value, *at)?,
             (_, None) => continue,
         }
@@ -150,7 +167,13 @@ proptest! {
 
     #[test]
     fn a_table_with_a_ttl_is_what_the_rule_says(
-        kind in prop_oneof![Just(Kind::Source), Just(Kind::Fold), Just(Kind::Exchanged)],
+        kind in prop_oneof![
+            Just(Kind::Source),
+            Just(Kind::Fold),
+            Just(Kind::Exchanged),
+            Just(Kind::OfStream),
+            Just(Kind::OfExchanged),
+        ],
         ttl in prop_oneof![1..30_i64, 100..300_i64],
         records in times(),
         crashes in prop::collection::vec(0..60_usize, 0..4),

@@ -104,6 +104,7 @@ impl Building<'_> {
                 };
                 keyed(windows.map(flat), false)
             }
+            "to_table" => Handle::Table(self.stream(node, 0)?.stream.to_table(&node.id)),
             "changes" => Handle::Changes(self.table(node, 0)?.changes()),
             "present" => self.present(node)?,
             "join" => self.join(node)?,
