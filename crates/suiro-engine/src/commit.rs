@@ -73,6 +73,7 @@ impl Scope {
             }
         }
         for (to, batches) in std::mem::take(&mut self.outgoing) {
+            self.forget_look(&to);
             append(self, &to, batches.into());
         }
         if let Some((to, batches)) = self.forms_due()? {
@@ -224,6 +225,7 @@ impl Scope {
         let codec = Arc::clone(&self.plan.graph.exchanges[delivery.exchange].codec);
         let topic = self.plan.repartition(delivery.exchange);
         let to = TopicPartition { topic, partition: delivery.to };
+        self.forget_look(&to);
         let rows = delivery.rows.map(|rows| rows.into_queue());
         let out = self.outgoing.entry(to).or_default();
         self.dirty = true;
@@ -266,13 +268,13 @@ impl Scope {
         for task in self.tasks.iter().flatten() {
             for input in &task.inputs {
                 let end = input.stop_at.filter(|_| input.kind == InputKind::Topic);
-                let note = if self.settings.bounded {
-                    Note { end, ended: task.ended }.text()
-                } else {
-                    String::new()
+                let note = match self.settings.bounded {
+                    true => Note { end, ended: task.ended, silent: None },
+                    false => Note { silent: task.silence.note(), ..Note::default() },
                 };
                 let partition = input.origin.clone();
-                let position = Position { partition, next: input.position, note };
+                let (next, note) = (input.position, note.text());
+                let position = Position { partition, next, note };
                 if self.committed.get(&position.partition) != Some(&position) {
                     positions.push(position);
                 }
@@ -326,6 +328,7 @@ impl Scope {
             self.totals.count(&std::mem::take(&mut task.counters));
             task.stores.iter_mut().for_each(|(_, store)| store.committed());
             task.inputs.iter_mut().for_each(Input::keep_lanes);
+            task.silence.commit();
         }
         Ok(())
     }

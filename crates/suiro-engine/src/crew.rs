@@ -71,7 +71,10 @@ impl Job {
         match self.work {
             Work::Step(budget) => match self.task.absorb() {
                 Err(error) => Done::Saved(Err(error)),
-                Ok(()) => Done::Stepped(self.task.step(budget)),
+                Ok(()) => {
+                    let stepped = self.task.step(budget);
+                    Done::Stepped(stepped.and_then(|()| self.task.listen()))
+                }
             },
             Work::Save => match self.task.flush() {
                 Err(failure) => Done::Failed(failure),

@@ -11,6 +11,10 @@ impl Plan {
     /// a change of it be read in review.
     pub fn describe(&self) -> String {
         let mut text = format!("app {}\n", self.graph.name);
+        if let Some(silence) = self.graph.idle_after {
+            writeln!(text, "time goes on after {silence:?} of silence")
+                .expect("writing to a string does not fail");
+        }
         for letters in &self.graph.letters {
             let line = format!("dead letters to {}\n", self.graph.topics[*letters]);
             text += &line;

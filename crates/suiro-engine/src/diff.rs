@@ -194,7 +194,9 @@ impl<'a> Described<'a> {
             let depth = line.len() - words.len();
             if let Some(app) = words.strip_prefix("app ").filter(|_| depth == 0) {
                 plan.app = app;
-            } else if words.starts_with("dead letters to ") && depth == 0 {
+            } else if depth == 0
+                && (words.starts_with("dead letters to ") || words.starts_with("time goes on "))
+            {
                 *plan.steps.entry(words).or_default() += 1;
             } else if words.starts_with("sub-topology ") {
                 inputs = BTreeSet::new();

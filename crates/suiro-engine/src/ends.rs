@@ -1,17 +1,20 @@
-//! Bounded runs: where the sources ended at the first start, kept in the notes of positions.
+//! Bounded runs: where the sources ended at the first start, kept in the notes of positions, as
+//! is how long a task that does not end has been silent.
 
 use crate::input::InputKind;
 use crate::scope::Scope;
 use suiro_core::broker::Seek;
 use suiro_core::{Offset, Result};
 
-/// What a bounded run keeps beside a position.
+/// What is kept beside a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Note {
     /// The end of the source.
     pub(crate) end: Option<Offset>,
     /// Whether the task has spoken of its end.
     pub(crate) ended: bool,
+    /// For how many milliseconds nothing has come to the task.
+    pub(crate) silent: Option<u64>,
 }
 
 impl Note {
@@ -20,6 +23,7 @@ impl Note {
         for part in text.split(';') {
             match part.split_once('=') {
                 Some(("end", offset)) => note.end = offset.parse().ok(),
+                Some(("silent", lasted)) => note.silent = lasted.parse().ok(),
                 _ if part == "ended" => note.ended = true,
                 _ => {}
             }
@@ -30,7 +34,8 @@ impl Note {
     pub(crate) fn text(self) -> String {
         let end = self.end.map(|end| format!("end={end}"));
         let ended = self.ended.then(|| "ended".to_owned());
-        end.into_iter().chain(ended).collect::<Vec<_>>().join(";")
+        let silent = self.silent.map(|lasted| format!("silent={lasted}"));
+        silent.into_iter().chain(end).chain(ended).collect::<Vec<_>>().join(";")
     }
 }
 

@@ -9,6 +9,7 @@ use crate::source::{Decode, Generate};
 use crate::stores::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use suiro_core::broker::Seek;
 
 /// Makes the operator of a node for one task.
@@ -44,6 +45,8 @@ pub struct Graph {
     pub letters: BTreeSet<usize>,
     /// What takes stores whose values were of another type, by name.
     pub migrations: BTreeMap<Arc<str>, Migration>,
+    /// After how long a silence stream times go on by the clock, if they do (rule T5).
+    pub idle_after: Option<Duration>,
     /// How dead letters show rows that go into a node, by node and port.
     pub shows: BTreeMap<(usize, usize), Show>,
 }

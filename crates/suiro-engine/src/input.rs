@@ -90,6 +90,10 @@ pub(crate) struct Input {
     /// Where a bounded run ends.
     pub(crate) stop_at: Option<Offset>,
     pub(crate) fetching: Option<Ticket>,
+    /// When that was asked, and when the last fetch was asked that was answered; `None` if what
+    /// the program itself has sent may not be seen there.
+    pub(crate) asked: Option<Duration>,
+    pub(crate) looked: Option<Duration>,
     /// The largest time of a row that was taken.
     pub(crate) max_at: Timestamp,
     /// The generation in which the task was opened.
@@ -137,6 +141,8 @@ impl Input {
             end: None,
             stop_at: None,
             fetching: None,
+            asked: None,
+            looked: None,
             max_at: Timestamp::MIN,
             generation: Generation(0),
             lanes: vec![Mark::UNKNOWN; lanes],
@@ -155,7 +161,7 @@ impl Input {
         self.refused.clear();
         self.waiting = 0;
         (self.position, self.fetch_from, self.decoded) = (position, position, position);
-        (self.end, self.fetching) = (None, None);
+        (self.end, self.fetching, self.looked) = (None, None, None);
         self.lanes.fill(Mark::UNKNOWN);
         // A lane must not claim the time of rows that it is going to send again.
         (self.max_at, self.rising) = (Timestamp::MIN, None);
@@ -189,6 +195,7 @@ impl Input {
     /// Takes what was fetched. A bounded run leaves out what came after its end.
     pub(crate) fn accept(&mut self, fetched: Fetched) {
         self.end = Some(fetched.end);
+        self.looked = self.asked;
         self.fetch_from = fetched.next.max(self.fetch_from);
         self.raw.push_back(fetched);
     }

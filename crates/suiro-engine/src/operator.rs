@@ -33,7 +33,8 @@ pub trait Operator: Send {
         let _ = (port, rows, count, stores);
     }
 
-    /// The gate of an exchange above may have risen: emits what was waiting for it.
+    /// Stream time may have risen without a record, by the gate of an exchange above or in a
+    /// silence: emits what was waiting for it.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let _ = cx;
         Ok(())

@@ -1,12 +1,14 @@
 //! Taking tasks over: positions from the group, stores from their changelogs.
 
 use crate::below::{Shelf, age, age_of};
+use crate::ends::Note;
 use crate::exchange::ExchangeKind;
 use crate::graph::NodeKind;
 use crate::input::InputKind;
 use crate::load::{Load, load_all};
 use crate::progress::Restoring;
 use crate::scope::Scope;
+use crate::silence::Silence;
 use crate::stores::{Restored, State};
 use crate::task::Task;
 use bytes::Bytes;
@@ -193,6 +195,7 @@ impl Scope {
         for position in self.link.positions(self.plan.name(), &origins)? {
             self.committed.insert(position.partition.clone(), position);
         }
+        task.silence = self.silence_of(&origins);
         for input in &mut task.inputs {
             let position = match self.committed.get(&input.origin) {
                 Some(position) => position.next,
@@ -220,6 +223,16 @@ impl Scope {
         self.places.insert(id, self.tasks.len());
         self.tasks.push(Some(task));
         Ok(())
+    }
+
+    /// How long a task with these inputs has been silent, by the notes of all of them.
+    fn silence_of(&self, origins: &[TopicPartition]) -> Silence {
+        let notes = origins.iter().map(|origin| {
+            let position = self.committed.get(origin);
+            position.and_then(|position| Note::parse(&position.note).silent).unwrap_or(0)
+        });
+        let lasted = Duration::from_millis(notes.min().unwrap_or(0));
+        Silence::new(self.plan.graph.idle_after, lasted, self.clock.elapsed())
     }
 
     /// Where a group without a position begins to read.

@@ -322,7 +322,7 @@ impl Scope {
 
     /// Asks for more where little waits.
     fn request(&mut self) {
-        let low = self.settings.batch_rows;
+        let (low, now) = (self.settings.batch_rows, self.clock.elapsed());
         let look = std::mem::take(&mut self.stale) || self.moving;
         let memory = self.settings.exchange == ExchangeKind::Memory;
         let session = &mut self.link.session;
@@ -350,7 +350,7 @@ impl Scope {
                     offset: input.fetch_from,
                     max_bytes: self.settings.fetch_bytes,
                 });
-                input.fetching = Some(ticket);
+                (input.fetching, input.asked) = (Some(ticket), Some(now));
                 self.fetches.insert(ticket, (place, index));
             }
         }
@@ -364,6 +364,7 @@ impl Scope {
         level: usize,
         budget: usize,
     ) -> Result<bool> {
+        self.tell_known();
         let mut jobs = self.jobs(Some(level), Work::Step(budget));
         if level == 0 {
             self.hold_back(&mut jobs);

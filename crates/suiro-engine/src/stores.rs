@@ -107,6 +107,19 @@ pub trait State: Any + Send {
         None
     }
 
+    /// The clock goes on by so many milliseconds while no record comes: so does the stream time of
+    /// the operator that owns the store, from its own value, if it has seen a record (rule T5).
+    /// What is due then goes when the operator is told to advance.
+    fn pass(&mut self, millis: i64) {
+        let _ = millis;
+    }
+
+    /// After how many milliseconds more of its stream time something in it is due; `None` if
+    /// nothing waits for time. It may say too few, but not too many.
+    fn due_in(&self) -> Option<i64> {
+        None
+    }
+
     /// How its rows are laid out in the changelog. It is compared at the start with what was
     /// written; a store that does not say is not checked.
     fn form(&self) -> Option<Form> {

@@ -13,6 +13,7 @@ use crate::operator::{Context, Counters, Emitted, Failure, Gate, Operator};
 use crate::outbox::Outbox;
 use crate::plan::{Links, Plan};
 use crate::rows::BoxRows;
+use crate::silence::Silence;
 use crate::source::{Decode, Generate};
 use crate::stores::Stores;
 use std::sync::Arc;
@@ -61,8 +62,12 @@ pub struct Task {
     pub(crate) alone: Alone,
     /// The end of a bounded run was reached and spoken of.
     pub(crate) ended: bool,
-    /// What the clock of the scope said when this round began; it counts for `max_idle` only.
+    /// What the clock of the scope said when this round began; it counts for `max_idle` and for
+    /// silence only.
     pub(crate) now: Duration,
+    pub(crate) silence: Silence,
+    /// How many batches operators have emitted.
+    pub(crate) said: u64,
     pub(crate) max_idle: Duration,
     operators: Vec<Option<Box<dyn Operator>>>,
     generators: Vec<Option<Box<dyn Generate>>>,
@@ -145,6 +150,8 @@ impl Task {
             alone: Alone::default(),
             ended: false,
             now: Duration::ZERO,
+            silence: Silence::default(),
+            said: 0,
             max_idle: Duration::ZERO,
             operators,
             generators,
@@ -353,6 +360,7 @@ impl Task {
             careful: self.careful,
         };
         let mut result = call(&mut **operator, &mut cx);
+        self.said += out.0.len() as u64;
         for (output, rows) in out.0.drain(..) {
             self.widest = self.widest.max(rows.len());
             // A record of which a letter is written may have moved time, and closed windows.
@@ -394,6 +402,12 @@ impl Task {
             |task, node| !task.plan.links[node].gates.is_empty(),
             |op, cx| op.advance(cx),
         )
+    }
+
+    /// Lets all operators speak whose stream time has risen.
+    pub(crate) fn advance_all(&mut self) -> Result<(), Failure> {
+        self.run += 1;
+        self.call_all(|_, _| true, |op, cx| op.advance(cx))
     }
 
     /// Lets operators say what they say once per commit.
@@ -516,6 +530,7 @@ impl Task {
         }
         self.counters = Counters::default();
         (self.read, self.moved, self.spoke) = (0, false, false);
+        self.silence.rollback(self.taken);
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use suiro_core::broker::Seek;
 use suiro_core::{Error, Result};
 use suiro_engine::{
@@ -184,6 +185,50 @@ impl Topology {
     /// ```
     pub fn on_error(&self, policy: Policy) {
         PolicyCell::set_shared(&self.draft.policy, &self.draft, &policy);
+    }
+
+    /// Lets event time go on by the clock while nothing comes (rule T5). Without it, which is the
+    /// default, windows close only when a later record comes.
+    ///
+    /// When all inputs of a task, that is of one partition, have been caught up and silent for
+    /// `silence`, the stream time of each of its operators rises from its own value with the
+    /// clock: windows close, records of joins are sent alone, rows with a
+    /// [`ttl`](Table::ttl) go, each at the moment at which it is due. No time passes for an
+    /// operator that has seen no record. The next record ends the silence; the time that has
+    /// passed stays, so a record that is older than that is late. Choose `silence` longer than
+    /// records are ever under way.
+    ///
+    /// Behind a repartition the records that come through it are the input, also those that a
+    /// silence elsewhere has brought. What was silent so far is kept over a restart; the time in
+    /// between is no silence. When nothing closes there is nothing to commit: what time
+    /// has risen since the last commit is lost in a crash, together with the silence. How the
+    /// clock runs is an input like the records, and outside of rule D1. Bounded runs have no
+    /// silence.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{TestDriver, Topic, Topology, Tumbling};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    /// const RATES: Topic<String, u64> = Topic::json("clicks-per-minute");
+    ///
+    /// let topology = Topology::new("rates");
+    /// topology.idle_after(Duration::from_secs(10));
+    /// let minutes = topology.stream(&CLICKS).window(Tumbling::of(Duration::from_mins(1)));
+    /// minutes.count("rates").on_close().map(|minute| minute.value).to(&RATES);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&CLICKS, "ann".into(), "home".into(), 45_000)?;
+    /// driver.advance_to(24_999)?;
+    /// assert!(driver.read(&RATES)?.is_empty());
+    /// driver.advance_to(25_000)?;
+    /// assert_eq!(driver.read(&RATES)?[0].value, 1);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[doc(alias = "withIdleness")]
+    #[doc(alias = "punctuator")]
+    pub fn idle_after(&self, silence: Duration) {
+        self.draft.sketch().graph.idle_after = Some(silence);
     }
 
     /// Takes over a store whose values were of another type: at the start each is turned, and

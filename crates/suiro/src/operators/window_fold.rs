@@ -6,7 +6,7 @@ use super::fold::{Add, Init};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
-use crate::state::{Held, Place, Places, WindowStore};
+use crate::state::{Held, Place, Places, WindowStore, may_have_rows};
 use crate::step::Step;
 use crate::topology::{Draft, maker, step_node};
 use crate::window::{InWindow, WindowTable};
@@ -105,8 +105,8 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     };
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
-    let store = draft
-        .store(name, None, move || WindowStore::<K, A>::new(keys, spec.size, spec.advance));
+    let times = (spec.size, spec.advance, spec.grace);
+    let store = draft.store(name, None, move || WindowStore::<K, A>::new(keys, times));
     let emit = Emit::new(&draft, spec.size.saturating_add(spec.grace));
     let make = {
         let (step, emit) = (step.clone(), emit.clone());
@@ -267,7 +267,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
             return Ok(());
         }
         let panes = to.store.panes.iter();
-        let due = panes.filter(|(_, pane)| !pane.is_whole() || pane.iter().next().is_some());
+        let due = panes.filter(|(_, pane)| may_have_rows(pane));
         let due: Vec<Timestamp> = due.map(|(start, _)| *start).collect();
         self.next_due = Some(Timestamp::MAX);
         for start in due {

@@ -112,6 +112,19 @@ impl<K> Agenda<K> {
         }
     }
 
+    /// When the next key is due, or a moment before that; what is in a box is not looked at.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        let near = self.near.last().map(|due| due.at);
+        let sudden = self.sudden.peek().map(|due| due.at);
+        let boxed = self.boxes.iter().position(|all| !all.is_empty());
+        let boxed = boxed.map(|ahead| self.first.saturating_add(ahead as i64));
+        let far = self.far.keys().next().copied();
+        let opens = boxed.into_iter().chain(far).min();
+        let opens =
+            opens.map(|number| Timestamp::from_millis(number.saturating_mul(self.width)));
+        near.into_iter().chain(sudden).chain(opens).min()
+    }
+
     /// Opens the boxes that may hold something due; times without a box are leapt over.
     fn look_ahead(&mut self, now: Timestamp) {
         let last = now.as_millis().div_euclid(self.width);

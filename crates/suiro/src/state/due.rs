@@ -86,6 +86,12 @@ impl<K: Key> DueKeys<K> {
         }
     }
 
+    /// When the next key is due, or a moment before that.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        let far = self.far.as_ref().map(|far| far.horizon);
+        self.near.next().into_iter().chain(far).min()
+    }
+
     fn pop_lean(&mut self, now: Timestamp, below: &Beneath) -> Result<Option<K>> {
         loop {
             let next = self.near.pop(now);

@@ -45,6 +45,11 @@ impl<K: Key> Expiry<K> {
         self.time.settle(gate)
     }
 
+    /// After how many milliseconds more a row may be over.
+    pub(super) fn due_in(&self) -> Option<i64> {
+        self.time.until(self.due.next())
+    }
+
     /// When a row of the time `at` is over.
     #[inline]
     pub(crate) fn end(&self, at: Timestamp) -> Timestamp {

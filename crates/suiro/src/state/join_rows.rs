@@ -240,6 +240,14 @@ impl<K: Key, V: Data, T: Data> State for JoinStore<K, V, T> {
         Some(self.time.now())
     }
 
+    fn pass(&mut self, millis: i64) {
+        self.time.pass(millis);
+    }
+
+    fn due_in(&self) -> Option<i64> {
+        self.time.until(self.due.next())
+    }
+
     fn form(&self) -> Option<Form> {
         Some(form::<K, (V, T)>(format!("records of a join, {}", self.kind), self.keys))
     }

@@ -30,7 +30,7 @@ pub(crate) use session_store::{Session, SessionList, SessionStore};
 pub(crate) use slot::Slot;
 pub(crate) use stream_time::StreamTime;
 pub(crate) use table_store::{TableStore, encode_key, keep_headers};
-pub(crate) use window_store::{Held, WindowStore};
+pub(crate) use window_store::{Held, WindowStore, may_have_rows};
 
 /// What the keys of a changelog and of a store below begin with: what kind of row it is.
 pub(crate) mod prefix {

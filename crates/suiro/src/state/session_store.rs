@@ -305,6 +305,14 @@ impl<K: Key, A: Data> State for SessionStore<K, A> {
         Some(self.time.now())
     }
 
+    fn pass(&mut self, millis: i64) {
+        self.time.pass(millis);
+    }
+
+    fn due_in(&self) -> Option<i64> {
+        self.time.until(self.due.next())
+    }
+
     fn form(&self) -> Option<Form> {
         Some(form::<K, A>(format!("sessions with a gap of {} ms", self.gap), self.keys))
     }

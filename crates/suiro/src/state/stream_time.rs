@@ -48,6 +48,20 @@ impl StreamTime {
         self.now
     }
 
+    /// The clock goes on in a silence; before the first record there is no time that could
+    /// (rule T5).
+    pub(crate) fn pass(&mut self, millis: i64) {
+        if self.now != Timestamp::MIN {
+            self.now = self.now.plus_millis(millis);
+        }
+    }
+
+    /// How many milliseconds it is from what is due; none before the first record.
+    pub(crate) fn until(&self, due: Option<Timestamp>) -> Option<i64> {
+        let due = due.filter(|_| self.now != Timestamp::MIN)?;
+        Some(due.as_millis().saturating_sub(self.now.as_millis()))
+    }
+
     /// What was restored says that `at` was seen. Nothing is to be saved: it says so again.
     pub(crate) fn have_seen(&mut self, at: Timestamp) {
         self.seen = self.seen.max(at);

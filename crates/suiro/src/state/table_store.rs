@@ -347,6 +347,16 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         self.expiry.as_ref().map(|expiry| expiry.time().now())
     }
 
+    fn pass(&mut self, millis: i64) {
+        if let Some(expiry) = &mut self.expiry {
+            expiry.time_mut().pass(millis);
+        }
+    }
+
+    fn due_in(&self) -> Option<i64> {
+        self.expiry.as_ref().and_then(Expiry::due_in)
+    }
+
     fn form(&self) -> Option<Form> {
         Some((self.form)(self.keys))
     }

@@ -37,13 +37,18 @@ pub(crate) struct WindowStore<K: 'static, A: 'static> {
     /// The size of a window and the distance of starts, in milliseconds.
     pub(crate) size: i64,
     advance: i64,
+    /// How long after its end a window closes, in milliseconds.
+    grace: i64,
     /// The store that has all rows, where the windows hold only some.
     below: Option<Beneath>,
     shares: Shares,
 }
 
 impl<K: Key, A: Data> WindowStore<K, A> {
-    pub(crate) fn new(keys: &'static dyn Format<K>, size: i64, advance: i64) -> Self {
+    pub(crate) fn new(
+        keys: &'static dyn Format<K>,
+        (size, advance, grace): (i64, i64, i64),
+    ) -> Self {
         Self {
             panes: BTreeMap::new(),
             time: StreamTime::NONE,
@@ -51,6 +56,7 @@ impl<K: Key, A: Data> WindowStore<K, A> {
             spare: Vec::new(),
             size,
             advance,
+            grace,
             below: None,
             shares: Shares::default(),
         }
@@ -186,6 +192,11 @@ impl<K: Key, A: Data> WindowStore<K, A> {
         out.extend_from_slice(&beginning(start));
         encode_key(self.keys, key, out)
     }
+}
+
+/// Whether there may be rows of a window that is to be closed.
+pub(crate) fn may_have_rows<K: Key, A: Data>(pane: &Cells<K, Held<A>>) -> bool {
+    !pane.is_whole() || pane.iter().next().is_some()
 }
 
 /// Whether all rows of a window are gone.
@@ -372,6 +383,16 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
 
     fn stream_time(&self) -> Option<Timestamp> {
         Some(self.time.now())
+    }
+
+    fn pass(&mut self, millis: i64) {
+        self.time.pass(millis);
+    }
+
+    fn due_in(&self) -> Option<i64> {
+        let mut open = self.panes.iter().filter(|(_, pane)| may_have_rows(pane));
+        let first = open.next().map(|(start, _)| start.plus_millis(self.size));
+        self.time.until(first.map(|end| end.plus_millis(self.grace)))
     }
 
     fn form(&self) -> Option<Form> {

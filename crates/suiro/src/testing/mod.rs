@@ -419,7 +419,8 @@ impl TestDriver {
     }
 
     /// Moves the wall clock to `at`, in milliseconds since the epoch, and lets the program run.
-    /// The clock starts at zero; event time does not follow it.
+    /// The clock starts at zero; event time does not follow it, unless the program says
+    /// [`idle_after`](crate::Topology::idle_after).
     ///
     /// ```
     /// use suiro::{TestDriver, TestOptions, Topic, Topology};

@@ -59,6 +59,9 @@ fn keyed(stream: Stream<String, String>, moved: bool) -> Handle {
 
 impl Building<'_> {
     fn build(mut self) -> Result<Plan, String> {
+        if let Some(silence) = self.case.topology.idle_after_ms {
+            self.topology.idle_after(Duration::from_millis(silence));
+        }
         let nodes = &self.case.topology.nodes;
         for node in nodes {
             if let Some(handle) = self.node(node)? {

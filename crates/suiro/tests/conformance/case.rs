@@ -41,7 +41,7 @@ pub struct Case {
 #[serde(deny_unknown_fields)]
 pub struct Program {
     pub nodes: Vec<Node>,
-    pub idle_after_ms: Option<i64>,
+    pub idle_after_ms: Option<u64>,
 }
 
 /// One node of a topology.
