@@ -5,7 +5,7 @@ use crate::case::Case;
 use crate::ledger::{Ledger, Raw};
 use crate::letters;
 use crate::model::{Arrival, Model, Output, count};
-use crate::program::{Adds, Family, From, Op, TABLES};
+use crate::program::{Adds, Family, From, Op, PATIENCE, TABLES};
 use std::collections::{BTreeMap, BTreeSet};
 use suiro::{InWindow, Timestamp, inspect};
 use suiro_core::{Error, TopicPartition};
@@ -129,10 +129,29 @@ impl Auditor {
             has_ended &= note.is_some_and(|note| note.ends_with("ended"))
                 && position(topic) >= self.end_of(topic, partition, ledger);
         }
+        self.listen(sub, partition, ledger);
         if self.bounded && topics > 0 && has_ended && self.ended.insert((sub, partition)) {
             self.model.end_task(sub, partition);
         }
         Ok(())
+    }
+
+    /// Tells the model for how long nothing has come to a task, as the notes of its positions say.
+    fn listen(&mut self, sub: usize, partition: u32, ledger: &Ledger) {
+        let topics = self.model.ops_of(sub).filter_map(|op| match self.case.program.ops[op] {
+            Op::Stream(topic) | Op::Table(topic, _) => {
+                Some(TopicPartition::new(topic, partition))
+            }
+            _ => None,
+        });
+        let silent = topics.filter_map(|name| {
+            let note = &ledger.positions.get(&name)?.note;
+            note.strip_prefix("silent=")?.parse::<i64>().ok()
+        });
+        let longer = silent.min().map_or(0, |silent| silent - PATIENCE);
+        if longer > 0 {
+            self.model.listen(sub, partition, longer);
+        }
     }
 
     fn end_of(&self, topic: &str, partition: u32, ledger: &Ledger) -> i64 {
@@ -191,6 +210,11 @@ impl Auditor {
         self.at_rest = true;
         self.tell_late(ledger);
         self.model.run(self.bounded.then_some(&mut self.ended));
+        for sub in self.model.first_subs() {
+            for partition in 0..self.case.partitions {
+                self.listen(sub, partition, ledger);
+            }
+        }
         if let Some(violation) = self.model.violations.first() {
             return Err(violation.clone());
         }

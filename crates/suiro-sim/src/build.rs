@@ -1,7 +1,9 @@
 //! A random program as a plan of the library.
 
 use crate::act;
-use crate::program::{Adds, CountWindow, From, Needs, Op, Program, Reach, Ttl, Windows};
+use crate::program::{
+    Adds, CountWindow, From, Needs, Op, PATIENCE, Program, Reach, Ttl, Windows,
+};
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -29,6 +31,9 @@ pub fn plan(program: &Program, policy: Option<Policy>) -> Result<Plan> {
     let topology = Topology::new("program");
     if let Some(policy) = policy {
         topology.on_error(policy);
+    }
+    if program.idles {
+        topology.idle_after(Duration::from_millis(PATIENCE as u64));
     }
     let mut handles = Vec::new();
     for (number, op) in program.ops.iter().enumerate() {
@@ -109,6 +114,11 @@ fn build(
             };
             Handle::Table(match adds {
                 Adds::Fold => aging(stream.fold(&name, String::new, add), ttl),
+                Adds::Last => {
+                    let rows =
+                        stream.map(move |value| act::keeps(&value, number).then_some(value));
+                    aging(rows.to_table::<String>(&name), ttl)
+                }
                 Adds::Count => aging(stream.count(&name), ttl).map(u64::to_string),
                 Adds::Reduce => {
                     let reduce = move |so_far: String, value: String| {

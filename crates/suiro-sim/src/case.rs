@@ -1,6 +1,6 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
-use crate::draw::{draw, draw_ttls};
+use crate::draw::{draw, draw_lasts, draw_ttls};
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
 use std::fmt::Write;
@@ -96,6 +96,8 @@ pub struct Case {
     pub letters: bool,
     /// Whether several processes share the tasks.
     pub shares: bool,
+    /// By how much a silence at the end of each epoch is longer than needed, if there is one.
+    pub silence: Option<u64>,
 }
 
 impl Case {
@@ -111,6 +113,7 @@ impl Case {
         program.panics = seed.one_in(4);
         // By dice of their own: all else is as if nothing went by time.
         draw_ttls(&mut Seed::new(number ^ 0x0074_746c), &mut program);
+        draw_lasts(&mut Seed::new(number ^ 0x6c61_7374), &mut program);
         let partitions = match family {
             Family::Local => 1 + seed.below(3) as u32,
             Family::Exchanged => 1,
@@ -151,6 +154,7 @@ impl Case {
             snapshots: None,
             letters: false,
             shares: false,
+            silence: None,
         };
         case.draw_more(&mut Seed::new(number ^ 0x6d6f_7265));
         case
@@ -176,8 +180,19 @@ impl Case {
             // How far a bounded run is, a process knows of its own tasks only.
             self.bounded = Bounded::Never;
         }
+        self.draw_silence(&mut Seed::new(self.seed ^ 0x6875_7368));
         for life in &mut self.lives {
             life.draw_more(seed, (self.room, self.snapshots, self.shares));
+        }
+    }
+
+    /// A silence is an input like the records. The auditor knows of it by the notes of positions,
+    /// which tell all only where no row crosses.
+    fn draw_silence(&mut self, seed: &mut Seed) {
+        let can_idle = self.program.exchanges() == 0 && self.bounded == Bounded::Never;
+        if can_idle && !self.letters && !self.shares && seed.one_in(2) {
+            self.program.idles = true;
+            self.silence = Some([1, 5, 30, 200, 1_000][seed.below(5) as usize]);
         }
     }
 
@@ -195,7 +210,7 @@ impl Case {
     pub fn describe(&self, with_records: bool) -> String {
         let mut text = format!(
             "seed {}: {} operators, {} partitions, exchanges {:?}, bounded {:?}, stops {}, \
-             compacts {}, log {:?}, room {:?}, snapshots {:?}, letters {}, shares {}, {} records \
+             compacts {}, log {:?}, room {:?}, snapshots {:?}, letters {}, shares {}, silence {:?}, {} records \
              in {} epochs, {} faults in {} lives\n",
             self.seed,
             self.program.ops.len(),
@@ -209,6 +224,7 @@ impl Case {
             self.snapshots,
             self.letters,
             self.shares,
+            self.silence,
             self.records(),
             self.epochs.len(),
             self.faults(),

@@ -59,6 +59,8 @@ pub struct Counts {
     pub loaded: u64,
     /// Objects of snapshots that a loss of power took or tore.
     pub torn: u64,
+    /// Silences in which stream times rose.
+    pub silences: u64,
     /// Times that the tasks were shared anew by several processes, and held against the model.
     pub rebalanced: u64,
     /// Commits that a process of a group made in vain, since the others had gone on.
@@ -108,6 +110,7 @@ impl Counts {
         self.snapshots += other.snapshots;
         self.loaded += other.loaded;
         self.torn += other.torn;
+        self.silences += other.silences;
         self.rebalanced += other.rebalanced;
         self.taken_over += other.taken_over;
         add(&mut self.faults, &other.faults);
@@ -158,6 +161,7 @@ impl Counts {
             (self.snapshots, "snapshot"),
             (self.loaded, "row loaded from a snapshot"),
             (self.torn, "torn object of a snapshot"),
+            (self.silences, "silence"),
             (self.rebalanced, "rebalance"),
             (self.taken_over, "fenced commit of an old generation"),
         ] {
@@ -211,8 +215,13 @@ impl fmt::Display for Counts {
         writeln!(
             f,
             "snapshots {}, rows loaded {}, objects torn {}; rebalances {}, commits of old \
-             generations {}",
-            self.snapshots, self.loaded, self.torn, self.rebalanced, self.taken_over
+             generations {}; silences {}",
+            self.snapshots,
+            self.loaded,
+            self.torn,
+            self.rebalanced,
+            self.taken_over,
+            self.silences
         )?;
         write!(f, "faults:")?;
         for (fault, count) in &self.faults {

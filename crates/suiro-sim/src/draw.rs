@@ -78,6 +78,21 @@ pub fn draw_ttls(seed: &mut Seed, program: &mut Program) {
     }
 }
 
+/// Makes tables of the last values in place of some that are folded.
+pub fn draw_lasts(seed: &mut Seed, program: &mut Program) {
+    for op in 0..program.ops.len() {
+        // Between lanes the last value is any.
+        let parallel = program.family == Family::Parallel;
+        let is_fixed = !(parallel && program.is_behind_exchange(op));
+        if let Op::Fold(_, adds, _) = &mut program.ops[op]
+            && seed.one_in(4)
+            && is_fixed
+        {
+            *adds = Adds::Last;
+        }
+    }
+}
+
 fn draw_any(seed: &mut Seed, family: Family) -> Program {
     let mut drawing =
         Drawing { seed, family, ops: Vec::new(), flows: Vec::new(), tables: Vec::new() };
@@ -86,7 +101,7 @@ fn draw_any(seed: &mut Seed, family: Family) -> Program {
         drawing.operator();
     }
     drawing.sinks();
-    Program { family, ops: drawing.ops, panics: false }
+    Program { family, ops: drawing.ops, panics: false, idles: false }
 }
 
 impl Drawing<'_> {

@@ -14,7 +14,7 @@ use crate::ledger::{self, Ledger, Settled, answer};
 use crate::letters::LETTERS;
 use crate::objects::SimObjects;
 use crate::process::Opening;
-use crate::program::{SOURCES, TABLES};
+use crate::program::{PATIENCE, SOURCES, TABLES};
 use crate::rot;
 use crate::tap::Tap;
 use crate::world::{Stuck, World};
@@ -70,6 +70,7 @@ pub fn run(case: &Case, trace: bool) -> Report {
         auditor: RefCell::new(Auditor::new(case)),
         epoch: 0,
         is_audited: Cell::new(false),
+        is_over: Cell::new(false),
         policy: match (case.stops, case.letters) {
             (true, _) => None,
             (false, true) => Some(Policy::DeadLetter(LETTERS)),
@@ -82,6 +83,7 @@ pub fn run(case: &Case, trace: bool) -> Report {
     };
     // A clock that goes back would make snapshots younger than they are.
     world.state().only_forwards = case.snapshots.is_some();
+    world.state().is_still = case.program.idles;
     let failure = story.run().err();
     let mut state = world.state();
     state.counts.records = case.records() as u64;
@@ -127,6 +129,8 @@ struct Story<'a> {
     epoch: usize,
     /// Whether the model has the records of the epoch.
     is_audited: Cell<bool>,
+    /// Whether there was a silence in the epoch.
+    is_over: Cell<bool>,
     policy: Option<Policy>,
     /// The machines that processes run on, the one that the last ran on, and all that ran.
     machines: Vec<Machine>,
@@ -157,6 +161,7 @@ impl Story<'_> {
                 End::Rest if self.epoch + 1 < self.case.epochs.len() => {
                     self.epoch += 1;
                     self.is_audited.set(false);
+                    self.is_over.set(false);
                 }
                 End::Rest if life == &calm => return Ok(()),
                 End::Rest | End::Restart => {}
@@ -322,17 +327,24 @@ impl Story<'_> {
         let mut group = Group::open(&opening, &self.machines, self.place.get())?;
         self.hold_restart(&group.scopes())?;
         let mut crew = SimCrew::new(&world);
-        let worked = self.rounds(&mut group, &opening, &mut crew);
+        let mut worked = self.rounds(&mut group, &opening, &mut crew);
+        if let Some(longer) = self.case.silence.filter(|_| worked.is_ok())
+            && !self.is_over.replace(true)
+        {
+            self.hold_rest(&group.scopes())?;
+            world.note(|| format!("=== a silence, {longer} ms longer than needed"));
+            let mut state = world.state();
+            state.elapsed += Duration::from_millis(PATIENCE as u64 + longer);
+            state.counts.silences += 1;
+            drop(state);
+            worked = self.rounds(&mut group, &opening, &mut crew);
+        }
         group.count();
         worked?;
         for task in group.scopes().iter().flat_map(|scope| scope.metrics().tasks) {
             world.note(|| format!("{task:?}"));
         }
-        let mut auditor = self.auditor.borrow_mut();
-        world.calmly(|| auditor.hold_rest(&self.ledger(), &group.scopes()))?;
-        drop(auditor);
-        world.state().counts.audits += 1;
-        world.note(|| "=== at rest, and right".into());
+        self.hold_rest(&group.scopes())?;
         if life.maintains {
             let now = world.state().time_of_day().as_millis();
             self.ledger().maintain(now);
@@ -403,6 +415,15 @@ impl Story<'_> {
         Ok(())
     }
 
+    /// Holds a program that is at rest against the model.
+    fn hold_rest(&self, scopes: &[&Scope]) -> Verdict {
+        let mut auditor = self.auditor.borrow_mut();
+        self.world.calmly(|| auditor.hold_rest(&self.ledger(), scopes))?;
+        self.world.state().counts.audits += 1;
+        self.world.note(|| "=== at rest, and right".into());
+        Ok(())
+    }
+
     /// What happens to processes between two rounds. Gives whether the work begins anew.
     fn change(
         &self,
@@ -440,7 +461,7 @@ impl Story<'_> {
             let peeks = {
                 let mut state = self.world.state();
                 let passed = state.seed.below(4);
-                state.elapsed += Duration::from_millis(passed);
+                state.go_on(passed);
                 state.seed.one_in(24)
             };
             if self.change(group, opening, crew)? {
@@ -476,7 +497,8 @@ impl Story<'_> {
                 // Positions may have passed records that say nothing.
                 let written = self.ledger().written();
                 let is_calm = group.commit(crew)?;
-                if self.ledger().written() > written {
+                // In a silence stream times rise without a word.
+                if self.ledger().written() > written && !self.case.program.idles {
                     return Err("at rest, something was not written".to_owned().into());
                 }
                 // A commit that is aborted is done again.

@@ -47,6 +47,8 @@ pub enum Adds {
     Count,
     /// `reduce`.
     Reduce,
+    /// `to_table`: the last value, or the removal that it stands for.
+    Last,
 }
 
 /// A fold of so many records at a time.
@@ -209,7 +211,12 @@ pub struct Program {
     pub ops: Vec<Op>,
     /// User code panics at some values.
     pub panics: bool,
+    /// Stream times go on in a silence (rule T5).
+    pub idles: bool,
 }
+
+/// How long a silence is before time goes on, in milliseconds.
+pub const PATIENCE: i64 = 10_000_000;
 
 /// The topics that programs read as streams.
 pub const STREAMS: [&str; 2] = ["a", "b"];
@@ -421,7 +428,8 @@ impl Program {
 
     /// The program for people.
     pub fn describe(&self) -> String {
-        let mut text = format!("  {:?}, panics: {}\n", self.family, self.panics);
+        let Self { family, panics, idles, .. } = self;
+        let mut text = format!("  {family:?}, panics: {panics}, idles: {idles}\n");
         for (number, op) in self.ops.iter().enumerate() {
             writeln!(text, "  {number}: {op:?}").expect("writing to a string does not fail");
         }

@@ -119,6 +119,7 @@ impl Shrinking {
             Case { snapshots: None, ..self.case.clone() },
             Case { letters: false, ..self.case.clone() },
             Case { shares: false, ..self.case.clone() },
+            Case { silence: None, ..self.case.clone() },
         ] {
             self.keeps(calm);
         }

@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) seed: Seed,
     pub(crate) disk: FaultyDisk,
     pub(crate) elapsed: Duration,
+    /// Time passes only when a silence is part of the case.
+    pub(crate) is_still: bool,
     /// How far the time of day is from the time that has passed.
     jumped: i64,
     /// Why the process is dead.
@@ -88,6 +90,7 @@ impl World {
             seed,
             disk,
             elapsed: Duration::ZERO,
+            is_still: false,
             jumped: 1_000_000,
             death: None,
             planned: Vec::new(),
@@ -307,7 +310,7 @@ impl State {
         self.note(|| format!("{verb:?} {kind:?}"));
         if self.slow && verb == Verb::Sync {
             let millis = 50 + self.seed.below(3000);
-            self.elapsed += Duration::from_millis(millis);
+            self.go_on(millis);
         }
         let mut dies = false;
         for fault in self.due(When::Effect(self.effects)) {
@@ -402,10 +405,18 @@ impl State {
         self.journals.get(path).map_or(0, |journal| journal.proved)
     }
 
+    /// Time passes by itself.
+    pub(crate) fn go_on(&mut self, millis: u64) {
+        if !self.is_still {
+            self.elapsed += Duration::from_millis(millis);
+        }
+    }
+
     /// Time passes while somebody waits; a disk that is full is not so for ever.
     pub(crate) fn wait(&mut self, timeout: Duration) {
         let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
-        self.elapsed += Duration::from_millis(1 + self.seed.below(millis));
+        let passed = 1 + self.seed.below(millis);
+        self.go_on(passed);
         if self.full > 0 {
             self.full -= 1;
             if self.full == 0 {

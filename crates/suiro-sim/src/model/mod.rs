@@ -11,6 +11,7 @@ mod failures;
 mod groups;
 mod operators;
 mod shape;
+mod silence;
 mod ttl;
 mod windows;
 mod within;
@@ -120,6 +121,8 @@ pub struct Model {
     queues: Vec<Vec<VecDeque<Arrival>>>,
     /// How far the time of each task has come, by partition and sub-topology.
     times: Vec<Vec<i64>>,
+    /// By how much the time of each task has gone on in the silence at hand.
+    passed: Vec<Vec<i64>>,
     /// What came out, by topic and partition.
     pub out: BTreeMap<(&'static str, u32), Vec<Output>>,
     /// Which rows were late behind several lanes, by operator.
@@ -146,6 +149,7 @@ impl Model {
             states: (0..partitions).map(per_partition).collect(),
             queues: (0..partitions).map(|_| vec![VecDeque::new(); ops]).collect(),
             times: (0..partitions).map(|_| vec![i64::MIN; subs]).collect(),
+            passed: (0..partitions).map(|_| vec![0; subs]).collect(),
             out: BTreeMap::new(),
             late: BTreeMap::new(),
             lane_time: i64::MAX,
@@ -254,6 +258,7 @@ impl Model {
         let Some(arrival) = queues[op].pop_front() else { return false };
         let time = &mut self.times[partition as usize][sub];
         *time = (*time).max(arrival.at);
+        self.passed[partition as usize][sub] = 0;
         self.take_arrival(partition, op, arrival);
         true
     }

@@ -93,12 +93,18 @@ impl Model {
             }
             Op::Fold(_, _, ttl) if self.has_aged(partition, number, ttl, at) => {}
             Op::Fold(_, Adds::Fold, _) if panics => self.fail(number, &key, at),
+            Op::Fold(_, Adds::Last, _) => {
+                let new = act::keeps(&value, number).then_some(value);
+                self.set(partition, number, key, new, at);
+            }
             Op::Fold(_, adds, _) => {
                 let old = self.states[partition as usize][number].rows.get(&key).cloned();
                 let old_at = old.as_ref().map_or(i64::MIN, |(_, at)| *at);
                 let so_far = old.map(|(row, _)| row);
                 let new = match adds {
-                    Adds::Fold => act::adds(&so_far.unwrap_or_default(), &value, commutative),
+                    Adds::Fold | Adds::Last => {
+                        act::adds(&so_far.unwrap_or_default(), &value, commutative)
+                    }
                     Adds::Count => {
                         let count = so_far.and_then(|row| row.parse::<u64>().ok());
                         (count.unwrap_or(0) + 1).to_string()

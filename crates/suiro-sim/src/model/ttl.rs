@@ -5,14 +5,22 @@ use super::operators::Item;
 use crate::program::{From, Ttl};
 
 impl Model {
-    /// A record of the time `at` comes to a table: the rows whose time is over go, in order of
-    /// time and key, and then their removals are handed on. Gives whether the record itself is
-    /// so old.
+    /// A record of the time `at` comes to a table: the rows whose time is over go. Gives whether the
+    /// record itself is so old.
     pub(super) fn has_aged(&mut self, partition: u32, op: usize, ttl: Ttl, at: i64) -> bool {
         let Some(ttl) = ttl else { return false };
         let state = &mut self.states[partition as usize][op];
         let now = state.time.map_or(at, |time| time.max(at));
         state.time = Some(now);
+        self.let_go(partition, op, Some(ttl), now);
+        at + ttl <= now
+    }
+
+    /// The rows of a table go whose time is over at `now`, in order of time and key, and then
+    /// their removals are handed on.
+    pub(super) fn let_go(&mut self, partition: u32, op: usize, ttl: Ttl, now: i64) {
+        let Some(ttl) = ttl else { return };
+        let state = &mut self.states[partition as usize][op];
         let mut gone = Vec::new();
         state.rows.retain(|key, (row, row_at)| {
             let goes = *row_at + ttl <= now;
@@ -26,6 +34,5 @@ impl Model {
             let item = Item::Change { old: Some(row), new: None, at };
             self.pass(partition, From { op, late: false }, key, item);
         }
-        at + ttl <= now
     }
 }

@@ -35,6 +35,11 @@ impl Model {
         let state = &mut self.states[partition as usize][op];
         let now = state.time.map_or(at, |time| time.max(at));
         state.time = Some(now);
+        if self.program.idles {
+            // Time has gone on, and what was closed by that takes nothing more.
+            self.close(partition, op, windows, now);
+        }
+        let state = &mut self.states[partition as usize][op];
         let rested = state.rested.unwrap_or(i64::MIN);
         let taken = if windows.sessions {
             self.add_to_session(partition, op, windows, (&key, &value, at), now)
@@ -233,7 +238,7 @@ impl Model {
     }
 
     /// Closes what is due at `now`, in order of end, start and key (rule W5).
-    fn close(&mut self, partition: u32, op: usize, windows: Windows, now: i64) {
+    pub(super) fn close(&mut self, partition: u32, op: usize, windows: Windows, now: i64) {
         let is_due = |end: i64| end.saturating_add(windows.linger()) <= now;
         let state = &mut self.states[partition as usize][op];
         state.closed.retain(|(_, start), _| !is_due(start + windows.size));

@@ -56,9 +56,7 @@ impl Model {
         let state = &mut self.states[partition as usize][op];
         let now = state.time.map_or(at, |time| time.max(at));
         state.time = Some(now);
-        self.send_alone(partition, op, (reach, needs), |waiting| {
-            reach.closing(waiting.side, waiting.at) <= now
-        });
+        self.close_within(partition, op, (reach, needs), now);
         let panics = self.program.panics && self.program.skips_pairs();
         let state = &mut self.states[partition as usize][op];
         let is_near = |other: &Waiting| {
@@ -98,6 +96,19 @@ impl Model {
         if is_alone {
             self.emit_alone(partition, op, Waiting { key, value, at, side, matched: false });
         }
+    }
+
+    /// Drops what is closed at `now`, and sends what was alone.
+    pub(super) fn close_within(
+        &mut self,
+        partition: u32,
+        op: usize,
+        (reach, needs): (Reach, Needs),
+        now: i64,
+    ) {
+        self.send_alone(partition, op, (reach, needs), |waiting| {
+            reach.closing(waiting.side, waiting.at) <= now
+        });
     }
 
     /// Takes out what `is_closed` says; sends what was alone, in order of closing time, side, key
