@@ -73,7 +73,8 @@ impl Job {
                 Err(error) => Done::Saved(Err(error)),
                 Ok(()) => {
                     let stepped = self.task.step(budget);
-                    Done::Stepped(stepped.and_then(|()| self.task.listen()))
+                    let listened = stepped.and_then(|()| self.task.listen());
+                    Done::Stepped(listened.and_then(|()| self.task.speak()))
                 }
             },
             Work::Save => match self.task.flush() {

@@ -10,7 +10,7 @@
 //! | `graph`, `plan`, `describe`, `diff` | a program as data, and how it is cut |
 //! | `rows`, `operator`, `source`, `stores`, `outbox` | what the library implements and uses |
 //! | `input`, `task`, `exchange` | taking turns, and passing rows on |
-//! | `silence` | time that goes on while nothing comes |
+//! | `silence`, `speech` | time that goes on while nothing comes, and steps that speak by the clock |
 //! | `alone`, `letters` | finding the record that fails, and writing its letter |
 //! | `scope`, `pacing`, `commit`, `recover`, `restore`, `ends`, `forms` | rounds, the one commit, and the way back |
 //! | `below` | stores below the working sets |
@@ -49,6 +49,7 @@ mod silence;
 mod snapshot_thread;
 mod snapshots;
 mod source;
+mod speech;
 mod stores;
 mod task;
 mod worker;

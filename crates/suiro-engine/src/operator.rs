@@ -40,6 +40,13 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// It is time for what is said by the clock (rule E1): emits what has changed since. Called
+    /// at the first step of a task, too, for what was left over.
+    fn speak(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let _ = cx;
+        Ok(())
+    }
+
     /// A commit is near: emits what is to be said once per commit.
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let _ = cx;

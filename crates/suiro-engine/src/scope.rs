@@ -92,6 +92,9 @@ pub enum Round {
     Ended,
 }
 
+/// Who speaks by the clock has nobody awake more often than that while nothing comes.
+const SPEECH: Duration = Duration::from_millis(10);
+
 impl Scope {
     /// Opens the program on `broker`: prepares topics, joins the group, restores the stores.
     pub fn open(
@@ -236,6 +239,9 @@ impl Scope {
         self.look_again();
         let since = self.clock.elapsed().saturating_sub(self.last_commit);
         let mut longest = Duration::from_millis(500);
+        if let Some(every) = self.plan.speaks_every() {
+            longest = longest.min(every.max(SPEECH));
+        }
         if !self.settings.max_idle.is_zero() {
             longest = longest.min(self.settings.max_idle);
         }

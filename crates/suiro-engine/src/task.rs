@@ -15,6 +15,7 @@ use crate::plan::{Links, Plan};
 use crate::rows::BoxRows;
 use crate::silence::Silence;
 use crate::source::{Decode, Generate};
+use crate::speech::Speaker;
 use crate::stores::Stores;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,7 @@ pub struct Task {
     /// silence only.
     pub(crate) now: Duration,
     pub(crate) silence: Silence,
+    pub(crate) speakers: Vec<Speaker>,
     /// How many batches operators have emitted.
     pub(crate) said: u64,
     pub(crate) max_idle: Duration,
@@ -151,6 +153,7 @@ impl Task {
             ended: false,
             now: Duration::ZERO,
             silence: Silence::default(),
+            speakers: Speaker::all(plan, sub),
             said: 0,
             max_idle: Duration::ZERO,
             operators,
@@ -531,6 +534,7 @@ impl Task {
         self.counters = Counters::default();
         (self.read, self.moved, self.spoke) = (0, false, false);
         self.silence.rollback(self.taken);
+        self.speakers.iter_mut().for_each(Speaker::rollback);
         Ok(())
     }
 }

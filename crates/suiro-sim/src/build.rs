@@ -8,11 +8,35 @@ use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
-    CountWindows, Data, Hopping, InWindow, JsonKey, Plan, Policy, Result, Sessions, Stream,
-    Table, Text, Topic, Topology, Tumbling, Within,
+    CountWindows, Data, Encoded, Format, Hopping, InWindow, JsonKey, Plan, Policy, Result,
+    Sessions, Stream, Table, Text, Topic, Topology, Tumbling, Within,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
+const ROWS: Topic<String, Option<String>> = Topic::of("", &JsonKey, &Row);
+
+/// How long those wait who speak by the clock.
+const EVERY: Duration = Duration::from_millis(20);
+
+/// Rows as text, and removals as no value.
+struct Row;
+
+impl Format<Option<String>> for Row {
+    fn encode(&self, row: &Option<String>, out: &mut Vec<u8>) -> Result<Encoded> {
+        match row {
+            Some(row) => Text.encode(row, out),
+            None => Ok(Encoded::Null),
+        }
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Option<String>> {
+        Text.decode(bytes).map(Some)
+    }
+
+    fn name(&self) -> &'static str {
+        "row"
+    }
+}
 
 #[derive(Clone)]
 struct Keyed {
@@ -179,6 +203,11 @@ fn build(
         }
         Op::To(from, topic) => {
             stream(handles, from).stream.to(&TEXT.named(topic));
+            Handle::Nothing
+        }
+        Op::TableEvery(of, topic) => {
+            let rows = table(handles, of).every(&format!("every-{number}"), EVERY);
+            rows.to(&ROWS.named(topic));
             Handle::Nothing
         }
         Op::TableTo(of, topic) => {

@@ -1,6 +1,6 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
-use crate::draw::{draw, draw_lasts, draw_ttls};
+use crate::draw::{draw, draw_every, draw_lasts, draw_ttls};
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
 use std::fmt::Write;
@@ -190,9 +190,12 @@ impl Case {
     /// which tell all only where no row crosses.
     fn draw_silence(&mut self, seed: &mut Seed) {
         let can_idle = self.program.exchanges() == 0 && self.bounded == Bounded::Never;
-        if can_idle && !self.letters && !self.shares && seed.one_in(2) {
+        if can_idle && !self.letters && !self.shares && !seed.one_in(4) {
             self.program.idles = true;
             self.silence = Some([1, 5, 30, 200, 1_000][seed.below(5) as usize]);
+        } else {
+            // Where time stands still nobody would speak by the clock.
+            draw_every(seed, &mut self.program);
         }
     }
 

@@ -93,6 +93,17 @@ pub fn draw_lasts(seed: &mut Seed, program: &mut Program) {
     }
 }
 
+/// Has some tables write their changes every so often.
+pub fn draw_every(seed: &mut Seed, program: &mut Program) {
+    for op in &mut program.ops {
+        if let Op::TableTo(table, topic) = *op
+            && seed.one_in(3)
+        {
+            *op = Op::TableEvery(table, topic);
+        }
+    }
+}
+
 fn draw_any(seed: &mut Seed, family: Family) -> Program {
     let mut drawing =
         Drawing { seed, family, ops: Vec::new(), flows: Vec::new(), tables: Vec::new() };

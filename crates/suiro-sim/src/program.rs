@@ -129,6 +129,8 @@ pub enum Op {
     To(From, &'static str),
     /// Writes the changelog of a table to a topic.
     TableTo(usize, &'static str),
+    /// Writes the changes of a table to a topic, every so often.
+    TableEvery(usize, &'static str),
 }
 
 impl Op {
@@ -152,7 +154,8 @@ impl Op {
             | Self::TableMap(of)
             | Self::Group { table: of, .. }
             | Self::Changes(of)
-            | Self::TableTo(of, _) => vec![table(of)],
+            | Self::TableTo(of, _)
+            | Self::TableEvery(of, _) => vec![table(of)],
             Self::TableJoin(left, right, _) => vec![table(left), table(right)],
         }
     }
@@ -186,6 +189,7 @@ impl Op {
             Self::Changes(of) => Self::Changes(number(of)),
             Self::To(of, topic) => Self::To(from(of), topic),
             Self::TableTo(of, topic) => Self::TableTo(number(of), topic),
+            Self::TableEvery(of, topic) => Self::TableEvery(number(of), topic),
         }
     }
 }
@@ -267,7 +271,7 @@ impl Program {
     pub fn sinks(&self) -> Vec<&'static str> {
         let mut all = Vec::new();
         for op in &self.ops {
-            if let Op::To(_, topic) | Op::TableTo(_, topic) = op
+            if let Op::To(_, topic) | Op::TableTo(_, topic) | Op::TableEvery(_, topic) = op
                 && !all.contains(topic)
             {
                 all.push(*topic);
@@ -283,15 +287,15 @@ impl Program {
                 Op::Changes(table) => Some(table),
                 _ => None,
             },
-            Op::TableTo(table, to) if *to == topic => Some(*table),
+            Op::TableTo(table, to) | Op::TableEvery(table, to) if *to == topic => Some(*table),
             _ => None,
         })
     }
 
-    /// The table whose changelog is written to a topic.
+    /// The table whose changelog is written to a topic, or whose changes are so often.
     pub fn table_behind(&self, topic: &str) -> Option<usize> {
         self.ops.iter().find_map(|op| match op {
-            Op::TableTo(table, to) if *to == topic => Some(*table),
+            Op::TableTo(table, to) | Op::TableEvery(table, to) if *to == topic => Some(*table),
             _ => None,
         })
     }
@@ -422,6 +426,7 @@ impl Program {
             Op::Window(..) | Op::CountWindow(..) => Some(format!("windows-{op}")),
             Op::Group { .. } => Some(format!("groups-{op}")),
             Op::Within(..) => Some(format!("within-{op}")),
+            Op::TableEvery(..) => Some(format!("every-{op}")),
             _ => None,
         }
     }

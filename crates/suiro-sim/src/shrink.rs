@@ -155,6 +155,7 @@ fn without(program: &Program, number: usize) -> Option<Program> {
     };
     let ops = program.ops.iter().enumerate().filter(|(place, _)| *place != number);
     let ops: Vec<Op> = ops.map(|(_, op)| op.renumbered(renumber)).collect();
-    let has_sink = ops.iter().any(|op| matches!(op, Op::To(..) | Op::TableTo(..)));
+    let has_sink =
+        ops.iter().any(|op| matches!(op, Op::To(..) | Op::TableTo(..) | Op::TableEvery(..)));
     has_sink.then(|| Program { ops, ..program.clone() })
 }

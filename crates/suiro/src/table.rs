@@ -14,6 +14,7 @@ use crate::ttl::Owner;
 use crate::{Data, IntoRow, Key, SameKey, Stream, Topic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use suiro_core::{Result, Timestamp};
 use suiro_engine::{Edge, Stores};
 
@@ -230,6 +231,39 @@ impl<K: Key, V: Data> Table<K, V> {
     #[doc(alias = "toStream")]
     pub fn changes(self) -> Stream<K, Option<V>> {
         operators::table_changes::add(self)
+    }
+
+    /// The stream of the changes of each row, about once in `every` by the clock (rule E1): the
+    /// last one of each row that has changed, a removal as `None`, also if the row it removes was
+    /// never shown. Those shown together go in order of time and key.
+    ///
+    /// What has not been shown yet is kept: `name` names its store and changelog for good. It
+    /// survives a crash, and what a start finds there is shown at once. How often rows are shown
+    /// is outside of rule D1, what is shown in the end is not; the end of a bounded run shows what
+    /// is left.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{TestDriver, Topic, Topology};
+    ///
+    /// const STOCK: Topic<String, u32> = Topic::json("stock");
+    /// const SHOWN: Topic<String, Option<u32>> = Topic::json("shown-stock");
+    ///
+    /// let topology = Topology::new("stock");
+    /// topology.table(&STOCK).every("unshown", Duration::from_secs(1)).to(&SHOWN);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&STOCK, "tea".into(), 5, 0)?;
+    /// driver.send(&STOCK, "tea".into(), 4, 1)?;
+    /// driver.crash()?;
+    /// driver.advance_to(1_000)?;
+    /// let shown: Vec<_> = driver.read(&SHOWN)?.into_iter().map(|row| row.value).collect();
+    /// assert_eq!(shown, [Some(4)]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[doc(alias = "suppress")]
+    pub fn every(self, name: &str, every: Duration) -> Stream<K, Option<V>> {
+        operators::every::add(self.changes(), name, operators::every::row, every)
     }
 
     /// Writes the table's changelog to `topic`: per key and commit the last change, a removal

@@ -153,7 +153,7 @@ impl Model {
                 return self.emit(partition, number, key, value, at);
             }
             // How often it speaks is not laid down; the auditor looks at the table itself.
-            Op::TableTo(..) => return,
+            Op::TableTo(..) | Op::TableEvery(..) => return,
             Op::Group { .. } => return self.send_members(partition, number, (old, new), at),
             Op::TableFilter(_) => {
                 let keep = |row: &String| act::keeps(row, number);

@@ -3,6 +3,7 @@
 
 pub(crate) mod count_fold;
 pub(crate) mod each;
+pub(crate) mod every;
 pub(crate) mod exchange;
 pub(crate) mod fold;
 pub(crate) mod group_fold;

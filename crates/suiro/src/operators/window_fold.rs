@@ -78,6 +78,11 @@ impl Emit {
         self.flags.0.store(false, Ordering::Relaxed);
     }
 
+    /// The name of the store of what the windows have not shown yet.
+    pub(crate) fn name_of_pending(&self) -> String {
+        super::every::name_of(&self.draft, self.node)
+    }
+
     pub(crate) fn want_late(&self) {
         self.flags.1.store(true, Ordering::Relaxed);
     }

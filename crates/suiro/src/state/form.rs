@@ -2,6 +2,7 @@
 
 use crate::format::{Format, read_state, schema, write_state};
 use crate::state::counted::{self, Counted};
+use crate::state::pending::{self, Pending};
 use crate::state::prefix;
 use crate::state::session_store::turn_sessions;
 use crate::{Data, Key};
@@ -31,6 +32,13 @@ pub(crate) fn migration<Old: Data, New: Data>(
             Some(counted::KIND) => {
                 let Counted { rows, value } = read_state::<Counted<Old>>(value)?;
                 write_state(&Counted { rows, value: turn(value) }, &mut out)?;
+            }
+            Some(pending::KIND) => {
+                let all = read_state::<Vec<Pending<Old>>>(value)?.into_iter();
+                write_state(
+                    &all.map(|update| update.turned(&turn)).collect::<Vec<_>>(),
+                    &mut out,
+                )?;
             }
             _ => write_state(&turn(read_state(value)?), &mut out)?,
         }

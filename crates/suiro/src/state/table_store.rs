@@ -32,6 +32,8 @@ pub(crate) struct TableStore<K: 'static, A: 'static> {
     form: fn(&dyn Format<K>) -> Form,
     /// The store that has all rows, where `cells` holds only some.
     below: Option<Beneath>,
+    /// All rows are held, also where there could be a store below.
+    whole: bool,
 }
 
 impl<K: Key, A: Data> TableStore<K, A> {
@@ -53,7 +55,12 @@ impl<K: Key, A: Data> TableStore<K, A> {
     ) -> Self {
         let (cells, headers) = (Cells::new(), HashMap::with_hasher(FixedState::default()));
         let (expiry, buffers) = (ttl.map(Expiry::new), Default::default());
-        Self { cells, headers, expiry, keys, values, buffers, renewed: None, form, below: None }
+        let (renewed, below, whole) = (None, None, false);
+        Self { cells, headers, expiry, keys, values, buffers, renewed, form, below, whole }
+    }
+
+    pub(super) fn held_whole(self) -> Self {
+        Self { whole: true, ..self }
     }
 }
 
@@ -289,7 +296,7 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
 
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
         // What is due must be found by time, and only what is held can be.
-        if self.expiry.is_some() {
+        if self.whole || self.expiry.is_some() {
             return false;
         }
         let slots = Cells::<K, A>::room(memory);

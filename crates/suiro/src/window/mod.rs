@@ -114,7 +114,8 @@ impl<K: 'static, V: 'static> Stream<K, V> {
 /// steps that ask for it cannot be used, but the compiler says in our words what is missing.
 #[diagnostic::on_unimplemented(
     message = "these windows were not told when to speak",
-    label = "first say `on_close()` or `on_update()`",
-    note = "`on_close()` gives each window once, when it closes; `on_update()` at every update"
+    label = "first say `on_close()`, `on_update()` or `every(..)`",
+    note = "`on_close()` gives each window once, when it closes; `on_update()` at every update; \
+            `every(..)` what has changed, so often"
 )]
 pub trait Told {}

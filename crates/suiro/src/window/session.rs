@@ -3,7 +3,7 @@
 use super::Told;
 use crate::operators::fold::{Add, Init};
 use crate::operators::session_fold::{self, Merge};
-use crate::operators::window_fold;
+use crate::operators::{self, window_fold};
 use crate::{Data, InWindow, Key, Stream, Topic, Windowed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,7 +188,7 @@ impl<K: Key, V: Data> Windowed<K, V, Sessions> {
 /// assert!(topology.build().is_ok());
 /// # Ok::<(), suiro::Error>(())
 /// ```
-#[must_use = "say when the sessions speak: `on_close()` or `on_update()`"]
+#[must_use = "say when the sessions speak: `on_close()`, `on_update()` or `every(..)`"]
 pub struct SessionTable<K: 'static, V: 'static, A: 'static> {
     pub(crate) results: Stream<K, InWindow<Option<A>>>,
     pub(crate) late: Stream<K, V>,
@@ -231,7 +231,7 @@ impl<K: Key, V: Data, A: Data> SessionTable<K, V, A> {
     /// ```
     pub fn on_close(self) -> Stream<K, InWindow<A>> {
         self.emit.on_close();
-        crate::operators::each::add(self.results, "on_close", |rows, out| {
+        operators::each::add(self.results, "on_close", |rows, out| {
             for row in rows {
                 let InWindow { start, end, value } = row.value;
                 let value = value.map(|value| InWindow { start, end, value });
@@ -272,6 +272,38 @@ impl<K: Key, V: Data, A: Data> SessionTable<K, V, A> {
     pub fn on_update(self) -> Stream<K, InWindow<Option<A>>> {
         self.emit.on_update();
         self.results
+    }
+
+    /// Each session that has changed, about once in `every` by the clock (rule E1): the last
+    /// update of each, also of those that have closed meanwhile. `None` says that a session with
+    /// these bounds is gone (rule W6), also if it was never shown. It is kept as
+    /// [`WindowTable::every`](crate::WindowTable::every) says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{Sessions, TestDriver, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    /// const VISITS: Topic<String, u64> = Topic::json("visits");
+    ///
+    /// let topology = Topology::new("visits");
+    /// let gap = Duration::from_secs(5);
+    /// let visits = topology.stream(&CLICKS).window(Sessions::with_gap(gap));
+    /// let visits = visits.count("visits").every(Duration::from_secs(1));
+    /// visits.flat_map(|visit| visit.value).to(&VISITS);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&CLICKS, "ann".into(), "home".into(), 1_000)?;
+    /// driver.send(&CLICKS, "ann".into(), "cart".into(), 2_000)?;
+    /// driver.advance_to(1_000)?;
+    /// let visits: Vec<_> = driver.read(&VISITS)?.into_iter().map(|v| v.value).collect();
+    /// assert_eq!(visits, [2]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn every(self, every: Duration) -> Stream<K, InWindow<Option<A>>> {
+        self.emit.on_update();
+        let name = self.emit.name_of_pending();
+        operators::every::add(self.results, &name, operators::every::window, every)
     }
 
     /// The records that came too late, unchanged in key, value, time and headers: the session

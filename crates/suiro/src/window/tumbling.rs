@@ -2,7 +2,7 @@
 
 use super::Told;
 use crate::operators::fold::{Add, Init};
-use crate::operators::window_fold;
+use crate::operators::{self, window_fold};
 use crate::{Data, InWindow, Key, Stream, Topic, Windowed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -186,7 +186,7 @@ impl<K: Key, V: Data> Windowed<K, V, Tumbling> {
 /// assert!(topology.build().is_ok());
 /// # Ok::<(), suiro::Error>(())
 /// ```
-#[must_use = "say when the windows speak: `on_close()` or `on_update()`"]
+#[must_use = "say when the windows speak: `on_close()`, `on_update()` or `every(..)`"]
 pub struct WindowTable<K: 'static, V: 'static, A: 'static> {
     pub(crate) results: Stream<K, InWindow<A>>,
     pub(crate) late: Stream<K, V>,
@@ -255,6 +255,42 @@ impl<K: Key, V: Data, A: Data> WindowTable<K, V, A> {
     pub fn on_update(self) -> Stream<K, InWindow<A>> {
         self.emit.on_update();
         self.results
+    }
+
+    /// Each window that has changed, with its value so far, about once in `every` by the clock
+    /// (rule E1): the last update of each, also of those that have closed meanwhile, so that none
+    /// is ever missed. Those shown together go in order of time and key.
+    ///
+    /// What has not been shown yet is kept in a store and changelog of its own, named as the fold
+    /// is, with `-every` behind it: it survives a crash, and what a start finds there is shown at
+    /// once. How often windows are shown is outside of rule D1, what is shown in the end is
+    /// not; the end of a bounded run shows what is left.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{TestDriver, Topic, Topology, Tumbling};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    /// const RATES: Topic<String, u64> = Topic::json("clicks-per-minute");
+    ///
+    /// let topology = Topology::new("rates");
+    /// let minutes = topology.stream(&CLICKS).window(Tumbling::of(Duration::from_mins(1)));
+    /// let rates = minutes.count("rates").every(Duration::from_secs(5));
+    /// rates.map(|minute| minute.value).to(&RATES);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// for at in [1_000, 2_000, 3_000] {
+    ///     driver.send(&CLICKS, "ann".into(), "home".into(), at)?;
+    /// }
+    /// driver.advance_to(5_000)?;
+    /// let rates: Vec<_> = driver.read(&RATES)?.into_iter().map(|rate| rate.value).collect();
+    /// assert_eq!(rates, [3]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn every(self, every: Duration) -> Stream<K, InWindow<A>> {
+        self.emit.on_update();
+        let name = self.emit.name_of_pending();
+        operators::every::add(self.results, &name, operators::every::window, every)
     }
 
     /// The records that came too late for their window, unchanged in key, value, time and

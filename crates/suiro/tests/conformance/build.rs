@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
     CountWindows, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Stream, Table, Text,
-    Topic, Topology, Tumbling, Unkeyed, Within,
+    Topic, Topology, Tumbling, Unkeyed, WindowTable, Within,
 };
 
 // `key_by` gives JSON keys, which are plain text for strings; joins ask for one key format.
@@ -241,16 +241,14 @@ impl Building<'_> {
         let Window { kind, size_ms, advance_ms, gap_ms, grace_ms, merge, n, .. } = window;
         let grace = Duration::from_millis(*grace_ms);
         let (results, late) = match (kind.as_str(), emit.as_str()) {
-            ("tumbling", "update" | "close") => {
+            ("tumbling", _) => {
                 let size = size_ms.ok_or("tumbling windows have a size")?;
                 let windows = Tumbling::of(Duration::from_millis(size)).grace(grace);
                 let table = stream.window(windows).fold(name, init, add);
                 let late = has_late.then(|| table.late());
-                let results =
-                    if emit == "update" { table.on_update() } else { table.on_close() };
-                (results.map(some), late)
+                (told(table, &emit)?.map(some), late)
             }
-            ("hopping", "update" | "close") => {
+            ("hopping", _) => {
                 let size = size_ms.ok_or("hopping windows have a size")?;
                 let advance = advance_ms.ok_or("hopping windows advance")?;
                 let windows = Hopping::of(Duration::from_millis(size))
@@ -258,9 +256,7 @@ impl Building<'_> {
                     .grace(grace);
                 let table = stream.window(windows).fold(name, init, add);
                 let late = has_late.then(|| table.late());
-                let results =
-                    if emit == "update" { table.on_update() } else { table.on_close() };
-                (results.map(some), late)
+                (told(table, &emit)?.map(some), late)
             }
             ("count", "update" | "close") => {
                 let windows = CountWindows::of(n.ok_or("count windows have a size")?);
@@ -269,7 +265,7 @@ impl Building<'_> {
                     if emit == "update" { table.on_update() } else { table.on_close() };
                 (results.map(some), None)
             }
-            ("session", "update" | "close") => {
+            ("session", _) => {
                 let gap = gap_ms.ok_or("sessions have a gap")?;
                 let merge = function::merge(merge.as_deref().ok_or("sessions merge")?)?;
                 let merge = move |earlier: &mut String, later: String| {
@@ -280,7 +276,8 @@ impl Building<'_> {
                 let late = has_late.then(|| table.late());
                 let results = match emit.as_str() {
                     "update" => table.on_update(),
-                    _ => table.on_close().map(some),
+                    "close" => table.on_close().map(some),
+                    emit => table.every(every(emit)?),
                 };
                 (results, late)
             }
@@ -390,6 +387,23 @@ impl Building<'_> {
         }
         Ok(())
     }
+}
+
+/// The results of windows that are told when to speak.
+fn told(
+    table: WindowTable<String, String, String>,
+    emit: &str,
+) -> Result<Stream<String, InWindow<String>>, String> {
+    Ok(match emit {
+        "update" => table.on_update(),
+        "close" => table.on_close(),
+        emit => table.every(every(emit)?),
+    })
+}
+
+fn every(emit: &str) -> Result<Duration, String> {
+    let millis = emit.strip_prefix("every:").and_then(|millis| millis.parse().ok());
+    millis.map(Duration::from_millis).ok_or_else(|| format!("unknown emit `{emit}`"))
 }
 
 fn some(window: InWindow<String>) -> Windowed {
