@@ -214,10 +214,29 @@ impl Scope {
             return Ok(None);
         }
         all.sort_by_key(|(place, _)| *place);
+        self.write_named(&mut all)?;
         let quiet =
             all.iter().all(|(_, saved)| saved.outputs.is_empty() && saved.changes.is_empty());
         let nothing = quiet && self.outgoing.is_empty() && self.positions().is_empty();
         Ok((!nothing).then_some(all))
+    }
+
+    /// Finds, or makes, the topics that tasks have named since the last commit, and writes what
+    /// waited for them.
+    fn write_named(&mut self, all: &mut [(usize, Saved)]) -> Result<()> {
+        for (place, saved) in all {
+            let Some(task) = self.tasks[*place].as_mut() else { continue };
+            let unknown = task.outbox.unknown();
+            for topic in &unknown {
+                let sub = task.id.subtopology as usize;
+                let partitions = self.layout.named(&mut self.link, topic, sub)?;
+                task.outbox.open(topic, partitions)?;
+            }
+            if !unknown.is_empty() {
+                task.outbox.drain(|to, batches| saved.outputs.push((to.clone(), batches)))?;
+            }
+        }
+        Ok(())
     }
 
     /// Encodes a delivery for the internal topic.

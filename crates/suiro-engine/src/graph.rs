@@ -47,6 +47,10 @@ pub struct Graph {
     pub migrations: BTreeMap<Arc<str>, Migration>,
     /// After how long a silence stream times go on by the clock, if they do (rule T5).
     pub idle_after: Option<Duration>,
+    /// The nodes that write to topics by names which they give when they run.
+    pub named: BTreeSet<usize>,
+    /// How many partitions an exchange has, where that was said.
+    pub parts: BTreeMap<usize, u32>,
     /// The nodes that speak by the clock, with how long they wait in between (rule E1).
     pub every: BTreeMap<usize, Duration>,
     /// How dead letters show rows that go into a node, by node and port.

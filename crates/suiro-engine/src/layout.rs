@@ -93,18 +93,12 @@ impl Layout {
                     NodeKind::Generator(spec) => (&*spec.name, spec.partitions),
                     _ => continue,
                 };
-                match first {
-                    Some((other, others)) if others != count => {
-                        let text = "topics that meet by key need equal numbers of partitions; \
-                                    add `.repartition(..)` to one side, or make the topics alike";
-                        return Err(Error::invalid(text)
-                            .with("topic", other)
-                            .with("partitions", others)
-                            .with("other_topic", name)
-                            .with("other_partitions", count));
-                    }
-                    _ => first = Some((name, count)),
-                }
+                check_meeting(&mut first, (name, count))?;
+            }
+            let said = plan.graph.parts.iter();
+            for (exchange, count) in said.filter(|(it, _)| self.exchanges[**it].1 == sub) {
+                let name = &*plan.graph.exchanges[*exchange].name;
+                check_meeting(&mut first, (name, *count))?;
             }
             let senders = self.exchanges.iter().filter(|(_, receiver)| *receiver == sub);
             let sent = senders.map(|(sender, _)| self.subs[*sender]).max().unwrap_or(1);
@@ -161,6 +155,32 @@ impl Layout {
             .collect()
     }
 
+    /// How many partitions a topic has that a task of sub-topology `sub` names when it runs. One
+    /// that is missing is made, as a sink is at the start.
+    pub(crate) fn named(
+        &mut self,
+        link: &mut Link,
+        name: &Arc<str>,
+        sub: usize,
+    ) -> Result<u32> {
+        if let Some(spec) = self.topics.get(name) {
+            return Ok(spec.partitions);
+        }
+        let known = link.describe(std::slice::from_ref(name))?;
+        let spec = match known.into_iter().find(|spec| spec.name == *name) {
+            Some(spec) => spec,
+            None => {
+                let (name, partitions) = (Arc::clone(name), self.subs[sub]);
+                let spec = TopicSpec { name, partitions, cleanup: Cleanup::Keep };
+                link.create(vec![spec.clone()])?;
+                spec
+            }
+        };
+        let partitions = spec.partitions;
+        self.topics.insert(Arc::clone(name), spec);
+        Ok(partitions)
+    }
+
     /// Whether the store of a source table needs no changelog of its own.
     pub(crate) fn source_is_changelog(&self, plan: &Plan, store: usize) -> bool {
         !plan.graph.stores[store].differs && self.compacted_source(plan, store).is_some()
@@ -196,6 +216,28 @@ impl Layout {
             (0..*partitions).map(move |partition| TaskId { subtopology: sub as u32, partition })
         })
         .collect()
+    }
+}
+
+/// What meets in a sub-topology has equal numbers of partitions.
+fn check_meeting<'a>(
+    first: &mut Option<(&'a str, u32)>,
+    (name, count): (&'a str, u32),
+) -> Result<()> {
+    match *first {
+        Some((other, others)) if others != count => {
+            let text = "topics that meet by key need equal numbers of partitions; \
+                        add `.repartition(..)` to one side, or make the topics alike";
+            Err(Error::invalid(text)
+                .with("topic", other)
+                .with("partitions", others)
+                .with("other_topic", name)
+                .with("other_partitions", count))
+        }
+        _ => {
+            *first = Some((name, count));
+            Ok(())
+        }
     }
 }
 

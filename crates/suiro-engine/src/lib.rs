@@ -67,7 +67,7 @@ pub use letters::{Letter, RawRecord, Refused, Show, Shown, letter_header};
 pub use lowered::{lifted, lowered};
 pub use metrics::{Metrics, TaskMetrics, Traffic};
 pub use operator::{Context, Counters, Emitted, Failure, Gate, Operator};
-pub use outbox::{Outbox, Outgoing};
+pub use outbox::{Outbox, Outgoing, TopicName};
 pub use plan::Plan;
 pub use progress::Restoring;
 pub use rows::{BoxRows, CloneRows, RowQueue, Rows};

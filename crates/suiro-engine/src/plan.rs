@@ -250,6 +250,7 @@ fn mark_meetings(graph: &Graph, links: &mut [Links]) {
         Node(usize),
         Store(usize),
         Topic(usize),
+        AnyTopic,
     }
     let mut below: Vec<BTreeSet<Place>> = vec![BTreeSet::new(); graph.nodes.len()];
     for (id, node) in graph.nodes.iter().enumerate().rev() {
@@ -257,6 +258,11 @@ fn mark_meetings(graph: &Graph, links: &mut [Links]) {
         all.extend(node.stores.iter().map(|store| Place::Store(*store)));
         if let NodeKind::Sink(topic, _) = node.kind {
             all.insert(Place::Topic(topic));
+        }
+        // A topic that is named when the program runs may be any.
+        let is_named = |id| graph.named.contains(&id);
+        if is_named(id) || matches!(node.kind, NodeKind::Sink(..)) && !graph.named.is_empty() {
+            all.insert(Place::AnyTopic);
         }
         let mut met = BTreeSet::new();
         for (reader, _) in links[id].readers.iter().flatten() {

@@ -8,7 +8,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use suiro_core::batch::{BatchWriter, Records};
 use suiro_core::partition::partition_of;
-use suiro_core::{Offset, Result, Timestamp, TopicPartition};
+use suiro_core::{Error, Offset, Result, Timestamp, TopicPartition};
 use suiro_engine::{
     BoxRows, Context, Decode, Decoded, Edge, ExchangeCodec, ExchangeSpec, Failure, Node,
     NodeKind, Operator, RowQueue,
@@ -17,6 +17,24 @@ use suiro_engine::{
 /// Moves the rows of `stream`, if they are not where their keys belong.
 pub(crate) fn settle<K: Key, V: Data>(stream: Stream<K, V>, name: &str) -> Stream<K, V> {
     if stream.moved { add(stream, name) } else { stream }
+}
+
+/// As `add`, with a number of partitions of its own.
+pub(crate) fn add_parted<K: Key, V: Data>(
+    stream: Stream<K, V>,
+    name: &str,
+    partitions: u32,
+) -> Stream<K, V> {
+    let draft = stream.draft.clone();
+    if partitions == 0 {
+        let text = "a repartition needs a partition at least";
+        draft.refuse(Error::invalid(text).with("repartition", name));
+    }
+    let mut sketch = draft.sketch();
+    let exchange = sketch.graph.exchanges.len();
+    sketch.graph.parts.insert(exchange, partitions);
+    drop(sketch);
+    add(stream, name)
 }
 
 pub(crate) fn add<K: Key, V: Data>(stream: Stream<K, V>, name: &str) -> Stream<K, V> {

@@ -11,6 +11,8 @@ pub(crate) mod join_streams;
 pub(crate) mod join_tables;
 pub(crate) mod lookup;
 pub(crate) mod merge;
+pub(crate) mod named_sink;
+pub(crate) mod partition_sink;
 pub(crate) mod session_fold;
 pub(crate) mod sink;
 pub(crate) mod split;

@@ -6,7 +6,7 @@ use crate::topology::maker;
 use crate::{Stream, Topic};
 use suiro_core::{Headers, Result, Timestamp};
 use suiro_engine::{
-    BoxRows, Context, Counters, Failure, Node, NodeKind, Operator, Outbox, Outgoing,
+    BoxRows, Context, Counters, Failure, Node, NodeKind, Operator, Outbox, Outgoing, TopicName,
 };
 
 pub(crate) fn add<K: Send + 'static, V: Send + 'static>(
@@ -37,6 +37,9 @@ pub(crate) fn add<K: Send + 'static, V: Send + 'static>(
     });
 }
 
+/// The bytes of a key and a value; none for what is null.
+type Encodings<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// How records of a topic are written.
 #[derive(Clone, Copy)]
 pub(crate) struct Write<K: 'static, V: 'static> {
@@ -64,27 +67,56 @@ impl<K, V> Write<K, V> {
         &self,
         counters: &mut Counters,
         outbox: &mut Outbox,
-        (key, value): (&K, Option<&V>),
+        record: (&K, Option<&V>),
         at: Timestamp,
         headers: &Headers,
         buffers: &mut (Vec<u8>, Vec<u8>),
     ) -> Result<()> {
-        let (key_bytes, value_bytes) = buffers;
-        key_bytes.clear();
-        value_bytes.clear();
-        let key = match self.keys.encode(key, key_bytes)? {
-            Encoded::Bytes => Some(&key_bytes[..]),
-            Encoded::Null => None,
-        };
-        let value = match value {
-            None => None,
-            Some(value) => match self.values.encode(value, value_bytes)? {
-                Encoded::Bytes => Some(&value_bytes[..]),
-                Encoded::Null => None,
-            },
-        };
+        let (key, value) = self.encode(record, buffers)?;
         counters.written += 1;
         outbox.write(self.topic, self.fallback, Outgoing { key, value, at, headers })
+    }
+
+    /// Writes one record to a partition, and does not count it.
+    pub(super) fn put_in(
+        &self,
+        partition: u32,
+        outbox: &mut Outbox,
+        record: (&K, Option<&V>),
+        (at, headers): (Timestamp, &Headers),
+        buffers: &mut (Vec<u8>, Vec<u8>),
+    ) -> Result<()> {
+        let (key, value) = self.encode(record, buffers)?;
+        outbox.write_in(self.topic, partition, Outgoing { key, value, at, headers })
+    }
+
+    /// Writes one record to a topic that is no topic of the plan, and does not count it.
+    pub(super) fn put_named(
+        &self,
+        topic: TopicName,
+        outbox: &mut Outbox,
+        record: (&K, Option<&V>),
+        (at, headers): (Timestamp, &Headers),
+        buffers: &mut (Vec<u8>, Vec<u8>),
+    ) -> Result<()> {
+        let (key, value) = self.encode(record, buffers)?;
+        outbox.write_named(topic, self.fallback, Outgoing { key, value, at, headers })
+    }
+
+    /// The bytes of a record, in `buffers`.
+    fn encode<'a>(
+        &self,
+        (key, value): (&K, Option<&V>),
+        (key_bytes, value_bytes): &'a mut (Vec<u8>, Vec<u8>),
+    ) -> Result<Encodings<'a>> {
+        key_bytes.clear();
+        value_bytes.clear();
+        let has_key = matches!(self.keys.encode(key, key_bytes)?, Encoded::Bytes);
+        let has_value = match value {
+            None => false,
+            Some(value) => matches!(self.values.encode(value, value_bytes)?, Encoded::Bytes),
+        };
+        Ok((has_key.then_some(key_bytes), has_value.then_some(value_bytes)))
     }
 }
 

@@ -3,6 +3,8 @@
 mod emit;
 mod fallible;
 mod joins;
+mod records;
+mod sinks;
 mod stateless;
 mod timed;
 
@@ -181,12 +183,52 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
     /// assert_eq!(driver.read(&REFUNDED)?[0].value, -250);
     /// # Ok::<(), suiro::Error>(())
     /// ```
-    #[doc(alias = "branch")]
+    #[doc(alias = "partition")]
     pub fn split(
         self,
         test: impl Fn(&V) -> bool + Send + Sync + 'static,
     ) -> (Stream<K, V>, Stream<K, V>) {
-        operators::split::add(self, test)
+        let mut halves =
+            operators::split::add(self, "split", 2, move |value| usize::from(!test(value)));
+        let half = |half: Option<_>| half.expect("a split gives two streams");
+        let others = half(halves.pop());
+        (half(halves.pop()), others)
+    }
+
+    /// As many streams as there are places for them: `pick` says to which of them a record
+    /// belongs, counted from 0. A record of a place that is not there is in none of them.
+    ///
+    /// ```
+    /// use suiro::{TestDriver, Topic, Topology};
+    ///
+    /// const ORDERS: Topic<String, u64> = Topic::json("orders");
+    /// const SMALL: Topic<String, u64> = Topic::json("small-orders");
+    /// const LARGE: Topic<String, u64> = Topic::json("large-orders");
+    ///
+    /// let topology = Topology::new("orders");
+    /// let [small, _usual, large] = topology.stream(&ORDERS).branch(|cents| match cents {
+    ///     ..100 => 0,
+    ///     100..10_000 => 1,
+    ///     _ => 2,
+    /// });
+    /// small.to(&SMALL);
+    /// large.to(&LARGE);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// for cents in [50, 5_000, 50_000] {
+    ///     driver.send(&ORDERS, "ann".into(), cents, 0)?;
+    /// }
+    /// assert_eq!(driver.read(&SMALL)?[0].value, 50);
+    /// assert_eq!(driver.read(&LARGE)?[0].value, 50_000);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[doc(alias = "sideOutput")]
+    pub fn branch<const N: usize>(
+        self,
+        pick: impl Fn(&V) -> usize + Send + Sync + 'static,
+    ) -> [Stream<K, V>; N] {
+        let parts = operators::split::add(self, "branch", N, pick);
+        parts.try_into().expect("a branch gives as many streams as were asked for")
     }
 
     /// Writes every record to `topic`, and ends the stream. The partition is chosen by the
@@ -245,5 +287,38 @@ impl<K: Send + 'static, V: Send + 'static> Stream<K, V> {
         V: Data,
     {
         operators::exchange::add(self, name)
+    }
+
+    /// As [`repartition`](Stream::repartition), into so many partitions: as many tasks do the
+    /// work that follows, be they more or fewer than the partitions of the source. What meets
+    /// there by key, such as the table of a join, must have as many; else the start refuses it.
+    /// Another number is refused when the topic is there already.
+    ///
+    /// ```
+    /// use suiro::{TestDriver, TestOptions, Topic, Topology};
+    ///
+    /// const CLICKS: Topic<String, String> = Topic::json("clicks");
+    /// const COUNTS: Topic<String, u64> = Topic::json("counts");
+    ///
+    /// let topology = Topology::new("clicks");
+    /// topology.stream(&CLICKS).repartition_into("spread", 4).count("counts").to(&COUNTS);
+    ///
+    /// let options = TestOptions { partitions: 1, ..TestOptions::default() };
+    /// let mut driver = TestDriver::with_options(topology.build()?, options)?;
+    /// for user in ["ann", "bob", "cid", "dan"] {
+    ///     driver.send(&CLICKS, user.into(), "home".into(), 0)?;
+    /// }
+    /// let partitions = driver.read_changes(&COUNTS)?.into_iter().map(|count| count.partition);
+    /// assert!(partitions.max() > Some(0));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[doc(alias = "Repartitioned")]
+    #[doc(alias = "rescale")]
+    pub fn repartition_into(self, name: &str, partitions: u32) -> Stream<K, V>
+    where
+        K: Key,
+        V: Data,
+    {
+        operators::exchange::add_parted(self, name, partitions)
     }
 }
