@@ -452,6 +452,10 @@ fn held(op: Op, stores: &Stores, slot: usize) -> Option<Result<Rows, Error>> {
             };
             all(inspect::rows(stores, slot)?, last)
         }
+        Op::Distinct(..) => {
+            let passed = |(key, (), at)| row((key, String::new(), at));
+            all(inspect::rows(stores, slot)?, passed)
+        }
         Op::Window(..) => all(inspect::windows(stores, slot)?, window),
         Op::CountWindow(..) => {
             let filling = |(key, count, held, at): (_, u64, InWindow<String>, _)| {

@@ -101,6 +101,10 @@ fn build(
             let Keyed { stream, moved } = stream(handles, from);
             keyed(stream.filter(move |value| act::keeps(value, number)), moved)
         }
+        Op::Distinct(from, within) => {
+            let (stream, name) = (stream(handles, from).stream, format!("distinct-{number}"));
+            keyed(stream.distinct(&name, Duration::from_millis(within as u64)), false)
+        }
         Op::Map(from) => {
             let Keyed { stream, moved } = stream(handles, from);
             let map = move |value: String| {

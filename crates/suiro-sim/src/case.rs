@@ -1,6 +1,6 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
-use crate::draw::{draw, draw_every, draw_lasts, draw_ttls};
+use crate::draw::{draw, draw_distincts, draw_every, draw_lasts, draw_ttls};
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
 use std::fmt::Write;
@@ -114,6 +114,7 @@ impl Case {
         // By dice of their own: all else is as if nothing went by time.
         draw_ttls(&mut Seed::new(number ^ 0x0074_746c), &mut program);
         draw_lasts(&mut Seed::new(number ^ 0x6c61_7374), &mut program);
+        draw_distincts(&mut Seed::new(number ^ 0x6f6e_6365), &mut program);
         let partitions = match family {
             Family::Local => 1 + seed.below(3) as u32,
             Family::Exchanged => 1,

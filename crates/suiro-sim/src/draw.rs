@@ -93,6 +93,21 @@ pub fn draw_lasts(seed: &mut Seed, program: &mut Program) {
     }
 }
 
+/// Has some streams let each key pass once in a while, in place of some values.
+pub fn draw_distincts(seed: &mut Seed, program: &mut Program) {
+    for number in 0..program.ops.len() {
+        let Op::Filter(from) = program.ops[number] else { continue };
+        let within = [1, 4, 15, 100][seed.below(4) as usize];
+        // Between lanes the first record is any.
+        let parallel = program.family == Family::Parallel;
+        let is_open = parallel && program.is_behind_exchange(number);
+        let is_open = is_open || program.is_held(number) || program.has_moved(from);
+        if seed.one_in(3) && !is_open {
+            program.ops[number] = Op::Distinct(from, within);
+        }
+    }
+}
+
 /// Has some tables write their changes every so often.
 pub fn draw_every(seed: &mut Seed, program: &mut Program) {
     for op in &mut program.ops {

@@ -83,6 +83,8 @@ pub enum Op {
     Table(&'static str, Ttl),
     /// Keeps some values.
     Filter(From),
+    /// Keeps the first record of each key within a time.
+    Distinct(From, i64),
     /// Changes values.
     Map(From),
     /// Makes no, one or two values of one.
@@ -140,6 +142,7 @@ impl Op {
         match *self {
             Self::Stream(_) | Self::Table(..) => Vec::new(),
             Self::Filter(of)
+            | Self::Distinct(of, _)
             | Self::Map(of)
             | Self::FlatMap(of)
             | Self::KeyBy(of)
@@ -166,6 +169,7 @@ impl Op {
         match self {
             Self::Stream(_) | Self::Table(..) => self,
             Self::Filter(of) => Self::Filter(from(of)),
+            Self::Distinct(of, within) => Self::Distinct(from(of), within),
             Self::Map(of) => Self::Map(from(of)),
             Self::FlatMap(of) => Self::FlatMap(from(of)),
             Self::KeyBy(of) => Self::KeyBy(from(of)),
@@ -423,6 +427,7 @@ impl Program {
         match self.ops[op] {
             Op::Table(topic, _) => Some(topic.to_owned()),
             Op::Fold(..) => Some(format!("fold-{op}")),
+            Op::Distinct(..) => Some(format!("distinct-{op}")),
             Op::Window(..) | Op::CountWindow(..) => Some(format!("windows-{op}")),
             Op::Group { .. } => Some(format!("groups-{op}")),
             Op::Within(..) => Some(format!("within-{op}")),

@@ -2,6 +2,7 @@
 
 mod groups;
 mod joins;
+mod top;
 
 pub use groups::GroupedTable;
 

@@ -81,6 +81,11 @@ impl Model {
                 let item = Item::Row { value, at };
                 self.pass(partition, From { op: number, late: false }, key, item);
             }
+            Op::Distinct(_, within) => {
+                if self.passes(partition, number, within, &key, at) {
+                    self.emit(partition, number, key, value, at);
+                }
+            }
             Op::Map(_) if panics => self.fail(number, &key, at),
             Op::Map(_) => self.emit(partition, number, key, act::maps(&value, number), at),
             Op::FlatMap(_) => {

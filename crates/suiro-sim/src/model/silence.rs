@@ -29,6 +29,7 @@ impl Model {
                 Op::Within(_, _, reach, needs) => {
                     self.close_within(partition, op, (reach, needs), now);
                 }
+                Op::Distinct(_, within) => self.forget(partition, op, within, now),
                 Op::Table(_, ttl) | Op::Fold(_, _, ttl) => {
                     self.let_go(partition, op, ttl, now);
                 }

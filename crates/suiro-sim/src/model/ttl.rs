@@ -16,6 +16,34 @@ impl Model {
         at + ttl <= now
     }
 
+    /// Whether a record is the first of its key within a time. Keys that passed long enough ago go
+    /// without a word.
+    pub(super) fn passes(
+        &mut self,
+        partition: u32,
+        op: usize,
+        within: i64,
+        key: &str,
+        at: i64,
+    ) -> bool {
+        let state = &mut self.states[partition as usize][op];
+        let now = state.time.map_or(at, |time| time.max(at));
+        state.time = Some(now);
+        self.forget(partition, op, within, now);
+        let rows = &mut self.states[partition as usize][op].rows;
+        if at + within <= now || rows.contains_key(key) {
+            return false;
+        }
+        rows.insert(key.to_owned(), (String::new(), at));
+        true
+    }
+
+    /// Keys that passed long enough ago go.
+    pub(super) fn forget(&mut self, partition: u32, op: usize, within: i64, now: i64) {
+        let rows = &mut self.states[partition as usize][op].rows;
+        rows.retain(|_, (_, at)| *at + within > now);
+    }
+
     /// The rows of a table go whose time is over at `now`, in order of time and key, and then
     /// their removals are handed on.
     pub(super) fn let_go(&mut self, partition: u32, op: usize, ttl: Ttl, now: i64) {

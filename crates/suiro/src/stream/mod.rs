@@ -1,5 +1,6 @@
 //! A stream: an endless run of independent events.
 
+mod distinct;
 mod emit;
 mod fallible;
 mod joins;
