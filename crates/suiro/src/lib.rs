@@ -30,6 +30,7 @@
 //! | name a topic and its types | [`Topic`], [`Format`] |
 //! | write a program | [`Topology`], [`Stream`], [`Table`] |
 //! | group by time | [`Tumbling`], [`Hopping`], [`Sessions`], [`CountWindows`], [`InWindow`] |
+//! | close windows when nothing comes | [`Topology::idle_after`] |
 //! | join streams by time | [`Stream::join_within`], [`Within`] |
 //! | run it | [`App`], [`Running`], [`Log`] |
 //! | test it | [`TestDriver`] |

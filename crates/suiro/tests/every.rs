@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
-    ExchangeKind, Headers, Hopping, InWindow, Log, Record, Result, Sessions, TestDriver,
-    TestOptions, Topic, Topology,
+    App, ExchangeKind, Headers, Hopping, InWindow, Log, Producer, Reader, Record, Result,
+    Sessions, TestDriver, TestOptions, Topic, Topology,
 };
 
 const EVENTS: Topic<String, u64> = Topic::json("events");
@@ -187,4 +187,26 @@ fn a_time_that_is_none_is_refused() {
     let _never = sums.every("unshown", Duration::ZERO);
     let refused = topology.build().map(|_| ()).expect_err("it speaks at once, for ever");
     assert!(refused.to_string().contains("`every` needs a millisecond at least"));
+}
+
+#[test]
+fn an_app_speaks_by_its_clock() -> Result<()> {
+    let topology = Topology::new("sums");
+    let sums = topology.stream(&EVENTS).fold("sums", || 0, |sum, value| *sum += value);
+    sums.every("unshown", Duration::from_millis(20)).to(&ROWS);
+    let log = Log::in_memory();
+    let running = App::new(topology.build()?, log.clone()).partitions(1).start()?;
+    let mut events = Producer::open(&log, &EVENTS)?;
+    let mut rows = Reader::open(&log, &ROWS)?;
+    let (mut sent, mut seen) = (0, 0);
+    while seen < 5 {
+        events.send("a".into(), 1, 5)?;
+        events.flush()?;
+        sent += 1;
+        for row in rows.follow(Duration::from_secs(10))? {
+            seen = row.value.flatten().expect("nothing is removed");
+            assert!(seen <= sent);
+        }
+    }
+    running.shutdown()
 }

@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
-    ExchangeKind, Plan, Result, Sessions, TestDriver, TestOptions, Topic, Topology, Tumbling,
-    Within,
+    App, ExchangeKind, Log, Plan, Producer, Reader, Result, Sessions, TestDriver, TestOptions,
+    Topic, Topology, Tumbling, Within,
 };
+use suiro_core::partition::partition_of;
 
 const EVENTS: Topic<String, u64> = Topic::json("events");
 const OTHERS: Topic<String, u64> = Topic::json("others");
@@ -311,4 +312,84 @@ proptest! {
         let options = TestOptions { exchange, batch_rows, lean, ..TestOptions::default() };
         holds(spec, &steps, &crashes, options).expect("the program runs");
     }
+}
+
+/// Sums in windows of ten milliseconds, five of silence.
+fn sums() -> Result<Plan> {
+    let topology = Topology::new("sums");
+    topology.idle_after(millis(5));
+    let windows = topology.stream(&EVENTS).window(Tumbling::of(millis(10)));
+    let sums = windows.fold("sums", || 0, |sum, value| *sum += value).on_close();
+    sums.map(|window| window.value).to(&SUMS);
+    topology.build()
+}
+
+#[test]
+fn what_came_while_nobody_looked_comes_before_time_goes_on() -> Result<()> {
+    let options = TestOptions { run_at_send: false, ..TestOptions::default() };
+    let mut driver = TestDriver::with_options(sums()?, options)?;
+    driver.send(&EVENTS, "a".into(), 1, 5)?;
+    driver.run()?;
+    driver.send(&EVENTS, "a".into(), 2, 6)?;
+    driver.advance_to(1_000_000)?;
+    assert_eq!(read(&mut driver, &SUMS)?, []);
+    driver.advance_to(1_000_009)?;
+    assert_eq!(read(&mut driver, &SUMS)?, [("a".to_owned(), 3, 6)]);
+    Ok(())
+}
+
+#[test]
+fn each_partition_is_silent_for_itself() -> Result<()> {
+    let key_of = |partition| {
+        let mut keys = (0..).map(|number| format!("key-{number}"));
+        // In the topic the key is its text.
+        let is_there = |key: &String| partition_of(key.as_bytes(), 2) == partition;
+        keys.find(is_there).expect("each partition has keys")
+    };
+    let (quiet, busy) = (key_of(0), key_of(1));
+    let options = TestOptions { partitions: 2, ..TestOptions::default() };
+    let mut driver = TestDriver::with_options(sums()?, options)?;
+    driver.send(&EVENTS, quiet.clone(), 1, 5)?;
+    for now in 0..10 {
+        driver.send(&EVENTS, busy.clone(), 2, 5)?;
+        driver.advance_to(now)?;
+    }
+    assert_eq!(read(&mut driver, &SUMS)?, []);
+    driver.send(&EVENTS, busy, 2, 5)?;
+    driver.advance_to(10)?;
+    assert_eq!(read(&mut driver, &SUMS)?, [(quiet, 1, 5)]);
+    Ok(())
+}
+
+#[test]
+fn a_restart_goes_on_with_the_silence_and_the_time_between_is_none() -> Result<()> {
+    let log = Log::in_memory();
+    let start = || TestDriver::on_log(sums()?, TestOptions::default(), log.clone());
+    let mut driver = start()?;
+    driver.send(&EVENTS, "a".into(), 1, 5)?;
+    driver.advance_to(8)?;
+    drop(driver);
+    // The clock of a new driver begins anew.
+    let mut driver = start()?;
+    driver.advance_to(1)?;
+    assert_eq!(read(&mut driver, &SUMS)?, []);
+    driver.advance_to(2)?;
+    assert_eq!(read(&mut driver, &SUMS)?, [("a".to_owned(), 1, 5)]);
+    Ok(())
+}
+
+#[test]
+fn the_windows_of_an_app_close_by_its_clock() -> Result<()> {
+    let log = Log::in_memory();
+    let running = App::new(sums()?, log.clone()).partitions(1).start()?;
+    let mut events = Producer::open(&log, &EVENTS)?;
+    events.send("a".into(), 1, 5)?;
+    events.flush()?;
+    let mut sums = Reader::open(&log, &SUMS)?;
+    let mut seen = Vec::new();
+    while seen.is_empty() {
+        seen = sums.follow(Duration::from_secs(10))?;
+    }
+    assert_eq!((seen.len(), seen[0].value), (1, Some(1)));
+    running.shutdown()
 }

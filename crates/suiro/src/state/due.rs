@@ -306,6 +306,10 @@ mod tests {
                         writer.apply(&entries?, 0)?;
                     }
                 }
+                if let Some((first, _)) = open_now.first() {
+                    let next = due.next().map(Timestamp::as_millis);
+                    prop_assert!(next.is_some_and(|next| next <= *first));
+                }
             }
         }
     }
