@@ -126,6 +126,11 @@ pub trait State: Any + Send {
         None
     }
 
+    /// A view of the store for those who do not know all of its types.
+    fn view(&self) -> Option<&dyn Any> {
+        None
+    }
+
     /// The typed store, for a downcast.
     fn as_any(&self) -> &dyn Any;
 
@@ -246,6 +251,12 @@ impl Stores {
     /// The store in `slot`, if there is one and it has this type.
     pub fn find<S: State>(&self, slot: usize) -> Option<&S> {
         self.0.get(slot)?.as_deref()?.as_any().downcast_ref()
+    }
+
+    /// A view of the store in `slot`, if it has one of this type, and the store.
+    pub fn view<V: Any>(&self, slot: usize) -> Option<(&V, &dyn Any)> {
+        let state = self.0.get(slot)?.as_deref()?;
+        Some((state.view()?.downcast_ref()?, state.as_any()))
     }
 
     /// The typed store in `slot`.

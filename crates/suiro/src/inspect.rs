@@ -1,7 +1,9 @@
 //! What the stores of a task hold, row by row, for tests that drive the engine by hand.
 
 use crate::operators::count_fold;
-use crate::state::{Counted, Either, Held, JoinStore, SessionStore, TableStore, WindowStore};
+use crate::state::{
+    Counted, Either, Held, JoinStore, SessionStore, SlidingView, TableStore, WindowStore,
+};
 use crate::{Data, InWindow, Key, Timestamp};
 use suiro_core::Result;
 use suiro_engine::Stores;
@@ -55,6 +57,16 @@ pub fn windows<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Result<W
                 })
             });
             sessions.collect()
+        });
+        return Some(all);
+    }
+    if let Some((view, sliding)) = stores.view::<SlidingView<K, A>>(slot) {
+        let all = view.all(sliding).map(|all| {
+            let windows = all.into_iter().map(|(key, pane)| {
+                let (start, end, value) = (pane.start, view.end(pane.start), pane.value);
+                (key, InWindow { start, end, value }, pane.at)
+            });
+            windows.collect()
         });
         return Some(all);
     }

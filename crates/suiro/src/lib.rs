@@ -29,8 +29,8 @@
 //! |---|---|
 //! | name a topic and its types | [`Topic`], [`Format`] |
 //! | write a program | [`Topology`], [`Stream`], [`Table`] |
-//! | group by time | [`Tumbling`], [`Hopping`], [`Sessions`], [`CountWindows`], [`InWindow`] |
 //! | close windows when nothing comes | [`Topology::idle_after`] |
+//! | group by time | [`Tumbling`], [`Hopping`], [`Sliding`], [`Sessions`], [`CountWindows`], [`InWindow`] |
 //! | join streams by time | [`Stream::join_within`], [`Within`] |
 //! | run it | [`App`], [`Running`], [`Log`] |
 //! | test it | [`TestDriver`] |
@@ -91,8 +91,8 @@ pub use topic::Topic;
 pub use topology::{Start, Topology};
 pub use transaction::Transaction;
 pub use window::{
-    CountTable, CountWindows, Hopping, InWindow, SessionTable, Sessions, Tumbling, WindowTable,
-    Windowed, Within,
+    CountTable, CountWindows, Hopping, InWindow, SessionTable, Sessions, Sliding, Tumbling,
+    WindowTable, Windowed, Within,
 };
 
 pub use suiro_core::broker::{Broker, Cleanup, TopicSpec};

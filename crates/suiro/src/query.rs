@@ -1,7 +1,7 @@
 //! Live look-ups in the stores of a running program.
 
 use crate::inspect::rows;
-use crate::state::{Counted, Held, SessionStore, TableStore, WindowStore};
+use crate::state::{Counted, Held, SessionStore, SlidingView, TableStore, WindowStore};
 use crate::{Data, InWindow, Key, Record};
 use std::marker::PhantomData;
 use suiro_core::{Error, Headers, Result};
@@ -168,6 +168,14 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
                         start: session.start,
                         end: session.end,
                         value: session.value,
+                    }));
+                }));
+            }
+            if let Some((view, sliding)) = stores.view::<SlidingView<K, A>>(store) {
+                return Some(view.windows(sliding, &key).map(|open| {
+                    found.extend(open.into_iter().filter_map(|pane| {
+                        let (start, end) = (pane.start, view.end(pane.start));
+                        pane.value.map(|value| InWindow { start, end, value })
                     }));
                 }));
             }

@@ -16,6 +16,7 @@ pub(crate) mod named_sink;
 pub(crate) mod partition_sink;
 pub(crate) mod session_fold;
 pub(crate) mod sink;
+pub(crate) mod sliding_fold;
 pub(crate) mod split;
 pub(crate) mod table_changes;
 pub(crate) mod table_group;

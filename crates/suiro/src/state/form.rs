@@ -5,6 +5,7 @@ use crate::state::counted::{self, Counted};
 use crate::state::pending::{self, Pending};
 use crate::state::prefix;
 use crate::state::session_store::turn_sessions;
+use crate::state::sliding_rows::turn_row;
 use crate::{Data, Key};
 use std::sync::Arc;
 use suiro_engine::{Form, Migration};
@@ -26,6 +27,7 @@ pub(crate) fn migration<Old: Data, New: Data>(
         let mut out = Vec::with_capacity(value.len());
         match kind.split(' ').next() {
             Some("sessions") => turn_sessions(value, &turn, &mut out)?,
+            Some("sliding") => turn_row(value, &turn, &mut out)?,
             Some("windows") => {
                 write_state(&read_state::<Option<Old>>(value)?.map(&turn), &mut out)?;
             }

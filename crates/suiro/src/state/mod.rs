@@ -14,9 +14,12 @@ mod pending;
 mod places;
 mod session_store;
 mod shares;
+mod sliding_rows;
+mod sliding_store;
 mod slot;
 mod stream_time;
 mod table_store;
+mod track;
 mod window_store;
 
 pub(crate) use agenda::Agenda;
@@ -29,9 +32,12 @@ pub(crate) use kept::{Either, LEFT, RIGHT};
 pub(crate) use pending::Pending;
 pub(crate) use places::{Place, Places};
 pub(crate) use session_store::{Session, SessionList, SessionStore};
+pub(crate) use sliding_rows::SlidingView;
+pub(crate) use sliding_store::SlidingStore;
 pub(crate) use slot::Slot;
 pub(crate) use stream_time::StreamTime;
 pub(crate) use table_store::{TableStore, encode_key, keep_headers};
+pub(crate) use track::{Folds, Pane, Sliding};
 pub(crate) use window_store::{Held, WindowStore, may_have_rows};
 
 /// What the keys of a changelog and of a store below begin with: what kind of row it is.

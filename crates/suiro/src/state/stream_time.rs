@@ -29,6 +29,11 @@ impl StreamTime {
         self.now
     }
 
+    /// What it was at the last commit.
+    pub(crate) fn committed(&self) -> Timestamp {
+        self.committed.0
+    }
+
     /// A record arrives: gives stream time, this record included.
     #[inline]
     pub(crate) fn observe(&mut self, at: Timestamp, gate: &Gate) -> Timestamp {

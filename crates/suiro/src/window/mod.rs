@@ -3,12 +3,14 @@
 mod count;
 mod hopping;
 mod session;
+mod sliding;
 mod tumbling;
 mod within;
 
 pub use count::{CountTable, CountWindows};
 pub use hopping::Hopping;
 pub use session::{SessionTable, Sessions};
+pub use sliding::Sliding;
 pub use tumbling::{Tumbling, WindowTable};
 pub use within::Within;
 
@@ -40,8 +42,8 @@ use suiro_core::Timestamp;
 pub struct InWindow<A> {
     /// The first time in the window.
     pub start: Timestamp,
-    /// The end of the window: exclusive for tumbling and hopping windows, inclusive for sessions and
-    /// count windows.
+    /// The end of the window: exclusive for tumbling and hopping windows, inclusive for sliding and
+    /// count windows and sessions.
     pub end: Timestamp,
     /// The result of the fold.
     pub value: A,
@@ -78,7 +80,7 @@ impl<K: 'static, V: 'static, W: std::fmt::Debug> std::fmt::Debug for Windowed<K,
 
 impl<K: 'static, V: 'static> Stream<K, V> {
     /// Groups the values of each key by time, before a fold: [`Tumbling`], [`Hopping`],
-    /// [`Sessions`] or [`CountWindows`].
+    /// [`Sliding`], [`Sessions`] or [`CountWindows`].
     ///
     /// ```
     /// use std::time::Duration;

@@ -6,7 +6,7 @@ use super::output::Shown;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
-    CountWindows, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Stream, Table, Text,
+    CountWindows, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Sliding, Stream, Table, Text,
     Topic, Topology, Tumbling, Unkeyed, WindowTable, Within,
 };
 
@@ -238,7 +238,7 @@ impl Building<'_> {
         };
         let late_id = format!("{name}.late");
         let (has_late, emit) = (is_read(&late_id), given(&node.emit, node, "emit")?);
-        let Window { kind, size_ms, advance_ms, gap_ms, grace_ms, merge, n, .. } = window;
+        let Window { kind, size_ms, advance_ms, gap_ms, span_ms, grace_ms, merge, n } = window;
         let grace = Duration::from_millis(*grace_ms);
         let (results, late) = match (kind.as_str(), emit.as_str()) {
             ("tumbling", _) => {
@@ -254,6 +254,13 @@ impl Building<'_> {
                 let windows = Hopping::of(Duration::from_millis(size))
                     .every(Duration::from_millis(advance))
                     .grace(grace);
+                let table = stream.window(windows).fold(name, init, add);
+                let late = has_late.then(|| table.late());
+                (told(table, &emit)?.map(some), late)
+            }
+            ("sliding", _) => {
+                let span = span_ms.ok_or("sliding windows have a span")?;
+                let windows = Sliding::of(Duration::from_millis(span)).grace(grace);
                 let table = stream.window(windows).fold(name, init, add);
                 let late = has_late.then(|| table.late());
                 (told(table, &emit)?.map(some), late)

@@ -86,8 +86,7 @@ pub struct Window {
     pub grace_ms: u64,
     pub merge: Option<String>,
     pub advance_ms: Option<u64>,
-    #[serde(rename = "span_ms")]
-    _span_ms: Option<u64>,
+    pub span_ms: Option<u64>,
     pub n: Option<u64>,
 }
 
