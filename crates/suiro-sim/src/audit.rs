@@ -456,7 +456,7 @@ fn held(op: Op, stores: &Stores, slot: usize) -> Option<Result<Rows, Error>> {
             let passed = |(key, (), at)| row((key, String::new(), at));
             all(inspect::rows(stores, slot)?, passed)
         }
-        Op::Window(..) => all(inspect::windows(stores, slot)?, window),
+        Op::Window(..) | Op::Sliding(..) => all(inspect::windows(stores, slot)?, window),
         Op::CountWindow(..) => {
             let filling = |(key, count, held, at): (_, u64, InWindow<String>, _)| {
                 let InWindow { start, end, value } = held;

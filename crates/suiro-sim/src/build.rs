@@ -2,14 +2,14 @@
 
 use crate::act;
 use crate::program::{
-    Adds, CountWindow, From, Needs, Op, PATIENCE, Program, Reach, Ttl, Windows,
+    Adds, CountWindow, From, Needs, Op, PATIENCE, Program, Reach, Slide, Ttl, Windows,
 };
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
     CountWindows, Data, Encoded, Format, Hopping, InWindow, JsonKey, Plan, Policy, Result,
-    Sessions, Stream, Table, Text, Topic, Topology, Tumbling, Within,
+    Sessions, Sliding, Stream, Table, Text, Topic, Topology, Tumbling, Within,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -157,6 +157,7 @@ fn build(
             })
         }
         Op::Window(from, windows) => window(program, handles, number, from, windows),
+        Op::Sliding(from, slide) => sliding(program, handles, number, from, slide),
         Op::CountWindow(from, CountWindow { records, on_close }) => {
             let add = move |so_far: &mut String, value: String| {
                 *so_far = act::adds(so_far, &value, commutative);
@@ -345,6 +346,30 @@ fn window(
     } else {
         stream.window(Tumbling::of(size).grace(grace)).fold(&name, String::new, add)
     };
+    let late = wants_late.then(|| keyed(table.late()));
+    let results = if on_close { table.on_close() } else { table.on_update() };
+    Handle::Stream { results: keyed(results.map(|window| shown(window, Some))), late }
+}
+
+fn sliding(
+    program: &Program,
+    handles: &[Handle],
+    number: usize,
+    from: From,
+    slide: Slide,
+) -> Handle {
+    let (commutative, panics) = (program.is_commutative(), program.panics);
+    let add = move |so_far: &mut String, value: String| {
+        *so_far = act::adds(so_far, &value, commutative);
+        trip(panics, &value, number);
+    };
+    let late = From { op: number, late: true };
+    let wants_late = program.ops.iter().any(|op| op.inputs().contains(&late));
+    let Slide { span, grace, on_close } = slide;
+    let [span, grace] = [span, grace].map(|millis| Duration::from_millis(millis as u64));
+    let windows = stream(handles, from).stream.window(Sliding::of(span).grace(grace));
+    let table = windows.fold(&format!("windows-{number}"), String::new, add);
+    let keyed = |stream| Keyed { stream, moved: false };
     let late = wants_late.then(|| keyed(table.late()));
     let results = if on_close { table.on_close() } else { table.on_update() };
     Handle::Stream { results: keyed(results.map(|window| shown(window, Some))), late }

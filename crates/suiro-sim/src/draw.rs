@@ -2,7 +2,8 @@
 
 use crate::build;
 use crate::program::{
-    Adds, CountWindow, Family, From, Needs, Op, Program, Reach, SINKS, STREAMS, TABLES, Windows,
+    Adds, CountWindow, Family, From, Needs, Op, Program, Reach, SINKS, STREAMS, Slide, TABLES,
+    Windows,
 };
 use suiro::Seed;
 
@@ -171,7 +172,7 @@ impl Drawing<'_> {
     }
 
     fn operator(&mut self) {
-        let kind = self.seed.below(17);
+        let kind = self.seed.below(18);
         match kind {
             0..=2 => {
                 let of = self.pick();
@@ -233,6 +234,7 @@ impl Drawing<'_> {
                 self.tables.push(Rows { op, bases: vec![op], by_arrival: true });
             }
             14 | 15 => self.within(),
+            17 => self.sliding(),
             _ if self.family != Family::Parallel => {
                 let of = self.pick_table();
                 let op = self.add(Op::Changes(of.op));
@@ -268,6 +270,26 @@ impl Drawing<'_> {
         }
     }
 
+    fn sliding(&mut self) {
+        let of = self.pick();
+        let parallel = self.family == Family::Parallel;
+        let by_arrival = of.by_arrival || of.moved;
+        // A record sends as many windows as there are records near it. And between lanes the order
+        // of arrival says whether a record finds a window that is open, when a bounded run has
+        // closed some: a window that it is in may begin with a record that comes after it.
+        if self.growth(of.from.op) > 2 || parallel && by_arrival {
+            return;
+        }
+        let span = [0, 1, 4, 10][self.seed.below(4) as usize];
+        let grace = [0, 0, 3, 25][self.seed.below(4) as usize];
+        let on_close = parallel || self.seed.one_in(2);
+        let op = self.add(Op::Sliding(of.from, Slide { span, grace, on_close }));
+        self.flow(op, false, false, by_arrival);
+        if !parallel && self.seed.one_in(2) {
+            self.flow(op, true, false, by_arrival);
+        }
+    }
+
     fn within(&mut self) {
         let sides = [self.pick(), self.pick()];
         // Joins of joins, and of what was doubled many times, would make more pairs than any
@@ -298,6 +320,7 @@ impl Drawing<'_> {
         let before = op.inputs().into_iter().map(|from| self.growth(from.op));
         match op {
             Op::Within(..) => u64::MAX,
+            Op::Sliding(..) => before.fold(0, u64::saturating_add).saturating_mul(4),
             Op::FlatMap(_) => before.fold(0, u64::saturating_add).saturating_mul(2),
             _ => before.fold(0, u64::saturating_add).max(1),
         }

@@ -27,6 +27,17 @@ pub struct Windows {
     pub on_close: bool,
 }
 
+/// A fold over sliding windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slide {
+    /// How far the first and the last time of a window are apart.
+    pub span: i64,
+    /// How long windows wait for late records.
+    pub grace: i64,
+    /// Whether they speak when they close, or at every update.
+    pub on_close: bool,
+}
+
 /// How near two records must be to be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach {
@@ -101,6 +112,8 @@ pub enum Op {
     Fold(From, Adds, Ttl),
     /// Windows or sessions of folded values.
     Window(From, Windows),
+    /// Sliding windows of folded values.
+    Sliding(From, Slide),
     /// Windows of so many records.
     CountWindow(From, CountWindow),
     /// A stream looks a table up; `left` keeps what finds nothing.
@@ -149,6 +162,7 @@ impl Op {
             | Self::Repartition(of)
             | Self::Fold(of, ..)
             | Self::Window(of, _)
+            | Self::Sliding(of, _)
             | Self::CountWindow(of, _)
             | Self::To(of, _) => vec![of],
             Self::Merge(left, right) | Self::Within(left, right, ..) => vec![left, right],
@@ -180,6 +194,7 @@ impl Op {
             }
             Self::Fold(of, adds, ttl) => Self::Fold(from(of), adds, ttl),
             Self::Window(of, windows) => Self::Window(from(of), windows),
+            Self::Sliding(of, slide) => Self::Sliding(from(of), slide),
             Self::CountWindow(of, windows) => Self::CountWindow(from(of), windows),
             Self::Join { stream, table, left } => {
                 Self::Join { stream: from(stream), table: number(table), left }
@@ -319,6 +334,7 @@ impl Program {
         match self.ops[op] {
             Op::Fold(of, ..)
             | Op::Window(of, _)
+            | Op::Sliding(of, _)
             | Op::CountWindow(of, _)
             | Op::Join { stream: of, .. } => self.has_moved(of),
             Op::Group { .. } | Op::Repartition(_) => true,
@@ -348,7 +364,9 @@ impl Program {
 
     /// Whether windows or joins get rows through an exchange and from elsewhere, too.
     pub fn has_held_windows(&self) -> bool {
-        let is_window = |op: &usize| matches!(self.ops[*op], Op::Window(..) | Op::Within(..));
+        let is_window = |op: &usize| {
+            matches!(self.ops[*op], Op::Window(..) | Op::Sliding(..) | Op::Within(..))
+        };
         (0..self.ops.len()).filter(is_window).any(|op| self.is_held(op))
     }
 
@@ -428,7 +446,9 @@ impl Program {
             Op::Table(topic, _) => Some(topic.to_owned()),
             Op::Fold(..) => Some(format!("fold-{op}")),
             Op::Distinct(..) => Some(format!("distinct-{op}")),
-            Op::Window(..) | Op::CountWindow(..) => Some(format!("windows-{op}")),
+            Op::Window(..) | Op::Sliding(..) | Op::CountWindow(..) => {
+                Some(format!("windows-{op}"))
+            }
             Op::Group { .. } => Some(format!("groups-{op}")),
             Op::Within(..) => Some(format!("within-{op}")),
             Op::TableEvery(..) => Some(format!("every-{op}")),

@@ -7,6 +7,7 @@ mod join;
 mod latency;
 mod restart;
 mod session;
+mod sliding;
 mod start;
 mod stream_stream;
 mod table_group;
@@ -30,6 +31,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         "words" => words::run(options),
         "tumbling" => tumbling::run(options),
         "session" => session::run(options),
+        "sliding" => sliding::run(options),
         "table-group" => table_group::run(options),
         "join" => join::run(options),
         "stream-stream" => stream_stream::run(options),

@@ -55,6 +55,7 @@ impl Program {
         }
         let waits = |op: usize| match self.ops[op] {
             Op::Window(_, windows) => windows.on_close,
+            Op::Sliding(_, slide) => slide.on_close,
             _ => false,
         };
         !self.crosses(op)

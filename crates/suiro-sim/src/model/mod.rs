@@ -12,6 +12,7 @@ mod groups;
 mod operators;
 mod shape;
 mod silence;
+mod sliding;
 mod ttl;
 mod windows;
 mod within;
@@ -20,6 +21,7 @@ pub use failures::Failed;
 
 use crate::program::{Op, Program};
 use shape::Shape;
+use sliding::Slid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use suiro::Timestamp;
 use suiro_core::partition::partition_of;
@@ -103,6 +105,8 @@ pub(crate) struct State {
     pub(crate) counting: BTreeMap<String, Counting>,
     /// What a join keeps, in order of arrival.
     pub(crate) waiting: Vec<Waiting>,
+    /// Records that sliding windows have accepted, in order of arrival.
+    pub(crate) slid: Vec<Slid>,
     /// Windows that a bounded run has closed before their time, with the time of the row.
     pub(crate) closed: BTreeMap<(String, i64), i64>,
 }
@@ -295,10 +299,19 @@ impl Model {
         for Waiting { key, value, at, side, matched } in &state.waiting {
             count(&mut all, (key, *side, value), *at, *matched);
         }
-        if let Op::Window(_, windows) = self.program.ops[op] {
-            for ((key, start), at) in &state.closed {
-                all.insert((key.clone(), *start), (None, start + windows.size, *at));
+        if let Op::Sliding(_, slide) = self.program.ops[op] {
+            let open = state.open_slides(slide, self.program.is_commutative());
+            for (key, Span { start, end, value, at }) in open {
+                all.insert((key, start), (Some(value), end, at));
             }
+        }
+        let size = match self.program.ops[op] {
+            Op::Window(_, windows) => windows.size,
+            Op::Sliding(_, slide) => slide.span,
+            _ => return all,
+        };
+        for ((key, start), at) in &state.closed {
+            all.insert((key.clone(), *start), (None, start + size, *at));
         }
         all
     }

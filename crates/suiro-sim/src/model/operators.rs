@@ -135,6 +135,9 @@ impl Model {
             Op::Window(_, windows) => {
                 self.window(partition, number, windows, key, value, at);
             }
+            Op::Sliding(_, slide) => {
+                self.slide(partition, number, slide, key, (value, at));
+            }
             Op::Within(_, _, reach, needs) => {
                 self.within(partition, (number, port), (reach, needs), key, value, at);
             }

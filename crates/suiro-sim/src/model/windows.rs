@@ -258,6 +258,9 @@ impl Model {
         if let Op::Within(_, _, reach, needs) = self.program.ops[op] {
             self.end_within(partition, op, reach, needs);
         }
+        if let Op::Sliding(_, slide) = self.program.ops[op] {
+            self.end_slides(partition, op, slide);
+        }
         let Op::Window(_, windows) = self.program.ops[op] else { return };
         self.rest(partition, op);
         let state = &mut self.states[partition as usize][op];

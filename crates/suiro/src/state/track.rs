@@ -377,7 +377,9 @@ impl<T: Clone, A: Clone> Track<T, A> {
     ) {
         for pane in self.lefts.iter_mut().chain(&mut self.rights) {
             if !spec.is_closed(pane.start, now) && pane.value.is_some() {
-                let Pane { start, at, last, count, .. } = *pane;
+                let Pane { start, last, count, .. } = *pane;
+                // A window that is closed has no time of its own any more.
+                let at = std::mem::replace(&mut pane.at, start);
                 let (value, headers) = (pane.value.take(), std::mem::take(&mut pane.headers));
                 show(Pane { start, at, last, count, value, headers });
             }
@@ -396,7 +398,7 @@ impl<T: Clone, A: Clone> Track<T, A> {
                 }
                 let is_shut = ended.iter().any(|starts| starts.binary_search(&start).is_ok());
                 let pane = match is_shut {
-                    true => Some(self.mark(spec, start)),
+                    true => Some(Pane { at: start, ..Pane::empty(start, None) }),
                     false => self.gather(spec, start, folds),
                 };
                 let panes = if number == 0 { &mut self.lefts } else { &mut self.rights };
@@ -425,14 +427,6 @@ impl<T: Clone, A: Clone> Track<T, A> {
             (pair[1] <= spec.end(start)).then_some(start)
         });
         [lefts, rights.filter(is_open).collect()]
-    }
-
-    /// A window that the end of a bounded run has closed, with its time.
-    fn mark(&self, spec: Sliding, start: Timestamp) -> Pane<A> {
-        let from = self.records.partition_point(|row| row.at < start);
-        let rows = self.records.range(from..).take_while(|row| row.at <= spec.end(start));
-        let at = rows.filter(|row| row.ended).map(|row| row.at).last();
-        Pane { at: at.unwrap_or(start), ..Pane::empty(start, None) }
     }
 
     /// The window that begins at `start`, with the records that are kept, by arrival; `None` if
