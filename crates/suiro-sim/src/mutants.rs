@@ -33,6 +33,7 @@ pub const MUTANTS: &[(&str, &str)] = &[
     ("snapshot_without_position", "what is behind a snapshot in the changelog is not replayed"),
     ("snapshot_of_uncommitted", "what is not committed is visible, to snapshots too"),
     ("lanes_lost_in_roll_back", "how far lanes of other processes are is lost in a roll-back"),
+    ("accepted_record_dropped_early", "a record goes with the window that ends with it"),
     ("letter_after_position", "a commit passes a record before its letter is written"),
 ];
 

@@ -14,6 +14,9 @@ use std::marker::PhantomData;
 use suiro_core::{Error, Result, Timestamp};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
 
+/// So many records are looked ahead.
+const WARM: usize = 64;
+
 /// Folds what `pick` keeps of each value, for as long as a window may need it.
 pub(crate) fn add<K: Key, V: Data, T: Data, A: Data>(
     stream: Stream<K, V>,
@@ -183,7 +186,7 @@ impl<K: Key, V: Data, T: Data, A: Data> Operator for SlidingFold<K, V, T, A> {
         to.store
             .find(rows.iter().map(|row| &row.key), &mut slots)
             .map_err(|cause| Failure::stop(&self.step.label, cause))?;
-        let mut rows = rows.into_iter().zip(&slots);
+        let mut rows = rows.into_iter().enumerate();
         let result = self.step.stateful(
             &mut to,
             &mut counters,
@@ -192,9 +195,12 @@ impl<K: Key, V: Data, T: Data, A: Data> Operator for SlidingFold<K, V, T, A> {
                 let mut work = || {
                     // A record that was skipped moved the time all the same.
                     self.close(to.store.time.now(), to)?;
-                    for (row, slot) in &mut rows {
+                    for (place, row) in &mut rows {
+                        if place % WARM == 0 {
+                            to.store.warm(&slots[place..slots.len().min(place + WARM)]);
+                        }
                         let now = to.store.time.observe(row.at, &gate);
-                        self.take((row, *slot), now, to)?;
+                        self.take((row, slots[place]), now, to)?;
                         self.close(now, to)?;
                     }
                     Ok(())

@@ -22,7 +22,7 @@ use suiro_core::{Error, Headers, Result, Timestamp};
 use suiro_engine::{Changes, Form, Restored, State, lowered};
 
 /// What the rows of a key begin with.
-fn put_prefix<K>(keys: &dyn Format<K>, key: &K, out: &mut Vec<u8>) -> Result<()> {
+pub(super) fn put_prefix<K>(keys: &dyn Format<K>, key: &K, out: &mut Vec<u8>) -> Result<()> {
     out.extend_from_slice(&[prefix::ROW, 0, 0, 0, 0]);
     let from = out.len();
     encode_key(keys, key, out)?;

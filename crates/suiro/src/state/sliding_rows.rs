@@ -8,9 +8,10 @@
 use super::beneath::Beneath;
 use super::due::entry_of;
 use super::form::form;
+use super::join_rows::put_prefix;
+use super::join_store::Lower;
 use super::prefix;
-use super::sliding_store::{Deed, Id, Lower, SlidingStore, fold_again};
-use super::table_store::encode_key;
+use super::sliding_store::{Deed, Id, SlidingStore, fold_again};
 use super::track::{Accepted, Pane, Sliding, Track};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
@@ -21,17 +22,6 @@ use std::ops::ControlFlow;
 use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Headers, Result, Timestamp};
 use suiro_engine::{Changes, Form, Restored, State, lowered};
-
-/// What the rows of a key begin with.
-fn put_prefix<K>(keys: &dyn Format<K>, key: &K, out: &mut Vec<u8>) -> Result<()> {
-    out.extend_from_slice(&[prefix::ROW, 0, 0, 0, 0]);
-    let from = out.len();
-    encode_key(keys, key, out)?;
-    // A key is far smaller than what does not fit.
-    let length = (out.len() - from) as u32;
-    out[from - 4..from].copy_from_slice(&length.to_be_bytes());
-    Ok(())
-}
 
 /// Reads the key of a row behind its first byte: key, time and number.
 fn read_key<K>(keys: &dyn Format<K>, bytes: &[u8]) -> Result<(K, Timestamp, u64)> {
@@ -111,14 +101,15 @@ fn visit<K, T: Data>(
     })
 }
 
-/// Windows of keys, as of the last commit.
-type Seen<K, A> = Vec<(K, Pane<A>)>;
+/// Windows of a key, and of all keys, as of the last commit.
+type Seen<A> = Result<Vec<Pane<A>>>;
+type AllSeen<K, A> = Result<Vec<(K, Pane<A>)>>;
 
 /// The windows of a store whose records are of a type that the looker does not know.
 pub(crate) struct SlidingView<K, A> {
     spec: Sliding,
-    of_key: fn(&dyn Any, &K) -> Result<Vec<Pane<A>>>,
-    of_all: fn(&dyn Any) -> Result<Seen<K, A>>,
+    of_key: fn(&dyn Any, &K) -> Seen<A>,
+    of_all: fn(&dyn Any) -> AllSeen<K, A>,
 }
 
 impl<K: Key, A: Data> SlidingView<K, A> {
@@ -135,12 +126,12 @@ impl<K: Key, A: Data> SlidingView<K, A> {
     }
 
     /// The windows of `key` that are open, in order of start, as of the last commit.
-    pub(crate) fn windows(&self, store: &dyn Any, key: &K) -> Result<Vec<Pane<A>>> {
+    pub(crate) fn windows(&self, store: &dyn Any, key: &K) -> Seen<A> {
         (self.of_key)(store, key)
     }
 
     /// The windows of all keys, as of the last commit.
-    pub(crate) fn all(&self, store: &dyn Any) -> Result<Seen<K, A>> {
+    pub(crate) fn all(&self, store: &dyn Any) -> AllSeen<K, A> {
         (self.of_all)(store)
     }
 }
@@ -150,7 +141,7 @@ fn store_in<K: Key, T: Data, A: Data>(store: &dyn Any) -> &SlidingStore<K, T, A>
 }
 
 impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
-    fn windows_of(&self, key: &K) -> Result<Vec<Pane<A>>> {
+    fn windows_of(&self, key: &K) -> Seen<A> {
         if let Some(slot) = self.slot_of(key) {
             return self.windows_in(slot, &self.undone());
         }
@@ -161,7 +152,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
         self.folded(track)
     }
 
-    fn all_windows(&self) -> Result<Seen<K, A>> {
+    fn all_windows(&self) -> AllSeen<K, A> {
         let (mut all, undone) = (Vec::new(), self.undone());
         for slot in &self.table {
             let key = self.slots[*slot as usize].key();
@@ -193,11 +184,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
     }
 
     /// The windows of a slot as of the last commit.
-    fn windows_in(
-        &self,
-        number: u32,
-        undone: &HashMap<u32, Vec<&Deed<T>>>,
-    ) -> Result<Vec<Pane<A>>> {
+    fn windows_in(&self, number: u32, undone: &HashMap<u32, Vec<&Deed<T>>>) -> Seen<A> {
         let slot = &self.slots[number as usize];
         if slot.changed < self.generation && slot.track.is_folded() {
             let panes = slot.track.panes(self.spec, self.time.committed());
@@ -222,7 +209,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
     }
 
     /// The windows that records make of the last commit.
-    fn folded(&self, mut track: Track<T, A>) -> Result<Vec<Pane<A>>> {
+    fn folded(&self, mut track: Track<T, A>) -> Seen<A> {
         let now = self.time.committed();
         fold_again(&mut track, self.spec, now, &self.folds)?;
         Ok(track.panes(self.spec, now).cloned().collect())

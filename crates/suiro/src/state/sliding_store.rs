@@ -6,8 +6,8 @@
 //! far more than it got.
 
 use super::StreamTime;
-use super::beneath::Beneath;
 use super::due::DueKeys;
+use super::join_store::Lower;
 use super::sliding_rows::{SlidingView, read_rows, rows_of};
 use super::track::{Accepted, Entry, Folds, Pane, Sliding, Track};
 use crate::format::Format;
@@ -15,7 +15,6 @@ use crate::step::caught;
 use crate::{Data, Key};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use suiro_core::{Error, Headers, Result, Timestamp};
 
@@ -42,15 +41,6 @@ pub(crate) struct SlidingStore<K: 'static, T, A: 'static> {
     pub(super) due: DueKeys<K>,
     pub(super) lower: Option<Lower>,
     pub(super) view: SlidingView<K, A>,
-}
-
-/// What is known of a store below, which has all committed records.
-pub(super) struct Lower {
-    pub(super) below: Beneath,
-    /// The last generation that is there as a whole.
-    pub(super) safe: u64,
-    /// Those that are on their way, and how many changes they have.
-    pub(super) pending: VecDeque<(u64, usize)>,
 }
 
 /// What is held of a key: all its records, also where there is a store below.
@@ -209,6 +199,13 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
         Ok(())
     }
 
+    /// Brings what is held of some slots into the caches: a pass that depends on nothing waits for
+    /// many of them at a time, where the work itself would wait for one after another.
+    pub(crate) fn warm(&self, slots: &[u32]) {
+        let glance = |slot: &u32| self.slots[*slot as usize].track.glance();
+        std::hint::black_box(slots.iter().map(glance).fold(0, |seen, of| seen ^ of));
+    }
+
     /// Drops about a quarter of the slots, those that changed longest ago, as far as their
     /// records are below.
     fn evict(&mut self) {
@@ -273,6 +270,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
         self.log.push(Deed::Came(Id { slot, at, number }));
         self.count += 1;
         if patiently {
+            kept.track.close(self.spec, self.swept, |_| ());
             self.drop_expired(slot, self.swept);
         }
         self.look_at(slot, patiently);
@@ -295,10 +293,9 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
         }
     }
 
-    /// Drops the records of a slot that are of no more use, and the windows that nobody waits for.
+    /// Drops the records of a slot that are of no more use.
     fn drop_expired(&mut self, slot: u32, now: Timestamp) {
         let kept = &mut self.slots[slot as usize];
-        kept.track.close(self.spec, now, |_| ());
         while let Some(row) = kept.track.take_expired(self.spec, now) {
             self.count -= 1;
             kept.changed = self.generation;

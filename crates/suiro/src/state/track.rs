@@ -47,6 +47,9 @@ impl Sliding {
 
     /// When a record is dropped.
     fn expiry(self, at: Timestamp) -> Timestamp {
+        if cfg!(suiro_mutant = "accepted_record_dropped_early") {
+            return self.closing(self.left(at));
+        }
         self.closing(right(at))
     }
 
@@ -63,9 +66,12 @@ fn right(at: Timestamp) -> Timestamp {
 
 /// Makes the state of a window, and takes records into it.
 pub(crate) struct Folds<T, A> {
-    pub(crate) init: Arc<dyn Fn() -> A + Send + Sync>,
-    pub(crate) add: Arc<dyn Fn(&mut A, T) + Send + Sync>,
+    pub(crate) init: Init<A>,
+    pub(crate) add: Add<T, A>,
 }
+
+type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
+type Add<T, A> = Arc<dyn Fn(&mut A, T) + Send + Sync>;
 
 impl<T, A> Clone for Folds<T, A> {
     fn clone(&self) -> Self {
@@ -172,12 +178,25 @@ impl<T: Clone, A: Clone> Track<T, A> {
         &self.records
     }
 
+    /// Looks at what the next record will need, and gives a number that depends on it.
+    pub(super) fn glance(&self) -> u64 {
+        let record = self.records.back().map_or(0, |row| row.number);
+        let left = self.lefts.back().map_or(0, |pane| pane.last);
+        let right = self.rights.front().map_or(0, |pane| pane.last);
+        record ^ left ^ right
+    }
+
     pub(super) fn is_folded(&self) -> bool {
         self.is_folded
     }
 
     fn search(&self, at: Timestamp, number: u64) -> Result<usize, usize> {
-        self.records.binary_search_by_key(&(at, number), |row| (row.at, row.number))
+        // Most that are looked for are the last, or were the first.
+        let place = split(&self.records, |row| (row.at, row.number) < (at, number));
+        match self.records.get(place) {
+            Some(row) if (row.at, row.number) == (at, number) => Ok(place),
+            _ => Err(place),
+        }
     }
 
     pub(super) fn get(&self, at: Timestamp, number: u64) -> Option<&Accepted<T>> {
@@ -265,7 +284,7 @@ impl<T: Clone, A: Clone> Track<T, A> {
             return spec.expiry(last.at);
         }
         let is_over = |row: &Accepted<T>| spec.is_closed(spec.left(row.at), now);
-        let open = self.records.get(self.records.partition_point(is_over));
+        let open = self.records.get(split(&self.records, is_over));
         let closing = open.map_or(Timestamp::MAX, |row| spec.closing(spec.left(row.at)));
         closing.min(spec.expiry(first.at))
     }
@@ -279,7 +298,7 @@ impl<T: Clone, A: Clone> Track<T, A> {
             !spec.is_closed(*start, now)
                 && find(&self.lefts, *start).or_else(|| find(&self.rights, *start)).is_none()
         };
-        let place = self.records.partition_point(|row| row.at < at);
+        let place = split(&self.records, |row| row.at < at);
         // A record between them would have brought the window of an earlier one into being.
         let before = place.checked_sub(1).map(|place| right(self.records[place].at));
         let before = before.filter(|start| *start > own && spec.end(*start) >= at);
@@ -294,14 +313,9 @@ impl<T: Clone, A: Clone> Track<T, A> {
         {
             return None;
         }
-        let later = match self.records.back() {
-            Some(last) if last.at > at => {
-                let later = self.records.partition_point(|row| row.at <= at);
-                Some(self.records[later].at)
-            }
-            _ => None,
-        };
-        let behind = later.filter(|later| *later <= spec.end(right(at))).map(|_| right(at));
+        let later = self.records.get(split(&self.records, |row| row.at <= at));
+        let is_near = |later: &&Accepted<T>| later.at <= spec.end(right(at));
+        let behind = later.filter(is_near).map(|_| right(at));
         Some(Entry { lefts, rights, own, before, behind: behind.filter(is_new) })
     }
 
@@ -435,9 +449,9 @@ impl<T: Clone, A: Clone> Track<T, A> {
     /// It goes on from another window that begins with the same record, if what it lacks came
     /// later than all that is in it, as records in order do.
     fn gather(&self, spec: Sliding, start: Timestamp, folds: &Folds<T, A>) -> Option<Pane<A>> {
-        let place =
-            |test: &dyn Fn(Timestamp) -> bool| self.records.partition_point(|row| test(row.at));
-        let (from, to) = (place(&|at| at < start), place(&|at| at <= spec.end(start)));
+        let before = |at| split(&self.records, |row| row.at < at);
+        let until = |at| split(&self.records, |row| row.at <= at);
+        let (from, to) = (before(start), until(spec.end(start)));
         if from == to {
             return None;
         }
@@ -449,10 +463,10 @@ impl<T: Clone, A: Clone> Track<T, A> {
         let known = known.into_iter().flatten();
         let seed = known.chain(&self.seed).filter(|pane| pane.start <= start);
         let seed = seed.max_by_key(|pane| pane.start).and_then(|pane| {
-            let more = place(&|at| at <= spec.end(pane.start)).max(from);
+            let more = until(spec.end(pane.start)).max(from);
             let has_all = pane.value.is_some()
                 && pane.start > self.dropped
-                && place(&|at| at < pane.start) == from
+                && before(pane.start) == from
                 && pane.count == more - from
                 && is_in_order(more..to, Some(pane.last));
             has_all.then(|| (Pane { start, ..pane.clone() }, more))
@@ -481,36 +495,37 @@ fn open_among<A>(
     (from, to): (Timestamp, Timestamp),
     now: Timestamp,
 ) -> Range<usize> {
-    let first =
-        panes.partition_point(|pane| pane.start < from || spec.is_closed(pane.start, now));
-    let behind = match panes.back() {
-        Some(last) if last.start > to => panes.partition_point(|pane| pane.start <= to),
-        _ => panes.len(),
-    };
+    let is_over = |pane: &Pane<A>| pane.start < from || spec.is_closed(pane.start, now);
+    let first = split(panes, is_over);
+    let behind = split(panes, |pane| pane.start <= to);
     first..behind.max(first)
 }
 
 /// The place of the window that begins at `start`.
 fn find<A>(panes: &VecDeque<Pane<A>>, start: Timestamp) -> Option<usize> {
-    // Most that are looked for would be the last.
-    if panes.back().is_none_or(|last| last.start < start) {
-        return None;
-    }
-    panes.binary_search_by_key(&start, |pane| pane.start).ok()
+    let place = split(panes, |pane| pane.start < start);
+    panes.get(place).filter(|pane| pane.start == start).map(|_| place)
 }
 
 /// The last window that does not begin after `start`.
 fn last_before<A>(panes: &VecDeque<Pane<A>>, start: Timestamp) -> Option<&Pane<A>> {
-    let behind = panes.partition_point(|pane| pane.start <= start);
-    behind.checked_sub(1).map(|place| &panes[place])
+    split(panes, |pane| pane.start <= start).checked_sub(1).map(|place| &panes[place])
 }
 
 fn insert<A>(panes: &mut VecDeque<Pane<A>>, pane: Pane<A>) {
-    match panes.back() {
-        Some(last) if last.start > pane.start => {
-            let place = panes.partition_point(|other| other.start < pane.start);
-            panes.insert(place, pane);
-        }
-        _ => panes.push_back(pane),
+    let place = split(panes, |other| other.start < pane.start);
+    panes.insert(place, pane);
+}
+
+/// How many of a list in order `are_before` what is looked for: most often none, one or all.
+/// The ends are near at hand, and a search among what lies between them waits for memory.
+#[inline]
+fn split<T>(list: &VecDeque<T>, are_before: impl Fn(&T) -> bool) -> usize {
+    if list.back().is_none_or(&are_before) {
+        return list.len();
+    }
+    match list.iter().take(2).position(|one| !are_before(one)) {
+        Some(place) => place,
+        None => list.partition_point(are_before),
     }
 }
