@@ -142,6 +142,9 @@ pub struct ExchangeSpec {
     pub name: Arc<str>,
     /// How its rows are encoded.
     pub codec: Arc<dyn ExchangeCodec>,
+    /// An exchange to the same receiver whose rows do not wait for this one where it brings none
+    /// (rule T3): what it brings rarely may come late.
+    pub beside: Option<usize>,
 }
 
 impl Graph {

@@ -74,6 +74,8 @@ pub(crate) struct Input {
     /// The partition that is read.
     pub(crate) origin: TopicPartition,
     pub(crate) kind: InputKind,
+    /// The exchange whose rows do not wait for this input.
+    pub(crate) beside: Option<usize>,
     pub(crate) chunks: VecDeque<Chunk>,
     /// What was fetched and is not yet decoded.
     pub(crate) raw: VecDeque<Fetched>,
@@ -132,6 +134,7 @@ impl Input {
             node,
             origin,
             kind,
+            beside: None,
             chunks: VecDeque::new(),
             raw: VecDeque::new(),
             waiting: 0,

@@ -120,7 +120,11 @@ impl Task {
                 }
             };
             let origin = TopicPartition { topic: name, partition: id.partition };
-            inputs.push(Input::new(*node, kind, origin, lanes as usize));
+            let mut input = Input::new(*node, kind, origin, lanes as usize);
+            if let InputKind::Exchange(exchange) = kind {
+                input.beside = plan.graph.exchanges[exchange].beside;
+            }
+            inputs.push(input);
             generators.push(generator);
         }
         let (mut stores, mut outbox, mut sends) =
@@ -256,7 +260,7 @@ impl Task {
     fn choose(&mut self) -> Option<(usize, usize)> {
         let mut best: Option<(Timestamp, usize)> = None;
         let mut second: Option<(Timestamp, usize)> = None;
-        let mut waits = false;
+        let (mut waits, mut goes_on) = (false, None);
         for (index, input) in self.inputs.iter_mut().enumerate() {
             if let Some(at) = input.head() {
                 match best {
@@ -272,11 +276,20 @@ impl Task {
                 }
             } else if input.is_poisoned() {
                 return None;
-            } else if !waits {
-                waits = input.is_awaited(self.now, self.max_idle);
+            } else if !waits && input.is_awaited(self.now, self.max_idle) {
+                // The rows of one other input need not wait; those of all others do.
+                match input.beside.map(InputKind::Exchange) {
+                    Some(kind) if goes_on.is_none_or(|other| other == kind) => {
+                        goes_on = Some(kind);
+                    }
+                    _ => waits = true,
+                }
             }
         }
         let (_, input) = best.filter(|_| !waits)?;
+        if goes_on.is_some_and(|kind| self.inputs[input].kind != kind) {
+            return None;
+        }
         let rows = self.inputs[input].front().expect("an input with a head has rows");
         let batch = if self.alone.on { 1 } else { self.batch_of(input) };
         let len = rows.len().min(batch).min(self.inputs[input].before_letter());

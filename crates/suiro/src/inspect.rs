@@ -2,7 +2,7 @@
 
 use crate::operators::count_fold;
 use crate::state::{
-    Counted, Either, Held, JoinStore, SessionStore, SlidingView, TableStore, WindowStore,
+    Counted, Either, Held, JoinStore, Paired, SessionStore, SlidingView, TableStore, WindowStore,
 };
 use crate::{Data, InWindow, Key, Timestamp};
 use suiro_core::Result;
@@ -17,11 +17,17 @@ pub fn rows<K: Key, A: Data>(
     if let Some(store) = stores.find::<TableStore<K, A>>(slot) {
         return Some(store.all_committed());
     }
-    let all = stores.find::<TableStore<K, Counted<A>>>(slot)?.all_committed();
-    let values = all.map(|groups| {
-        groups.into_iter().map(|(key, group, at)| (key, group.value, at)).collect()
+    if let Some(groups) = stores.find::<TableStore<K, Counted<A>>>(slot) {
+        return Some(groups.all_committed().map(|groups| {
+            groups.into_iter().map(|(key, group, at)| (key, group.value, at)).collect()
+        }));
+    }
+    let all = stores.find::<TableStore<K, Paired<A>>>(slot)?.all_committed();
+    let pairs = all.map(|pairs| {
+        let rows = pairs.into_iter();
+        rows.filter_map(|(key, pair, at)| Some((key, pair.into_row()?, at))).collect()
     });
-    Some(values)
+    Some(pairs)
 }
 
 /// Count windows of keys that are not full, each with its number of records and its time.

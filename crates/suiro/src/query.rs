@@ -1,7 +1,7 @@
 //! Live look-ups in the stores of a running program.
 
 use crate::inspect::rows;
-use crate::state::{Counted, Held, SessionStore, SlidingView, TableStore, WindowStore};
+use crate::state::{Counted, Held, Paired, SessionStore, SlidingView, TableStore, WindowStore};
 use crate::{Data, InWindow, Key, Record};
 use std::marker::PhantomData;
 use suiro_core::{Error, Headers, Result};
@@ -81,10 +81,15 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         self.visit(move |stores, found: &mut Option<A>| {
             let row = match stores.find::<TableStore<K, A>>(store) {
                 Some(table) => table.committed(&key),
-                None => {
-                    let groups = stores.find::<TableStore<K, Counted<A>>>(store)?;
-                    groups.committed(&key).map(|group| group.map(|group| group.value))
-                }
+                None => match stores.find::<TableStore<K, Counted<A>>>(store) {
+                    Some(groups) => {
+                        groups.committed(&key).map(|group| group.map(|group| group.value))
+                    }
+                    None => {
+                        let pairs = stores.find::<TableStore<K, Paired<A>>>(store)?;
+                        pairs.committed(&key).map(|pair| pair.and_then(Paired::into_row))
+                    }
+                },
             };
             Some(row.map(|row| {
                 if row.is_some() {

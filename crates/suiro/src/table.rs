@@ -1,5 +1,6 @@
 //! A table: the newest value of each key.
 
+mod foreign;
 mod groups;
 mod joins;
 mod top;

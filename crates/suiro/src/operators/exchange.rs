@@ -38,11 +38,21 @@ pub(crate) fn add_parted<K: Key, V: Data>(
 }
 
 pub(crate) fn add<K: Key, V: Data>(stream: Stream<K, V>, name: &str) -> Stream<K, V> {
+    add_beside(stream, name, None)
+}
+
+/// As [`add`], for rows that come rarely: those of the exchange `beside` this one, to the same
+/// place, do not wait for them.
+pub(super) fn add_beside<K: Key, V: Data>(
+    stream: Stream<K, V>,
+    name: &str,
+    beside: Option<usize>,
+) -> Stream<K, V> {
     let keys = stream.keys;
     let codec = Arc::new(Codec::<K, V> { keys, values: PhantomData });
     let mut sketch = stream.draft.sketch();
     let exchange = sketch.graph.exchanges.len();
-    sketch.graph.exchanges.push(ExchangeSpec { name: name.into(), codec });
+    sketch.graph.exchanges.push(ExchangeSpec { name: name.into(), codec, beside });
     let make =
         maker(move |_| Send::<K, V> { exchange, keys, values: PhantomData, key: Vec::new() });
     let sender = sketch.graph.add(Node {

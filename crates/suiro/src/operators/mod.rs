@@ -7,6 +7,7 @@ pub(crate) mod each;
 pub(crate) mod every;
 pub(crate) mod exchange;
 pub(crate) mod fold;
+pub(crate) mod foreign_key;
 pub(crate) mod group_fold;
 pub(crate) mod join_streams;
 pub(crate) mod join_tables;

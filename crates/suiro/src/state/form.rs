@@ -2,6 +2,7 @@
 
 use crate::format::{Format, read_state, schema, write_state};
 use crate::state::counted::{self, Counted};
+use crate::state::paired::{self, Paired};
 use crate::state::pending::{self, Pending};
 use crate::state::prefix;
 use crate::state::session_store::turn_sessions;
@@ -35,6 +36,14 @@ pub(crate) fn migration<Old: Data, New: Data>(
                 let Counted { rows, value } = read_state::<Counted<Old>>(value)?;
                 write_state(&Counted { rows, value: turn(value) }, &mut out)?;
             }
+            Some(paired::KIND) => match read_state::<Paired<Old>>(value)? {
+                Paired::Pair(version, at, row) => {
+                    write_state(&Paired::Pair(version, at, turn(row)), &mut out)?;
+                }
+                Paired::Alone(version) => {
+                    write_state(&Paired::<New>::Alone(version), &mut out)?;
+                }
+            },
             Some(pending::KIND) => {
                 let all = read_state::<Vec<Pending<Old>>>(value)?.into_iter();
                 write_state(

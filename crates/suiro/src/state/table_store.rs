@@ -62,6 +62,11 @@ impl<K: Key, A: Data> TableStore<K, A> {
     pub(super) fn held_whole(self) -> Self {
         Self { whole: true, ..self }
     }
+
+    /// A table of a few rows, which never go to a store below.
+    pub(crate) fn small(keys: &'static dyn Format<K>) -> Self {
+        Self::new(keys, None, None).held_whole()
+    }
 }
 
 impl<K: Key, A: Data> TableStore<K, A> {

@@ -122,6 +122,7 @@ impl Building<'_> {
             }
             "table_group_fold" => self.table_group_fold(node)?,
             "table_join" => self.table_join(node)?,
+            "foreign_key_join" => self.foreign_key_join(node)?,
             "to" => return self.to(node).map(|()| None),
             other => return Err(format!("unknown operator `{other}`")),
         };
@@ -379,6 +380,26 @@ impl Building<'_> {
                 function::pair(left.map(String::as_str), right.map(String::as_str))
             }))),
             kind => Err(format!("unknown kind of table join {kind:?}")),
+        }
+    }
+
+    fn foreign_key_join(&self, node: &Node) -> Result<Handle, String> {
+        let (left, right) = (self.table(node, 0)?, self.table(node, 1)?);
+        let by = function::make_key(&given(&node.by, node, "by")?)?;
+        let by = move |value: &String| by("", value);
+        match node.kind.as_deref() {
+            Some("inner") => {
+                Ok(Handle::Table(left.join_on(&node.id, &right, by, |left, right| {
+                    function::pair(Some(left), Some(right))
+                })))
+            }
+            Some("left") => {
+                let pair = |left: &String, right: Option<&String>| {
+                    function::pair(Some(left), right.map(String::as_str))
+                };
+                Ok(Handle::Table(left.left_join_on(&node.id, &right, by, pair)))
+            }
+            kind => Err(format!("unknown kind of foreign-key join {kind:?}")),
         }
     }
 
