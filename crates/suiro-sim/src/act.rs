@@ -44,6 +44,12 @@ pub fn key(value: &str, op: usize) -> String {
     format!("k{}", digest(value, op as u64) % 5)
 }
 
+/// The key that a row names, if it names one.
+pub fn foreign(row: &str, op: usize) -> Option<String> {
+    let key = digest(row, op as u64 ^ 0x666b) % 6;
+    (key < 5).then(|| format!("k{key}"))
+}
+
 /// Folds a value in; the result depends on the order unless it is `commutative`.
 pub fn adds(so_far: &str, value: &str, commutative: bool) -> String {
     let hash = |text: &str| digest(text, 7) & 0xff_ffff;

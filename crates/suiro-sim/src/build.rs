@@ -201,6 +201,10 @@ fn build(
                 }),
             })
         }
+        Op::ForeignKey { left, right, needs } => {
+            let sides = (table(handles, left), table(handles, right));
+            Handle::Table(foreign_key(sides, number, needs, panics))
+        }
         Op::Group { table: of, counts } => group(program, table(handles, of), number, counts),
         Op::Changes(of) => {
             let changes = table(handles, of).changes();
@@ -257,6 +261,27 @@ fn group(
             trip(panics, &value, number);
         },
     ))
+}
+
+fn foreign_key(
+    (left, right): (Table<String, String>, Table<String, String>),
+    number: usize,
+    needs: Needs,
+    panics: bool,
+) -> Table<String, String> {
+    let name = format!("pairs-{number}");
+    let key_of = move |row: &String| act::foreign(row, number);
+    let pair = move |left: &String, right: Option<&String>| {
+        let pair = act::joins(left, right.map(String::as_str));
+        trip(panics, &pair, number);
+        pair
+    };
+    match needs {
+        Needs::Both => {
+            left.join_on(&name, &right, key_of, move |left, right| pair(left, Some(right)))
+        }
+        Needs::Left | Needs::Any => left.left_join_on(&name, &right, key_of, pair),
+    }
 }
 
 fn within(

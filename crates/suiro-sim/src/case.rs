@@ -1,6 +1,8 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
-use crate::draw::{draw, draw_distincts, draw_every, draw_lasts, draw_ttls};
+use crate::draw::{
+    draw, draw_distincts, draw_every, draw_foreign_keys, draw_lasts, draw_ttls,
+};
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
 use std::fmt::Write;
@@ -115,6 +117,7 @@ impl Case {
         draw_ttls(&mut Seed::new(number ^ 0x0074_746c), &mut program);
         draw_lasts(&mut Seed::new(number ^ 0x6c61_7374), &mut program);
         draw_distincts(&mut Seed::new(number ^ 0x6f6e_6365), &mut program);
+        draw_foreign_keys(&mut Seed::new(number ^ 0x666b), &mut program);
         let partitions = match family {
             Family::Local => 1 + seed.below(3) as u32,
             Family::Exchanged => 1,
@@ -402,4 +405,17 @@ fn when(seed: &mut Seed, calls: &[Call]) -> When {
         return When::Call(call, 1 + seed.below(limit));
     }
     When::Effect(1 + seed.below(limit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Case;
+
+    /// What is drawn apart from the rest is neither rare nor in every program.
+    #[test]
+    fn some_programs_join_on_foreign_keys() {
+        let drawn = (0..200).filter(|seed| Case::draw(*seed).program.has_foreign_keys());
+        let count = drawn.count();
+        assert!((10..60).contains(&count), "{count} of 200");
+    }
 }

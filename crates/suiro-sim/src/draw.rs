@@ -120,6 +120,61 @@ pub fn draw_every(seed: &mut Seed, program: &mut Program) {
     }
 }
 
+/// Adds joins on foreign keys to some programs. What they show on the way is not laid down, so
+/// they are where only the result at rest is; and in the right order they must not feed themselves.
+pub fn draw_foreign_keys(seed: &mut Seed, program: &mut Program) {
+    if program.family != Family::Parallel || !seed.one_in(3) {
+        return;
+    }
+    for _ in 0..8 {
+        let mut longer = program.clone();
+        add_foreign_keys(seed, &mut longer);
+        if !longer.joins_with_itself() && build::plan(&longer, None).is_ok() {
+            *program = longer;
+            return;
+        }
+    }
+}
+
+fn add_foreign_keys(seed: &mut Seed, program: &mut Program) {
+    let mut ops = program.ops.clone();
+    let topic = TABLES[1];
+    if !ops.iter().any(|op| matches!(op, Op::Table(of, _) if *of == topic)) {
+        ops.push(Op::Table(topic, None));
+    }
+    let is_table = |op: &Op| {
+        matches!(op, Op::Table(..) | Op::Fold(..) | Op::Group { .. } | Op::ForeignKey { .. })
+            || matches!(op, Op::TableFilter(_) | Op::TableMap(_) | Op::TableJoin(..))
+    };
+    let sinks = program.sinks();
+    let mut sinks: Vec<_> = SINKS.into_iter().filter(|sink| !sinks.contains(sink)).collect();
+    for _ in 0..1 + seed.below(2) {
+        let tables: Vec<usize> = (0..ops.len()).filter(|op| is_table(&ops[*op])).collect();
+        let mut pick = || tables[seed.below(tables.len() as u64) as usize];
+        let (left, right) = (pick(), pick());
+        let needs = if seed.one_in(2) { Needs::Both } else { Needs::Left };
+        ops.push(Op::ForeignKey { left, right, needs });
+        let pairs = ops.len() - 1;
+        match seed.below(4) {
+            0 => ops.push(Op::Group { table: pairs, counts: seed.one_in(2) }),
+            1 => ops.push(Op::TableMap(pairs)),
+            _ => {}
+        }
+        for table in pairs..ops.len() {
+            let Some(sink) = sinks.pop() else { break };
+            match seed.one_in(2) {
+                true => ops.push(Op::TableTo(table, sink)),
+                false => {
+                    ops.push(Op::Changes(table));
+                    let from = From { op: ops.len() - 1, late: false };
+                    ops.push(Op::To(from, sink));
+                }
+            }
+        }
+    }
+    program.ops = ops;
+}
+
 fn draw_any(seed: &mut Seed, family: Family) -> Program {
     let mut drawing =
         Drawing { seed, family, ops: Vec::new(), flows: Vec::new(), tables: Vec::new() };

@@ -138,6 +138,15 @@ pub enum Op {
         /// Whether rows are counted, or else folded.
         counts: bool,
     },
+    /// The rows of a table with those of another whose keys they name, behind exchanges.
+    ForeignKey {
+        /// The table whose rows name keys.
+        left: usize,
+        /// The table whose keys they name.
+        right: usize,
+        /// An inner join or a left one.
+        needs: Needs,
+    },
     /// Every change of a table as a stream.
     Changes(usize),
     /// Writes a stream to a topic.
@@ -173,7 +182,9 @@ impl Op {
             | Self::Changes(of)
             | Self::TableTo(of, _)
             | Self::TableEvery(of, _) => vec![table(of)],
-            Self::TableJoin(left, right, _) => vec![table(left), table(right)],
+            Self::TableJoin(left, right, _) | Self::ForeignKey { left, right, .. } => {
+                vec![table(left), table(right)]
+            }
         }
     }
 
@@ -205,6 +216,9 @@ impl Op {
                 Self::TableJoin(number(left), number(right), needs)
             }
             Self::Group { table, counts } => Self::Group { table: number(table), counts },
+            Self::ForeignKey { left, right, needs } => {
+                Self::ForeignKey { left: number(left), right: number(right), needs }
+            }
             Self::Changes(of) => Self::Changes(number(of)),
             Self::To(of, topic) => Self::To(from(of), topic),
             Self::TableTo(of, topic) => Self::TableTo(number(of), topic),
@@ -337,25 +351,30 @@ impl Program {
             | Op::Sliding(of, _)
             | Op::CountWindow(of, _)
             | Op::Join { stream: of, .. } => self.has_moved(of),
-            Op::Group { .. } | Op::Repartition(_) => true,
+            Op::Group { .. } | Op::ForeignKey { .. } | Op::Repartition(_) => true,
             _ => false,
         }
     }
 
     /// Whether the times of a table depend on the order between lanes: a group that was empty for
-    /// a while begins anew, with the time of the row that it begins with.
+    /// a while begins anew, with the time of the row that it begins with, and a row that lost its
+    /// other side is as new as that removal.
     pub fn has_loose_times(&self, table: usize) -> bool {
         let mut above = BTreeSet::from([table]);
         self.above(table, &mut above);
-        let is_group = |op: &usize| matches!(self.ops[*op], Op::Group { .. });
-        self.family == Family::Parallel && above.iter().any(is_group)
+        let is_loose = |op: &usize| match self.ops[*op] {
+            Op::Group { .. } => true,
+            Op::ForeignKey { .. } => self.may_be_alone(*op),
+            _ => false,
+        };
+        self.family == Family::Parallel && above.iter().any(is_loose)
     }
 
     /// Whether rows of a table may lack one side of a join.
     pub fn may_be_alone(&self, table: usize) -> bool {
         match self.ops[table] {
             Op::TableFilter(of) | Op::TableMap(of) => self.may_be_alone(of),
-            Op::TableJoin(left, right, needs) => {
+            Op::TableJoin(left, right, needs) | Op::ForeignKey { left, right, needs } => {
                 needs != Needs::Both || self.may_be_alone(left) || self.may_be_alone(right)
             }
             _ => false,
@@ -452,8 +471,23 @@ impl Program {
             Op::Group { .. } => Some(format!("groups-{op}")),
             Op::Within(..) => Some(format!("within-{op}")),
             Op::TableEvery(..) => Some(format!("every-{op}")),
+            Op::ForeignKey { .. } => Some(format!("pairs-{op}")),
             _ => None,
         }
+    }
+
+    /// How many stores an operator has.
+    pub fn stores(&self, op: usize) -> usize {
+        match self.ops[op] {
+            // Those of its parts, too.
+            Op::ForeignKey { .. } => 4,
+            _ => usize::from(self.store(op).is_some()),
+        }
+    }
+
+    /// Whether there are joins on foreign keys: only what they show at rest is fixed.
+    pub fn has_foreign_keys(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::ForeignKey { .. }))
     }
 
     /// The program for people.

@@ -10,7 +10,7 @@ mod machine;
 use machine::{Input, Machine, Manner, Output, create, write};
 use std::collections::{BTreeMap, BTreeSet};
 use suiro::{ExchangeKind, Log, Result, Seed};
-use suiro_sim::draw::draw;
+use suiro_sim::draw::{draw, draw_foreign_keys};
 use suiro_sim::model::{Arrival, Model};
 use suiro_sim::program::{Family, Program, SOURCES, TABLES};
 use suiro_sim::{act, build};
@@ -251,7 +251,8 @@ fn programs_with_exchanges_do_what_the_model_does() {
 fn several_partitions_come_to_the_same_rest() {
     for_seeds(40, |number| {
         let mut seed = Seed::new(number);
-        let program = draw_fixed(&mut seed);
+        let mut program = draw_fixed(&mut seed);
+        draw_foreign_keys(&mut Seed::new(number), &mut program);
         let inputs = inputs(&mut seed);
         let view = |outputs: Outputs| at_rest(&program, outputs);
         let expected = view(reference(&program, &inputs, 3, true));

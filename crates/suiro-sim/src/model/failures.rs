@@ -40,7 +40,7 @@ impl Program {
     /// says only what comes of them; and what goes by time is no record of a source.
     pub(crate) fn tells_failures(&self) -> bool {
         let is_silent = |op: &Op| match op {
-            Op::Group { .. } | Op::Within(..) => true,
+            Op::Group { .. } | Op::ForeignKey { .. } | Op::Within(..) => true,
             Op::Table(_, ttl) | Op::Fold(_, _, ttl) => ttl.is_some(),
             _ => false,
         };

@@ -8,6 +8,7 @@
 //! there is told to the model, which holds it against rule T6.
 
 mod failures;
+mod foreign;
 mod groups;
 mod operators;
 mod shape;
@@ -234,6 +235,7 @@ impl Model {
 
     fn run_sub(&mut self, sub: usize) {
         let ops: Vec<usize> = self.ops_of(sub).collect();
+        ops.iter().for_each(|op| self.join_foreign(*op));
         for partition in 0..self.partitions {
             while self.turn(sub, partition, |_| i64::MAX) {}
             for op in &ops {

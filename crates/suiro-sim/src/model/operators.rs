@@ -162,6 +162,8 @@ impl Model {
             }
             // How often it speaks is not laid down; the auditor looks at the table itself.
             Op::TableTo(..) | Op::TableEvery(..) => return,
+            // At rest it is made anew of what the tables hold.
+            Op::ForeignKey { .. } => return,
             Op::Group { .. } => return self.send_members(partition, number, (old, new), at),
             Op::TableFilter(_) => {
                 let keep = |row: &String| act::keeps(row, number);
@@ -213,7 +215,7 @@ impl Model {
     /// The row of a table, seen through its steps.
     pub(super) fn view(&self, partition: u32, op: usize, key: &str) -> Option<(String, i64)> {
         match self.program.ops[op] {
-            Op::Table(..) | Op::Fold(..) | Op::Group { .. } => {
+            Op::Table(..) | Op::Fold(..) | Op::Group { .. } | Op::ForeignKey { .. } => {
                 self.states[partition as usize][op].rows.get(key).cloned()
             }
             Op::TableFilter(of) => {

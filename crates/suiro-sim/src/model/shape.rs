@@ -29,7 +29,9 @@ impl Shape {
         let mut group: Vec<usize> = (0..count).collect();
         for (number, op) in program.ops.iter().enumerate() {
             for (place, input) in op.inputs().into_iter().enumerate() {
-                if place == 0 && program.crosses(number) {
+                // A join on a foreign key reads both of its sides from elsewhere.
+                let is_foreign = matches!(op, Op::ForeignKey { .. });
+                if (place == 0 || is_foreign) && program.crosses(number) {
                     continue;
                 }
                 let (old, new) = (group[number], group[input.op]);
@@ -58,7 +60,10 @@ impl Shape {
         let senders: Vec<usize> = (0..count).map(sender).collect();
         for _ in 0..=subs.len() {
             for op in (0..count).filter(|op| program.crosses(*op)) {
-                let above = subs[senders[op]].level + 1;
+                let mut above = subs[senders[op]].level + 1;
+                if let Op::ForeignKey { right, .. } = program.ops[op] {
+                    above = above.max(subs[of_op[right]].level + 1);
+                }
                 let sub = &mut subs[of_op[op]];
                 sub.level = sub.level.max(above);
             }

@@ -172,7 +172,7 @@ impl Machine {
                 quiet = 0;
             } else if !self.manner.bounded {
                 return Ok(());
-            } else if quiet > 100 {
+            } else if quiet > 1000 {
                 return Err(Error::invalid("a bounded run does not come to its end"));
             }
         }
