@@ -37,7 +37,7 @@ const USAGE: &str = "usage: suiro-bench BENCH [--records N] [--keys N] \
 [--durability none|interval|fsync] [--commit-ms N] [--threads N] [--emit every-change|per-commit]
 [--store memory|disk] [--memory-budget BYTES]
 benches: count, count-log, words, tumbling, session, sliding, join, stream-stream, table-group,
-nexmark, nexmark-q0 to -q22, latency, start, restart";
+foreign-key, nexmark, nexmark-q0 to -q22, latency, start, restart";
 
 impl Options {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {

@@ -3,6 +3,7 @@
 mod count;
 mod count_disk;
 mod count_log;
+mod foreign_key;
 mod join;
 mod latency;
 mod restart;
@@ -34,6 +35,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         "sliding" => sliding::run(options),
         "table-group" => table_group::run(options),
         "join" => join::run(options),
+        "foreign-key" => foreign_key::run(options),
         "stream-stream" => stream_stream::run(options),
         bench if bench.starts_with("nexmark") => crate::nexmark::run(options),
         "latency" => latency::run(options),
