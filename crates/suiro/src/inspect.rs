@@ -2,9 +2,10 @@
 
 use crate::operators::count_fold;
 use crate::state::{
-    Counted, Either, Held, JoinStore, Paired, SessionStore, SlidingView, TableStore, WindowStore,
+    Counted, Either, Held, JoinStore, Paired, SessionStore, SlidingView, TableStore, VersionStore,
+    WaitStore, WindowStore,
 };
-use crate::{Data, InWindow, Key, Timestamp};
+use crate::{Data, InWindow, Key, Record, Timestamp};
 use suiro_core::Result;
 use suiro_engine::Stores;
 
@@ -16,6 +17,13 @@ pub fn rows<K: Key, A: Data>(
 ) -> Option<Result<Vec<(K, A, Timestamp)>>> {
     if let Some(store) = stores.find::<TableStore<K, A>>(slot) {
         return Some(store.all_committed());
+    }
+    if let Some(store) = stores.find::<VersionStore<K, A>>(slot) {
+        let newest = store.all_committed().filter_map(|(key, mut versions)| {
+            let (at, row) = versions.pop()?;
+            Some((key.clone(), row?, at))
+        });
+        return Some(Ok(newest.collect()));
     }
     if let Some(groups) = stores.find::<TableStore<K, Counted<A>>>(slot) {
         return Some(groups.all_committed().map(|groups| {
@@ -124,4 +132,24 @@ pub fn kept<K: Key, V: Data, T: Data>(
         all.push(Kept { key, left, right, at, matched });
     });
     Some(shown.map(|()| all))
+}
+
+/// What was valid for a key, and from when on; none after a removal.
+pub type Version<K, A> = (K, Timestamp, Option<A>);
+
+/// The versions of the table in `slot`, as of the last commit, those of a key together and oldest
+/// first; `None` if the store is of other types or of another kind.
+pub fn versions<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Vec<Version<K, A>>> {
+    let store = stores.find::<VersionStore<K, A>>(slot)?;
+    let all = store.all_committed().flat_map(|(key, versions)| {
+        versions.into_iter().map(move |(at, row)| (key.clone(), at, row))
+    });
+    Some(all.collect())
+}
+
+/// The records that wait in `slot`, as of the last commit, in no order; `None` if the store is of
+/// other types or of another kind.
+pub fn waiting<K: Key, V: Data>(stores: &Stores, slot: usize) -> Option<Vec<Record<K, V>>> {
+    let store = stores.find::<WaitStore<K, V>>(slot)?;
+    Some(store.all_committed().cloned().collect())
 }

@@ -32,6 +32,7 @@
 //! | close windows when nothing comes | [`Topology::idle_after`] |
 //! | group by time | [`Tumbling`], [`Hopping`], [`Sliding`], [`Sessions`], [`CountWindows`], [`InWindow`] |
 //! | join streams by time | [`Stream::join_within`], [`Within`] |
+//! | look up what was valid at a time | [`Topology::versioned_table`], [`Stream::join_as_of`] |
 //! | run it | [`App`], [`Running`], [`Log`] |
 //! | test it | [`TestDriver`] |
 //! | write and read beside it | [`Producer`], [`Transaction`], [`Reader`] |
@@ -85,7 +86,7 @@ pub use row::Record;
 pub use running::{AppState, Running};
 pub use snapshots::Snapshots;
 pub use stream::{Emit, Stream};
-pub use table::{GroupedTable, Table};
+pub use table::{GroupedTable, Table, VersionedTable};
 pub use testing::{TestDriver, TestOptions};
 pub use topic::Topic;
 pub use topology::{Start, Topology};

@@ -1,7 +1,9 @@
 //! Live look-ups in the stores of a running program.
 
 use crate::inspect::rows;
-use crate::state::{Counted, Held, Paired, SessionStore, SlidingView, TableStore, WindowStore};
+use crate::state::{
+    Counted, Held, Paired, SessionStore, SlidingView, TableStore, VersionStore, WindowStore,
+};
 use crate::{Data, InWindow, Key, Record};
 use std::marker::PhantomData;
 use suiro_core::{Error, Headers, Result};
@@ -81,6 +83,9 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         self.visit(move |stores, found: &mut Option<A>| {
             let row = match stores.find::<TableStore<K, A>>(store) {
                 Some(table) => table.committed(&key),
+                None if let Some(versions) = stores.find::<VersionStore<K, A>>(store) => {
+                    Ok(versions.committed(&key))
+                }
                 None => match stores.find::<TableStore<K, Counted<A>>>(store) {
                     Some(groups) => {
                         groups.committed(&key).map(|group| group.map(|group| group.value))

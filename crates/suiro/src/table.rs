@@ -4,8 +4,10 @@ mod foreign;
 mod groups;
 mod joins;
 mod top;
+mod versioned;
 
 pub use groups::GroupedTable;
+pub use versioned::VersionedTable;
 
 use crate::format::Format;
 use crate::operators::{self, fold::Init};

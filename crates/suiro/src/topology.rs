@@ -6,7 +6,7 @@ use crate::policy::{Policy, PolicyCell};
 use crate::row;
 use crate::source::{Decoder, TimeOf};
 use crate::step::Step;
-use crate::{Stream, Table, Topic};
+use crate::{Stream, Table, Topic, VersionedTable};
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU32;
@@ -362,11 +362,70 @@ impl Topology {
     /// ```
     #[doc(alias = "KTable")]
     pub fn table<K: Key, V: Data>(&self, topic: &Topic<K, V>) -> Table<K, V> {
+        operators::table_source::add(&self.draft, self.table_source(topic), topic)
+    }
+
+    /// Reads `topic` as a table that knows what was valid when (rules A3 and K2): each record is
+    /// the version of its key from its time on, and a null says that there is no row from then
+    /// on. [`Stream::join_as_of`](crate::Stream::join_as_of) looks up what was valid at the time
+    /// of a record; [`newest`](VersionedTable::newest) is the table of the newest rows.
+    ///
+    /// `history`, in whole milliseconds, is how far back from the table's stream time, the
+    /// largest time of its records, versions are of use. A record that is older than that when it
+    /// comes is late: it is counted in the metric `late` and not taken. One that is not, but older
+    /// than the newest of its key, changes the past only; one of the same time as another version
+    /// replaces it. What is valid is never forgotten, however old it is: a key whose last record
+    /// was long ago has that as its newest version.
+    ///
+    /// Versions are held in memory, also with [`App::stores`](crate::App::stores), and kept in a
+    /// changelog of the table's own, `<app>.<topic>.changelog`, even if the topic is compacted:
+    /// those that are out of history are removed there. A compacted topic that was read as a
+    /// plain table before is taken over as far as it was read.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{TestDriver, Topic, Topology};
+    ///
+    /// const RATES: Topic<String, f64> = Topic::json("rates");
+    /// const ORDERS: Topic<String, f64> = Topic::json("orders");
+    /// const PRICED: Topic<String, f64> = Topic::json("priced-orders");
+    ///
+    /// let topology = Topology::new("shop");
+    /// let rates = topology.versioned_table(&RATES, Duration::from_hours(1));
+    /// topology
+    ///     .stream(&ORDERS)
+    ///     .join_as_of("priced", &rates, Duration::ZERO, |amount, rate| amount * rate)
+    ///     .to(&PRICED);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&RATES, "eur".into(), 1.5, 0)?;
+    /// driver.send(&RATES, "eur".into(), 2.0, 60_000)?;
+    /// // An order that comes late is priced as it would have been in time.
+    /// driver.send(&ORDERS, "eur".into(), 100.0, 59_999)?;
+    /// driver.send(&ORDERS, "eur".into(), 100.0, 60_000)?;
+    /// let priced: Vec<f64> = driver.read(&PRICED)?.into_iter().map(|row| row.value).collect();
+    /// assert_eq!(priced, [150.0, 200.0]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[doc(alias = "temporal table")]
+    #[doc(alias = "VersionedKeyValueStore")]
+    #[doc(alias = "persistentVersionedKeyValueStore")]
+    pub fn versioned_table<K: Key, V: Data>(
+        &self,
+        topic: &Topic<K, V>,
+        history: Duration,
+    ) -> VersionedTable<K, V> {
+        let from = self.table_source(topic);
+        VersionedTable::add(&self.draft, from, topic, history)
+    }
+
+    /// The records of a topic as changes of rows, from the earliest on.
+    fn table_source<K: Key, V: Data>(&self, topic: &Topic<K, V>) -> Edge {
         let step = self.draft.step(format!("source {}", topic.name()));
         let decode = Decoder::of_table(topic, step.clone());
         let copy = row::copy::<K, Option<V>>;
         let node = self.source(topic.name(), Arc::new(decode), Start::Earliest, copy);
-        operators::table_source::add(&self.draft, Edge { node, output: 0 }, topic)
+        Edge { node, output: 0 }
     }
 
     fn source(

@@ -7,6 +7,7 @@ use crate::state::pending::{self, Pending};
 use crate::state::prefix;
 use crate::state::session_store::turn_sessions;
 use crate::state::sliding_rows::turn_row;
+use crate::state::version_rows;
 use crate::{Data, Key};
 use std::sync::Arc;
 use suiro_engine::{Form, Migration};
@@ -32,6 +33,8 @@ pub(crate) fn migration<Old: Data, New: Data>(
             Some("windows") => {
                 write_state(&read_state::<Option<Old>>(value)?.map(&turn), &mut out)?;
             }
+            // A removal is a version without a value.
+            Some(version_rows::KIND) if value.is_empty() => {}
             Some(counted::KIND) => {
                 let Counted { rows, value } = read_state::<Counted<Old>>(value)?;
                 write_state(&Counted { rows, value: turn(value) }, &mut out)?;

@@ -24,6 +24,10 @@ mod slot;
 mod stream_time;
 mod table_store;
 mod track;
+mod version_rows;
+mod version_store;
+mod versions;
+mod wait_store;
 mod window_store;
 
 pub(crate) use agenda::Agenda;
@@ -45,6 +49,8 @@ pub(crate) use slot::Slot;
 pub(crate) use stream_time::StreamTime;
 pub(crate) use table_store::{TableStore, encode_key, keep_headers};
 pub(crate) use track::{Folds, Pane, Sliding};
+pub(crate) use version_store::VersionStore;
+pub(crate) use wait_store::WaitStore;
 pub(crate) use window_store::{Held, WindowStore, may_have_rows};
 
 /// What the keys of a changelog and of a store below begin with: what kind of row it is.

@@ -1,5 +1,6 @@
 //! A stream: an endless run of independent events.
 
+mod as_of;
 mod distinct;
 mod emit;
 mod fallible;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
     CountWindows, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Sliding, Stream, Table, Text,
-    Topic, Topology, Tumbling, Unkeyed, WindowTable, Within,
+    Topic, Topology, Tumbling, Unkeyed, VersionedTable, WindowTable, Within,
 };
 
 // `key_by` gives JSON keys, which are plain text for strings; joins ask for one key format.
@@ -28,6 +28,7 @@ enum Handle {
     Changes(Stream<String, Option<String>>),
     Windows(Stream<String, Windowed>),
     Table(Table<String, String>),
+    Versioned(VersionedTable<String, String>),
 }
 
 /// A stream, and whether `key_by` gave it keys since it was last partitioned.
@@ -74,14 +75,7 @@ impl Building<'_> {
     fn node(&mut self, node: &Node) -> Result<Option<Handle>, String> {
         let handle = match node.op.as_str() {
             "stream" => self.source(node)?,
-            "table" => {
-                let topic = TEXT.named(given(&node.topic, node, "topic")?);
-                let table = self.topology.table(&topic);
-                Handle::Table(match node.ttl_ms {
-                    Some(ttl) => table.ttl(Duration::from_millis(ttl)),
-                    None => table,
-                })
-            }
+            "table" => self.source_table(node)?,
             "map" => self.map(node)?,
             "filter" => self.filter(node)?,
             "flat_map" => {
@@ -112,6 +106,7 @@ impl Building<'_> {
             "present" => self.present(node)?,
             "join" => self.join(node)?,
             "join_table" => self.join_table(node)?,
+            "join_as_of" => self.join_as_of(node)?,
             "table_filter" => {
                 let test = function::test(&given(&node.pred, node, "pred")?)?;
                 Handle::Table(self.table(node, 0)?.filter(move |value| test(value)))
@@ -146,8 +141,22 @@ impl Building<'_> {
     fn table(&self, node: &Node, index: usize) -> Result<Table<String, String>, String> {
         match self.from(node, index)? {
             Handle::Table(table) => Ok(table),
+            Handle::Versioned(table) => Ok(table.newest()),
             _ => Err(format!("node `{}` needs a table", node.id)),
         }
+    }
+
+    fn source_table(&self, node: &Node) -> Result<Handle, String> {
+        let topic = TEXT.named(given(&node.topic, node, "topic")?);
+        if let Some(history) = node.history_ms {
+            let history = Duration::from_millis(history);
+            return Ok(Handle::Versioned(self.topology.versioned_table(&topic, history)));
+        }
+        let table = self.topology.table(&topic);
+        Ok(Handle::Table(match node.ttl_ms {
+            Some(ttl) => table.ttl(Duration::from_millis(ttl)),
+            None => table,
+        }))
     }
 
     fn source(&self, node: &Node) -> Result<Handle, String> {
@@ -351,6 +360,25 @@ impl Building<'_> {
         Ok(keyed(joined, false))
     }
 
+    fn join_as_of(&self, node: &Node) -> Result<Handle, String> {
+        let stream = self.stream(node, 0)?.stream;
+        let Handle::Versioned(table) = self.from(node, 1)? else {
+            return Err(format!("node `{}` needs a versioned table", node.id));
+        };
+        let grace = node.grace_ms.ok_or_else(|| format!("node `{}` has no grace", node.id))?;
+        let (name, grace) = (&node.id, Duration::from_millis(grace));
+        let joined = match node.kind.as_deref() {
+            Some("inner") => stream.join_as_of(name, &table, grace, |left, right| {
+                function::pair(Some(&left), Some(right))
+            }),
+            Some("left") => stream.left_join_as_of(name, &table, grace, |left, right| {
+                function::pair(Some(&left), right.map(String::as_str))
+            }),
+            kind => return Err(format!("unknown kind of join {kind:?}")),
+        };
+        Ok(keyed(joined, false))
+    }
+
     fn table_group_fold(&self, node: &Node) -> Result<Handle, String> {
         let by = function::make_key(&given(&node.by, node, "by")?)?;
         let first = given(&node.init, node, "init")?;
@@ -409,7 +437,7 @@ impl Building<'_> {
             Handle::Stream(Keyed { stream, .. }) => stream.to(&OUT.named(name)),
             Handle::Changes(changes) => changes.to(&CHANGES.named(name)),
             Handle::Windows(windows) => windows.to(&WINDOWS.named(name)),
-            Handle::Unkeyed(_) | Handle::Table(_) => {
+            Handle::Unkeyed(_) | Handle::Table(_) | Handle::Versioned(_) => {
                 return Err(format!("node `{}` writes neither stream nor changes", node.id));
             }
         }

@@ -56,7 +56,7 @@ pub struct Node {
     #[serde(default)]
     pub unkeyed: bool,
     pub timed_by: Option<String>,
-    pub history_ms: Option<i64>,
+    pub history_ms: Option<u64>,
     pub ttl_ms: Option<u64>,
     #[serde(rename = "fn")]
     pub function: Option<String>,
