@@ -7,7 +7,7 @@ use crate::letters;
 use crate::model::{Arrival, Model, Output, count};
 use crate::program::{Adds, Family, From, Op, PATIENCE, TABLES};
 use std::collections::{BTreeMap, BTreeSet};
-use suiro::{InWindow, Timestamp, inspect};
+use suiro::{InWindow, Record, Timestamp, inspect};
 use suiro_core::{Error, TopicPartition};
 use suiro_engine::{Scope, Stores};
 
@@ -113,9 +113,7 @@ impl Auditor {
         while self.model.turn(sub, partition, position) {}
         let (mut topics, mut has_ended) = (0, true);
         for op in self.model.ops_of(sub).collect::<Vec<_>>() {
-            let (Op::Stream(topic) | Op::Table(topic, _)) = self.case.program.ops[op] else {
-                continue;
-            };
+            let Some(topic) = self.case.program.ops[op].topic() else { continue };
             if let Some(offset) = self.model.overdue(partition, topic, position(topic)) {
                 return Err(format!(
                     "position {} of {topic}/{partition} is past the record at {offset}, whose \
@@ -467,6 +465,23 @@ fn held(op: Op, stores: &Stores, slot: usize) -> Option<Result<Rows, Error>> {
                 ))
             };
             all(inspect::filling(stores, slot)?, filling)
+        }
+        Op::Versioned(..) => {
+            let versions: Vec<inspect::Version<String, String>> =
+                inspect::versions(stores, slot)?;
+            let version = |(key, at, row): (String, Timestamp, Option<String>)| {
+                ((key, at.as_millis()), (row, 0, at.as_millis()))
+            };
+            Ok(versions.into_iter().map(version).collect())
+        }
+        Op::AsOf(..) => {
+            let mut all = Rows::default();
+            for Record { key, value, at, .. } in
+                inspect::waiting::<String, String>(stores, slot)?
+            {
+                count(&mut all, (&key, 0, &value), at.as_millis(), false);
+            }
+            Ok(all)
         }
         Op::Within(..) => kept(inspect::kept(stores, slot)?),
         _ => all(inspect::rows(stores, slot)?, row),

@@ -2,14 +2,14 @@
 
 use crate::act;
 use crate::program::{
-    Adds, CountWindow, From, Needs, Op, PATIENCE, Program, Reach, Slide, Ttl, Windows,
+    Adds, AsOf, CountWindow, From, Needs, Op, PATIENCE, Program, Reach, Slide, Ttl, Windows,
 };
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
     CountWindows, Data, Encoded, Format, Hopping, InWindow, JsonKey, Plan, Policy, Result,
-    Sessions, Sliding, Stream, Table, Text, Topic, Topology, Tumbling, Within,
+    Sessions, Sliding, Stream, Table, Text, Topic, Topology, Tumbling, VersionedTable, Within,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -47,6 +47,7 @@ struct Keyed {
 enum Handle {
     Stream { results: Keyed, late: Option<Keyed> },
     Table(Table<String, String>),
+    Versioned(VersionedTable<String, String>),
     Nothing,
 }
 
@@ -78,6 +79,7 @@ fn stream(handles: &[Handle], from: From) -> Keyed {
 fn table(handles: &[Handle], op: usize) -> Table<String, String> {
     match &handles[op] {
         Handle::Table(table) => table.clone(),
+        Handle::Versioned(table) => table.newest(),
         _ => panic!("operator {op} gives no table"),
     }
 }
@@ -97,6 +99,10 @@ fn build(
     match op {
         Op::Stream(topic) => keyed(topology.stream(&TEXT.named(topic)), false),
         Op::Table(topic, ttl) => Handle::Table(aging(topology.table(&TEXT.named(topic)), ttl)),
+        Op::Versioned(topic, history) => {
+            let history = Duration::from_millis(history as u64);
+            Handle::Versioned(topology.versioned_table(&TEXT.named(topic), history))
+        }
         Op::Filter(from) => {
             let Keyed { stream, moved } = stream(handles, from);
             keyed(stream.filter(move |value| act::keeps(value, number)), moved)
@@ -181,6 +187,12 @@ fn build(
                 stream.join(&table, |value, row| act::joins(&value, Some(row)))
             };
             keyed(joined, false)
+        }
+        Op::AsOf(from, of, how) => {
+            let Handle::Versioned(table) = &handles[of] else {
+                panic!("operator {of} gives no versioned table");
+            };
+            keyed(as_of(stream(handles, from).stream, table, number, how, panics), false)
         }
         Op::TableFilter(of) => {
             Handle::Table(table(handles, of).filter(move |row| act::keeps(row, number)))
@@ -308,6 +320,27 @@ fn within(
         Needs::Left => left
             .left_join_within(&name, right, within, move |left, right| pair(Some(left), right)),
         Needs::Any => left.outer_join_within(&name, right, within, pair),
+    }
+}
+
+fn as_of(
+    stream: Stream<String, String>,
+    table: &VersionedTable<String, String>,
+    number: usize,
+    AsOf { left, grace }: AsOf,
+    panics: bool,
+) -> Stream<String, String> {
+    let (name, grace) = (format!("as-of-{number}"), Duration::from_millis(grace as u64));
+    let pair = move |value: String, row: Option<&String>| {
+        let pair = act::joins(&value, row.map(String::as_str));
+        trip(panics, &pair, number);
+        pair
+    };
+    match left {
+        true => stream.left_join_as_of(&name, table, grace, pair),
+        false => {
+            stream.join_as_of(&name, table, grace, move |value, row| pair(value, Some(row)))
+        }
     }
 }
 

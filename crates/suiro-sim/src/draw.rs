@@ -2,7 +2,7 @@
 
 use crate::build;
 use crate::program::{
-    Adds, CountWindow, Family, From, Needs, Op, Program, Reach, SINKS, STREAMS, Slide, TABLES,
+    Adds, AsOf, CountWindow, Family, From, Needs, Op, Program, Reach, SINKS, STREAMS, Slide, TABLES,
     Windows,
 };
 use suiro::Seed;
@@ -202,7 +202,12 @@ impl Drawing<'_> {
         self.flow(op, false, false, false);
         for (number, topic) in TABLES.into_iter().enumerate() {
             if number == 0 || self.seed.one_in(3) {
-                let op = self.add(Op::Table(topic, None));
+                let history = [0, 4, 20, 100][self.seed.below(4) as usize];
+                let op = match self.seed.one_in(3) {
+                    true => Op::Versioned(topic, history),
+                    false => Op::Table(topic, None),
+                };
+                let op = self.add(op);
                 self.tables.push(Rows { op, bases: vec![op], by_arrival: false });
             }
         }
@@ -227,7 +232,7 @@ impl Drawing<'_> {
     }
 
     fn operator(&mut self) {
-        let kind = self.seed.below(18);
+        let kind = self.seed.below(20);
         match kind {
             0..=2 => {
                 let of = self.pick();
@@ -290,6 +295,7 @@ impl Drawing<'_> {
             }
             14 | 15 => self.within(),
             17 => self.sliding(),
+            18 | 19 => self.as_of(),
             _ if self.family != Family::Parallel => {
                 let of = self.pick_table();
                 let op = self.add(Op::Changes(of.op));
@@ -389,6 +395,31 @@ impl Drawing<'_> {
         }
         let left = self.seed.one_in(2);
         let op = self.add(Op::Join { stream: stream.from, table: table.op, left });
+        self.flow(op, false, false, by_arrival);
+    }
+
+    fn as_of(&mut self) {
+        let versioned = self.ops.iter().enumerate().filter_map(|(number, op)| match op {
+            Op::Versioned(_, history) => Some((number, *history)),
+            _ => None,
+        });
+        let versioned: Vec<_> = versioned.collect();
+        if versioned.is_empty() {
+            return self.join();
+        }
+        let (table, history) = versioned[self.seed.below(versioned.len() as u64) as usize];
+        let stream = self.pick();
+        let by_arrival = stream.by_arrival || stream.moved;
+        if by_arrival && self.family == Family::Parallel {
+            return;
+        }
+        // Behind an exchange it is the marks that say when a record has waited long enough.
+        let grace = match by_arrival || self.seed.one_in(3) {
+            true => 0,
+            false => history.min([1, 3, 10, 100][self.seed.below(4) as usize]),
+        };
+        let how = AsOf { left: self.seed.one_in(2), grace };
+        let op = self.add(Op::AsOf(stream.from, table, how));
         self.flow(op, false, false, by_arrival);
     }
 

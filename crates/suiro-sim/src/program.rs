@@ -49,6 +49,15 @@ pub struct Reach {
     pub grace: i64,
 }
 
+/// How a stream is joined with what was valid at the time of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsOf {
+    /// Whether what finds nothing is kept.
+    pub left: bool,
+    /// How long records wait for what the table may still hear.
+    pub grace: i64,
+}
+
 /// How a stream becomes a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adds {
@@ -92,6 +101,8 @@ pub enum Op {
     Stream(&'static str),
     /// A topic as a table.
     Table(&'static str, Ttl),
+    /// A topic as a table that knows what was valid that long ago.
+    Versioned(&'static str, i64),
     /// Keeps some values.
     Filter(From),
     /// Keeps the first record of each key within a time.
@@ -125,6 +136,8 @@ pub enum Op {
         /// Whether what finds nothing is kept.
         left: bool,
     },
+    /// A stream looks up what was valid in a versioned table.
+    AsOf(From, usize, AsOf),
     /// Keeps some rows.
     TableFilter(usize),
     /// Changes rows.
@@ -158,11 +171,21 @@ pub enum Op {
 }
 
 impl Op {
+    /// The topic that it reads.
+    pub fn topic(&self) -> Option<&'static str> {
+        match self {
+            Self::Stream(topic) | Self::Table(topic, _) | Self::Versioned(topic, _) => {
+                Some(topic)
+            }
+            _ => None,
+        }
+    }
+
     /// All that it reads or looks at.
     pub fn inputs(&self) -> Vec<From> {
         let table = |op: usize| From { op, late: false };
         match *self {
-            Self::Stream(_) | Self::Table(..) => Vec::new(),
+            Self::Stream(_) | Self::Table(..) | Self::Versioned(..) => Vec::new(),
             Self::Filter(of)
             | Self::Distinct(of, _)
             | Self::Map(of)
@@ -175,7 +198,9 @@ impl Op {
             | Self::CountWindow(of, _)
             | Self::To(of, _) => vec![of],
             Self::Merge(left, right) | Self::Within(left, right, ..) => vec![left, right],
-            Self::Join { stream, table: of, .. } => vec![stream, table(of)],
+            Self::Join { stream, table: of, .. } | Self::AsOf(stream, of, _) => {
+                vec![stream, table(of)]
+            }
             Self::TableFilter(of)
             | Self::TableMap(of)
             | Self::Group { table: of, .. }
@@ -192,7 +217,7 @@ impl Op {
     pub(crate) fn renumbered(self, number: impl Fn(usize) -> usize) -> Self {
         let from = |of: From| From { op: number(of.op), ..of };
         match self {
-            Self::Stream(_) | Self::Table(..) => self,
+            Self::Stream(_) | Self::Table(..) | Self::Versioned(..) => self,
             Self::Filter(of) => Self::Filter(from(of)),
             Self::Distinct(of, within) => Self::Distinct(from(of), within),
             Self::Map(of) => Self::Map(from(of)),
@@ -210,6 +235,7 @@ impl Op {
             Self::Join { stream, table, left } => {
                 Self::Join { stream: from(stream), table: number(table), left }
             }
+            Self::AsOf(stream, table, how) => Self::AsOf(from(stream), number(table), how),
             Self::TableFilter(of) => Self::TableFilter(number(of)),
             Self::TableMap(of) => Self::TableMap(number(of)),
             Self::TableJoin(left, right, needs) => {
@@ -293,11 +319,7 @@ impl Program {
 
     /// The topics that are read.
     pub fn sources(&self) -> Vec<&'static str> {
-        let topics = self.ops.iter().filter_map(|op| match op {
-            Op::Stream(topic) | Op::Table(topic, _) => Some(*topic),
-            _ => None,
-        });
-        topics.collect()
+        self.ops.iter().filter_map(Op::topic).collect()
     }
 
     /// The topics that are written.
@@ -350,7 +372,8 @@ impl Program {
             | Op::Window(of, _)
             | Op::Sliding(of, _)
             | Op::CountWindow(of, _)
-            | Op::Join { stream: of, .. } => self.has_moved(of),
+            | Op::Join { stream: of, .. }
+            | Op::AsOf(of, ..) => self.has_moved(of),
             Op::Group { .. } | Op::ForeignKey { .. } | Op::Repartition(_) => true,
             _ => false,
         }
@@ -383,10 +406,14 @@ impl Program {
 
     /// Whether windows or joins get rows through an exchange and from elsewhere, too.
     pub fn has_held_windows(&self) -> bool {
-        let is_window = |op: &usize| {
-            matches!(self.ops[*op], Op::Window(..) | Op::Sliding(..) | Op::Within(..))
+        let waits = |op: &usize| {
+            let is_window = matches!(
+                self.ops[*op],
+                Op::Window(..) | Op::Sliding(..) | Op::Within(..)
+            );
+            is_window || self.is_told_times(*op)
         };
-        (0..self.ops.len()).filter(is_window).any(|op| self.is_held(op))
+        (0..self.ops.len()).filter(waits).any(|op| self.is_held(op))
     }
 
     /// Whether an operator gets rows through an exchange and from elsewhere, too: then how far
@@ -447,11 +474,16 @@ impl Program {
             roots.insert(op);
             return;
         }
-        // The table of a join is looked at; it does not speak.
-        if let Op::Join { .. } = self.ops[op] {
+        // The table of a join is looked at; it does not speak, but for the time.
+        if matches!(self.ops[op], Op::Join { .. } | Op::AsOf(..)) && !self.is_told_times(op) {
             inputs.truncate(1);
         }
         inputs.iter().for_each(|from| self.roots(from.op, roots));
+    }
+
+    /// Whether an operator is a join whose records wait, and whose table tells it of time.
+    pub fn is_told_times(&self, op: usize) -> bool {
+        matches!(self.ops[op], Op::AsOf(_, _, AsOf { grace: 1.., .. }))
     }
 
     /// How many exchanges there are.
@@ -462,7 +494,8 @@ impl Program {
     /// The name of the store of an operator, if it has one of its own.
     pub fn store(&self, op: usize) -> Option<String> {
         match self.ops[op] {
-            Op::Table(topic, _) => Some(topic.to_owned()),
+            Op::Table(topic, _) | Op::Versioned(topic, _) => Some(topic.to_owned()),
+            Op::AsOf(..) if self.is_told_times(op) => Some(format!("as-of-{op}")),
             Op::Fold(..) => Some(format!("fold-{op}")),
             Op::Distinct(..) => Some(format!("distinct-{op}")),
             Op::Window(..) | Op::Sliding(..) | Op::CountWindow(..) => {

@@ -102,8 +102,10 @@ impl Shrinking {
         }
         for number in 0..self.case.program.ops.len() {
             let mut program = self.case.program.clone();
-            if let Op::Table(_, ttl) | Op::Fold(_, _, ttl) = &mut program.ops[number] {
-                *ttl = None;
+            match &mut program.ops[number] {
+                Op::Table(_, ttl) | Op::Fold(_, _, ttl) => *ttl = None,
+                Op::AsOf(_, _, how) => how.grace = 0,
+                _ => {}
             }
             self.keeps(Case { program, ..self.case.clone() });
         }

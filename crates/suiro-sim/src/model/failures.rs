@@ -17,12 +17,8 @@ pub struct Failed {
 impl Model {
     /// A turn begins.
     pub(super) fn begin_turn(&mut self, partition: u32, op: usize, arrival: &Arrival) {
-        let origin = match self.program.ops[op] {
-            Op::Stream(topic) | Op::Table(topic, _) => {
-                Some((topic.to_owned(), partition, arrival.offset))
-            }
-            _ => None,
-        };
+        let topic = self.program.ops[op].topic();
+        let origin = topic.map(|topic| (topic.to_owned(), partition, arrival.offset));
         let key = Some(arrival.key.clone().into_bytes());
         self.turn = Some(Failed { origin, key, at: arrival.at });
     }
@@ -41,6 +37,7 @@ impl Program {
     pub(crate) fn tells_failures(&self) -> bool {
         let is_silent = |op: &Op| match op {
             Op::Group { .. } | Op::ForeignKey { .. } | Op::Within(..) => true,
+            Op::AsOf(_, _, how) => how.grace > 0,
             Op::Table(_, ttl) | Op::Fold(_, _, ttl) => ttl.is_some(),
             _ => false,
         };
@@ -50,7 +47,7 @@ impl Program {
     /// Whether what comes to an operator waited in a window on its way through the task.
     fn has_waited(&self, op: usize) -> bool {
         let mut inputs = self.ops[op].inputs();
-        if let Op::Join { .. } = self.ops[op] {
+        if let Op::Join { .. } | Op::AsOf(..) = self.ops[op] {
             inputs.truncate(1);
         }
         let waits = |op: usize| match self.ops[op] {

@@ -7,6 +7,7 @@
 //! programs are drawn so that the result at rest does not depend on it; which records are late
 //! there is told to the model, which holds it against rule T6.
 
+mod as_of;
 mod failures;
 mod foreign;
 mod groups;
@@ -98,6 +99,8 @@ pub(crate) struct State {
     /// What it was when all lanes were last at rest.
     rested: Option<i64>,
     pub(crate) rows: BTreeMap<String, (String, i64)>,
+    /// What is valid from when on, of each key; a removal has no row.
+    pub(crate) versions: BTreeMap<String, BTreeMap<i64, Option<String>>>,
     /// How many rows of another table each row was made of.
     pub(crate) members: BTreeMap<String, u64>,
     /// Open windows of each key, in order of start.
@@ -167,7 +170,7 @@ impl Model {
 
     /// Gives a record to the operator that reads its topic.
     pub fn feed(&mut self, topic: &str, partition: u32, arrival: Arrival) {
-        let reads = |op: &Op| matches!(op, Op::Stream(of) | Op::Table(of, _) if *of == topic);
+        let reads = |op: &Op| op.topic() == Some(topic);
         if let Some(op) = self.program.ops.iter().position(reads) {
             self.queues[partition as usize][op].push_back(arrival);
         }
@@ -256,7 +259,7 @@ impl Model {
         let inputs = &self.shape.subs[sub].inputs;
         let heads = inputs.iter().filter_map(|op| Some((queues[*op].front()?.at, *op)));
         let Some((_, op)) = heads.min() else { return false };
-        if let Op::Stream(topic) | Op::Table(topic, _) = self.program.ops[op]
+        if let Some(topic) = self.program.ops[op].topic()
             && queues[op].front().is_some_and(|head| head.offset >= limit(topic))
         {
             return false;
@@ -271,7 +274,7 @@ impl Model {
 
     /// The records that wait in a source, which a position says were taken.
     pub fn overdue(&self, partition: u32, topic: &str, position: i64) -> Option<i64> {
-        let reads = |op: &Op| matches!(op, Op::Stream(of) | Op::Table(of, _) if *of == topic);
+        let reads = |op: &Op| op.topic() == Some(topic);
         let op = self.program.ops.iter().position(reads)?;
         let head = self.queues[partition as usize][op].front()?;
         (head.offset < position).then_some(head.offset)
@@ -288,6 +291,11 @@ impl Model {
         let mut all = BTreeMap::new();
         for (key, (value, at)) in &state.rows {
             all.insert((key.clone(), 0), (Some(value.clone()), 0, *at));
+        }
+        for (key, versions) in &state.versions {
+            for (at, row) in versions {
+                all.insert((key.clone(), *at), (row.clone(), 0, *at));
+            }
         }
         for (key, spans) in &state.windows {
             for Span { start, end, value, at } in spans {
@@ -345,6 +353,9 @@ impl Model {
                 let mut all = self.keys(partition, left);
                 all.append(&mut self.keys(partition, right));
                 all
+            }
+            Op::Versioned(..) => {
+                self.states[partition as usize][op].versions.keys().cloned().collect()
             }
             _ => self.states[partition as usize][op].rows.keys().cloned().collect(),
         }

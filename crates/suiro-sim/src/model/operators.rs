@@ -24,6 +24,9 @@ impl Model {
             (Op::Stream(_), None) => {}
             (Op::Table(_, ttl), _) if self.has_aged(partition, op, ttl, at) => {}
             (Op::Table(..), value) => self.set(partition, op, key, value, at),
+            (Op::Versioned(_, history), value) => {
+                self.take_version(partition, (op, history), key, value, at);
+            }
             (Op::Group { counts, .. }, new) => {
                 self.take_member(partition, op, counts, key, (old, new), at);
             }
@@ -128,6 +131,9 @@ impl Model {
                     self.emit(partition, number, key, pair, at);
                 }
             }
+            Op::AsOf(_, table, how) => {
+                self.join_as_of(partition, (number, table), how, (key, value, at));
+            }
             Op::CountWindow(..) if panics => self.fail(number, &key, at),
             Op::CountWindow(_, windows) => {
                 self.count_window(partition, number, windows, key, (value, at))
@@ -218,6 +224,11 @@ impl Model {
             Op::Table(..) | Op::Fold(..) | Op::Group { .. } | Op::ForeignKey { .. } => {
                 self.states[partition as usize][op].rows.get(key).cloned()
             }
+            Op::Versioned(..) => {
+                let (at, row) =
+                    self.states[partition as usize][op].versions.get(key)?.last_key_value()?;
+                Some((row.clone()?, *at))
+            }
             Op::TableFilter(of) => {
                 self.view(partition, of, key).filter(|(row, _)| act::keeps(row, op))
             }
@@ -248,8 +259,8 @@ fn joined(needs: Needs, left: Option<&str>, right: Option<&str>) -> Option<Strin
 /// The ports of `op` that `from` speaks to.
 fn ports(op: &Op, from: From) -> Vec<usize> {
     let mut inputs = op.inputs();
-    // The table of a join is looked at; it does not speak.
-    if let Op::Join { .. } = op {
+    // The table of a join is looked at; it does not speak of its rows.
+    if let Op::Join { .. } | Op::AsOf(..) = op {
         inputs.truncate(1);
     }
     let inputs = inputs.into_iter().enumerate();

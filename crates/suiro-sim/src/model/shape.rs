@@ -1,6 +1,6 @@
 //! Where a program is cut: sub-topologies, and the order in which they can run.
 
-use crate::program::{Op, Program};
+use crate::program::Program;
 
 /// A part of a program that runs in one task per partition.
 #[derive(Clone)]
@@ -45,9 +45,7 @@ impl Shape {
             .iter()
             .map(|name| names.binary_search(name).expect("every group has its name"))
             .collect();
-        let is_input = |op: &usize| {
-            program.crosses(*op) || matches!(program.ops[*op], Op::Stream(_) | Op::Table(..))
-        };
+        let is_input = |op: &usize| program.crosses(*op) || program.ops[*op].topic().is_some();
         let sub = |number| Sub {
             inputs: (0..count).filter(|op| of_op[*op] == number).filter(is_input).collect(),
             level: 0,

@@ -261,6 +261,9 @@ impl Model {
         if let Op::Sliding(_, slide) = self.program.ops[op] {
             self.end_slides(partition, op, slide);
         }
+        if let Op::AsOf(_, table, how) = self.program.ops[op] {
+            self.release(partition, (op, table), how, i64::MAX);
+        }
         let Op::Window(_, windows) = self.program.ops[op] else { return };
         self.rest(partition, op);
         let state = &mut self.states[partition as usize][op];
