@@ -1,5 +1,6 @@
 //! The benches, one file each, with the loop of each beside it.
 
+mod as_of;
 mod count;
 mod count_disk;
 mod count_log;
@@ -36,6 +37,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         "table-group" => table_group::run(options),
         "join" => join::run(options),
         "foreign-key" => foreign_key::run(options),
+        "as-of" => as_of::run(options),
         "stream-stream" => stream_stream::run(options),
         bench if bench.starts_with("nexmark") => crate::nexmark::run(options),
         "latency" => latency::run(options),
