@@ -99,6 +99,8 @@ pub(crate) struct Forms {
     rewritten: BTreeMap<(usize, u32), Offset>,
     /// What is written by an older form ends here: no snapshot that ends before it will do.
     bounds: BTreeMap<(usize, u32), Offset>,
+    /// All rows were written again from here on, in their form of today.
+    begins: BTreeMap<(usize, u32), Offset>,
 }
 
 impl Forms {
@@ -108,8 +110,12 @@ impl Forms {
     }
 }
 
-/// The header of a form that says where the rows of the older one end, by partition.
+/// The header of a form that says where the rows of the older one end, by partition: behind the
+/// commit that wrote all of them again.
 const SINCE: &str = "since";
+
+/// The header that says where that commit begins, by partition.
+const FROM: &str = "from";
 
 impl Scope {
     fn forms_at(&self) -> TopicPartition {
@@ -138,9 +144,10 @@ impl Scope {
             if was.is_none() && self.layout.compacted_source(&plan, number).is_some() {
                 self.forms.renewed.insert(number);
             }
-            let was = was.map(|(form, since)| {
-                let bounds = since.iter().map(|(partition, end)| ((number, *partition), *end));
-                self.forms.bounds.extend(bounds);
+            let was = was.map(|Written { form, since, from }| {
+                let of = |(partition, offset): &(u32, Offset)| ((number, *partition), *offset);
+                self.forms.bounds.extend(since.iter().map(of));
+                self.forms.begins.extend(from.iter().map(of));
                 form
             });
             if was == Some(&form) {
@@ -202,8 +209,10 @@ impl Scope {
                         continue;
                     };
                     let headers = record.headers.to_headers()?;
-                    let since = headers.get(SINCE).map(|since| read_since(since));
-                    all.insert(name, (Form::decode(value)?, since.unwrap_or_default()));
+                    let [since, from] = [SINCE, FROM].map(|name| {
+                        headers.get(name).map(|text| read_offsets(text)).unwrap_or_default()
+                    });
+                    all.insert(name, Written { form: Form::decode(value)?, since, from });
                 }
             }
             if fetched.next <= next {
@@ -222,12 +231,19 @@ impl Scope {
         let mut writer = BatchWriter::new(Compression::None);
         for (name, form) in &self.forms.due {
             let of = |(store, _): &(usize, u32)| self.plan.graph.stores[*store].name == *name;
-            let since = self.forms.rewritten.iter().filter(|(at, _)| of(at));
-            let since = since.map(|((_, partition), end)| format!("{partition}:{end}"));
-            let since = since.collect::<Vec<_>>().join(",");
+            let rewritten = self.forms.rewritten.iter().filter(|(at, _)| of(at));
+            let (mut since, mut from) = (Vec::new(), Vec::new());
+            for (at, end) in rewritten {
+                let begin = self.forms.ends.get(at).copied().unwrap_or(0);
+                since.push(format!("{}:{end}", at.1));
+                from.push(format!("{}:{begin}", at.1));
+            }
             let headers = match since.is_empty() {
                 true => Headers::NONE,
-                false => [(SINCE, since)].into_iter().collect(),
+                false => {
+                    let headers = [(SINCE, since.join(",")), (FROM, from.join(","))];
+                    headers.into_iter().collect()
+                }
             };
             let form = form.as_ref().map(Form::encode);
             writer.push(Timestamp::ZERO, Some(name.as_bytes()), form.as_deref(), &headers);
@@ -259,6 +275,12 @@ impl Scope {
         self.forms.bounds.get(&(store, partition)).copied().unwrap_or(0)
     }
 
+    /// Where the rows in a changelog begin that are all of the form of today: before them may be
+    /// rows that cannot be read any more, and nothing that is still true.
+    pub(crate) fn form_begins(&self, store: usize, partition: u32) -> Offset {
+        self.forms.begins.get(&(store, partition)).copied().unwrap_or(0)
+    }
+
     pub(crate) fn forms_written(&mut self) {
         self.forms = Forms::default();
     }
@@ -280,10 +302,14 @@ impl Scope {
     }
 }
 
-/// A form, and where the rows of an older one end, by partition.
-type Written = (Form, Vec<(u32, Offset)>);
+/// A form, where the rows of an older one end, and where those of this one begin, by partition.
+struct Written {
+    form: Form,
+    since: Vec<(u32, Offset)>,
+    from: Vec<(u32, Offset)>,
+}
 
-fn read_since(text: &[u8]) -> Vec<(u32, Offset)> {
+fn read_offsets(text: &[u8]) -> Vec<(u32, Offset)> {
     let parts = str::from_utf8(text).unwrap_or_default().split(',');
     let part = |part: &str| {
         let (partition, end) = part.split_once(':')?;

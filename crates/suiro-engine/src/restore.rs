@@ -302,6 +302,10 @@ impl Scope {
         };
         let mut start = self.link.offset(&partition, Seek::Earliest)?;
         let below = self.attach(task, store, &partition, end)?;
+        // A store below takes bytes, and may lack a removal that is further back.
+        if below.is_none() && !from_source {
+            start = start.max(self.form_begins(store, partition.partition));
+        }
         if let Some(position) = below.as_ref().and_then(|below| below.position()) {
             if position > end {
                 let text = "a store is ahead of its changelog, which was cut or replaced; \

@@ -281,6 +281,45 @@ fn other_values_are_refused_or_migrated() -> Result<()> {
     Ok(())
 }
 
+/// What was written in the old form is still in the changelog, and cannot be read any more.
+#[test]
+fn after_a_migration_to_another_kind_of_type_the_rows_are_read_again_and_again() -> Result<()> {
+    let sums: Topic<String, String> = Topic::json("sums");
+    let numbers: Topic<String, u64> = Topic::json("numbers");
+    let old = build(|it| {
+        let _ = it.stream(&numbers).fold("sums", || 0_u64, |sum, number| *sum += number);
+    })?;
+    let new = |turns: bool| {
+        build(|it| {
+            if turns {
+                it.migrate("sums", |old: u64| old.to_string());
+            }
+            let add = |text: &mut String, number: u64| *text += &format!("+{number}");
+            it.stream(&numbers).fold("sums", String::new, add).to(&sums);
+        })
+    };
+    for lean in [false, true] {
+        let (log, options) = (Log::in_memory(), TestOptions { lean, ..TestOptions::default() });
+        let start = |plan| TestDriver::on_log(plan, options.clone(), log.clone());
+        let mut driver = start(old.clone())?;
+        for (key, number) in [("a", 1), ("a", 2), ("b", 3)] {
+            driver.send(&numbers, key.into(), number, 0)?;
+        }
+        drop(driver);
+        start(new(true)?)?.run()?;
+        for (turns, expected) in [(true, "3+4"), (false, "3+4+4")] {
+            let mut driver = start(new(turns)?)?;
+            driver.send(&numbers, "a".into(), 4, 1)?;
+            assert_eq!(driver.read_last(&sums)?["a"], expected);
+            driver.crash()?;
+            driver.send(&numbers, "b".into(), 5, 1)?;
+        }
+        let mut driver = start(new(false)?)?;
+        assert_eq!(driver.read_last(&sums)?["b"], "3+5+5");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_migration_must_fit_the_program() {
     let plan = build(|it| {
