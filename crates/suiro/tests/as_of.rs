@@ -332,6 +332,40 @@ fn a_plain_table_on_a_compacted_topic_becomes_versioned_and_plain_again() -> Res
     Ok(())
 }
 
+#[test]
+fn versions_and_records_that_wait_are_migrated() -> Result<()> {
+    let log = Log::in_memory();
+    let rates: Topic<String, u64> = Topic::json("numbers");
+    let orders: Topic<String, u64> = Topic::json("amounts");
+    let topology = Topology::new("app");
+    let table = topology.versioned_table(&rates, millis(100));
+    let stream = topology.stream(&orders);
+    stream.left_join_as_of("priced", &table, millis(50), |_, _| String::new()).to(&OUT);
+    let options = TestOptions::default();
+    let mut driver = TestDriver::on_log(topology.build()?, options.clone(), log.clone())?;
+    driver.send(&rates, "a".into(), 1, 10)?;
+    driver.remove(&rates, "a".into(), 20)?;
+    driver.send(&rates, "a".into(), 3, 30)?;
+    for at in [15, 25, 35] {
+        driver.send(&orders, "a".into(), at as u64, at)?;
+    }
+    drop(driver);
+
+    let topology = Topology::new("app");
+    topology.migrate("numbers", |old: u64| format!("rate {old}"));
+    topology.migrate("priced", |old: u64| format!("order {old}"));
+    let text = |old: &'static str| Topic::<String, String>::json(old);
+    let table = topology.versioned_table(&text("numbers"), millis(100));
+    let stream = topology.stream(&text("amounts"));
+    stream.left_join_as_of("priced", &table, millis(50), pair).to(&OUT);
+    let mut driver = TestDriver::on_log(topology.build()?, options, log)?;
+    driver.run()?;
+    driver.finish()?;
+    let expected = ["order 15-rate 1", "order 25-none", "order 35-rate 3"];
+    assert_eq!(values(&mut driver)?, expected);
+    Ok(())
+}
+
 fn came() -> impl Strategy<Value = Came> {
     (any::<bool>(), 0..3_u8, 0..24_i64, 0..5_u8).prop_map(|(to_table, key, at, what)| Came {
         to_table,
