@@ -1,8 +1,6 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
-use crate::draw::{
-    draw, draw_distincts, draw_every, draw_foreign_keys, draw_lasts, draw_ttls,
-};
+use crate::draw::{draw, draw_distincts, draw_every, draw_foreign_keys, draw_lasts, draw_ttls};
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
 use std::fmt::Write;

@@ -2,8 +2,8 @@
 
 use crate::build;
 use crate::program::{
-    Adds, AsOf, CountWindow, Family, From, Needs, Op, Program, Reach, SINKS, STREAMS, Slide, TABLES,
-    Windows,
+    Adds, AsOf, CountWindow, Family, From, Needs, Op, Program, Reach, SINKS, STREAMS, Slide,
+    TABLES, Windows,
 };
 use suiro::Seed;
 

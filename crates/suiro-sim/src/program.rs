@@ -407,10 +407,8 @@ impl Program {
     /// Whether windows or joins get rows through an exchange and from elsewhere, too.
     pub fn has_held_windows(&self) -> bool {
         let waits = |op: &usize| {
-            let is_window = matches!(
-                self.ops[*op],
-                Op::Window(..) | Op::Sliding(..) | Op::Within(..)
-            );
+            let is_window =
+                matches!(self.ops[*op], Op::Window(..) | Op::Sliding(..) | Op::Within(..));
             is_window || self.is_told_times(*op)
         };
         (0..self.ops.len()).filter(waits).any(|op| self.is_held(op))

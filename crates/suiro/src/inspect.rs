@@ -2,8 +2,8 @@
 
 use crate::operators::count_fold;
 use crate::state::{
-    Counted, Either, Held, JoinStore, Paired, SessionStore, SlidingView, TableStore, VersionStore,
-    WaitStore, WindowStore,
+    Counted, Either, Held, JoinStore, Paired, SessionStore, SlidingView, TableStore,
+    VersionStore, WaitStore, WindowStore,
 };
 use crate::{Data, InWindow, Key, Record, Timestamp};
 use suiro_core::Result;

@@ -6,8 +6,8 @@ use super::output::Shown;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
-    CountWindows, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Sliding, Stream, Table, Text,
-    Topic, Topology, Tumbling, Unkeyed, VersionedTable, WindowTable, Within,
+    CountWindows, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Sliding, Stream, Table,
+    Text, Topic, Topology, Tumbling, Unkeyed, VersionedTable, WindowTable, Within,
 };
 
 // `key_by` gives JSON keys, which are plain text for strings; joins ask for one key format.
