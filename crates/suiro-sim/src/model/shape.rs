@@ -1,6 +1,6 @@
 //! Where a program is cut: sub-topologies, and the order in which they can run.
 
-use crate::program::Program;
+use crate::program::{Op, Program};
 
 /// A part of a program that runs in one task per partition.
 #[derive(Clone)]

@@ -29,6 +29,12 @@ impl Model {
                 Op::Within(_, _, reach, needs) => {
                     self.close_within(partition, op, (reach, needs), now);
                 }
+                Op::Sliding(_, slide) => {
+                    self.close_slides(partition, op, slide, (now - 1, now));
+                }
+                Op::AsOf(_, table, how) => {
+                    self.release(partition, (op, table), how, now - how.grace);
+                }
                 Op::Distinct(_, within) => self.forget(partition, op, within, now),
                 Op::Table(_, ttl) | Op::Fold(_, _, ttl) => {
                     self.let_go(partition, op, ttl, now);

@@ -116,6 +116,19 @@ impl Model {
                 }
             }
         }
+        self.close_slides(partition, op, slide, (before, now));
+    }
+
+    /// Time has come from one moment to another: what closes behind the one, and not behind the
+    /// other.
+    pub(super) fn close_slides(
+        &mut self,
+        partition: u32,
+        op: usize,
+        slide: Slide,
+        (before, now): (i64, i64),
+    ) {
+        let commutative = self.program.is_commutative();
         let state = &mut self.states[partition as usize][op];
         let due = state
             .closing_slides(slide, commutative, |closing| before < closing && closing <= now);

@@ -71,7 +71,7 @@ where
     W: Send + 'static,
 {
     let (draft, keys, versions) = (stream.draft.clone(), stream.keys, table.store);
-    let store = draft.store(name, None, move || WaitStore::<K, V>::new(keys));
+    let store = draft.store(name, None, move || WaitStore::<K, V>::new(keys, grace));
     let make = maker(move |_| Waits::<K, V, T> {
         store,
         versions,

@@ -349,6 +349,14 @@ impl<K: Key, T: Data, A: Data> State for SlidingStore<K, T, A> {
         Some(self.time.now())
     }
 
+    fn pass(&mut self, millis: i64) {
+        self.time.pass(millis);
+    }
+
+    fn due_in(&self) -> Option<i64> {
+        self.time.until(self.due.next())
+    }
+
     fn form(&self) -> Option<Form> {
         Some(form::<K, T>(format!("sliding windows of {} ms", self.spec.span), self.keys))
     }

@@ -169,6 +169,10 @@ impl<K: Key, V: Data> State for VersionStore<K, V> {
         Some(self.time.now())
     }
 
+    fn pass(&mut self, millis: i64) {
+        self.time.pass(millis);
+    }
+
     fn form(&self) -> Option<Form> {
         Some(form::<K, V>(KIND.to_owned(), self.keys))
     }

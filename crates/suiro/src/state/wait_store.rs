@@ -41,11 +41,13 @@ pub(crate) struct WaitStore<K: 'static, V> {
     /// Records of earlier generations that went since the last commit.
     gone: Vec<Waiting<K, V>>,
     pub(crate) time: StreamTime,
+    /// How long records wait, in milliseconds.
+    grace: i64,
     keys: &'static dyn Format<K>,
 }
 
 impl<K: Key, V: Data> WaitStore<K, V> {
-    pub(crate) fn new(keys: &'static dyn Format<K>) -> Self {
+    pub(crate) fn new(keys: &'static dyn Format<K>, grace: i64) -> Self {
         Self {
             orderly: VecDeque::new(),
             others: BTreeMap::new(),
@@ -54,6 +56,7 @@ impl<K: Key, V: Data> WaitStore<K, V> {
             strays: Vec::new(),
             gone: Vec::new(),
             time: StreamTime::NONE,
+            grace,
             keys,
         }
     }
@@ -90,6 +93,13 @@ impl<K: Key, V: Data> WaitStore<K, V> {
             self.gone.push(row.clone());
         }
         Some(row.record)
+    }
+
+    /// The time of the first record.
+    fn first_at(&self) -> Option<Timestamp> {
+        let orderly = self.orderly.front().map(|row| row.record.at);
+        let other = self.others.first_key_value().map(|((at, _), _)| *at);
+        orderly.into_iter().chain(other).min()
     }
 
     fn len(&self) -> usize {
@@ -219,6 +229,14 @@ impl<K: Key, V: Data> State for WaitStore<K, V> {
         Some(self.time.now())
     }
 
+    fn pass(&mut self, millis: i64) {
+        self.time.pass(millis);
+    }
+
+    fn due_in(&self) -> Option<i64> {
+        self.time.until(self.first_at().map(|at| at.plus_millis(self.grace)))
+    }
+
     fn form(&self) -> Option<Form> {
         Some(form::<K, V>("records that wait".to_owned(), self.keys))
     }
@@ -246,7 +264,7 @@ mod tests {
         fn records_go_in_order_of_time_and_arrival(
             steps in prop::collection::vec((0..8_u8, 0..20_i64), 0..200),
         ) {
-            let mut store = WaitStore::<u8, u64>::new(TOPIC.keys);
+            let mut store = WaitStore::<u8, u64>::new(TOPIC.keys, 0);
             let (mut now, mut committed, mut number) = (BTreeMap::new(), BTreeMap::new(), 0);
             for (what, time) in steps {
                 let at = Timestamp::from_millis(time);
