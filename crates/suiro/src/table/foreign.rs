@@ -11,8 +11,8 @@ impl<K: Key, V: Data> Table<K, V> {
     /// `key_of` gives the key that a row names. Keys are equal if they are encoded alike, as the
     /// keys of `other` are. An update on either side changes all joined rows that it is about; one
     /// of `other` goes through the rows that name it in order of the bytes of their keys. The time
-    /// of a joined row is the larger of both rows' times, and a removal has the time of the row
-    /// that went, or of the other if that is later.
+    /// of a joined row is the larger of both rows' times, and a removal has that of the update that
+    /// caused it, or of the other row if that is later.
     ///
     /// The rows of this table are moved to the partition of the key that they name, and what
     /// comes of them is moved back; the two tables may have any numbers of partitions. When all
