@@ -203,7 +203,8 @@ impl<K: Key, V: Data, A: Data> WindowTable<K, V, A> {
     /// Each window once, with its final value, when it closes (rule W5).
     ///
     /// A window closes when the stream time of this fold reaches its end + grace, at the record
-    /// that brings the time. Windows that close together go in order of end, start and key; a
+    /// that brings the time; a [sliding](crate::Sliding) one, whose end is in it, a millisecond
+    /// later. Windows that close together go in order of end, start and key; a
     /// result has the largest time of a record in its window, and the headers of the last.
     ///
     /// ```
