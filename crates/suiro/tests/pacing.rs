@@ -7,6 +7,7 @@ use suiro_core::partition::partition_of;
 use suiro_engine::{Alone, Round, Scope, Settings};
 
 const NUMBERS: Topic<u64, u64> = Topic::json("numbers");
+const OTHERS: Topic<u64, u64> = Topic::json("others");
 const COUNTS: Topic<u64, u64> = Topic::json("counts");
 const ROUND: usize = 16;
 
@@ -29,6 +30,17 @@ fn plan() -> Result<Plan> {
     topology.build()
 }
 
+/// Two tables, and the first with the rows of the second whose keys its rows name.
+fn joined() -> Result<Plan> {
+    let topology = Topology::new("numbers");
+    let others = topology.table(&OTHERS);
+    let numbers = topology.table(&NUMBERS);
+    numbers
+        .join_on("pairs", &others, |number| Some(number % 5), |number, other| number + other)
+        .to(&COUNTS);
+    topology.build()
+}
+
 /// A key that goes to a partition, of two.
 fn key_of(partition: u32) -> u64 {
     let is_there = |key: &u64| partition_of(key.to_string().as_bytes(), 2) == partition;
@@ -48,13 +60,19 @@ fn most_waiting(records: i64) -> Result<u64> {
         }
     }
     numbers.flush()?;
+    most_at(plan()?, &log, "")
+}
+
+/// The most rows that waited at one input of an exchange whose topic ends so.
+fn most_at(plan: Plan, log: &Log, end: &str) -> Result<u64> {
     let settings = Settings { batch_rows: ROUND, bounded: true, ..Settings::default() };
     let clock = Arc::new(SystemClock::default());
-    let mut scope = Scope::open(plan()?, &log, settings, clock)?;
+    let mut scope = Scope::open(plan, log, settings, clock)?;
     let mut most = 0;
     while scope.round(&mut Alone)? != Round::Ended {
         for task in scope.metrics().tasks.iter().filter(|task| task.task.subtopology > 0) {
-            most = most.max(task.lag.iter().filter_map(|(_, lag)| *lag).max().unwrap_or(0));
+            let inputs = task.lag.iter().filter(|(input, _)| input.topic.ends_with(end));
+            most = most.max(inputs.filter_map(|(_, lag)| *lag).max().unwrap_or(0));
         }
     }
     Ok(most)
@@ -67,5 +85,27 @@ fn what_waits_does_not_grow_with_the_input() -> Result<()> {
     let bound = 32 * ROUND as u64;
     assert!(most < bound, "what waits has a bound: {most}");
     assert!(most_waiting(20_000)? < bound);
+    Ok(())
+}
+
+/// Rows that are only updated send nothing directly: what is answered does not wait for that.
+#[test]
+fn answers_of_a_join_do_not_wait_until_all_is_read() -> Result<()> {
+    let log = Log::in_memory();
+    let mut numbers = Producer::open(&log, &NUMBERS)?;
+    let mut others = Producer::open(&log, &OTHERS)?;
+    numbers.create(2)?;
+    others.create(2)?;
+    for number in 0..10_000_u64 {
+        let at = number as i64;
+        numbers.send(number % 10, number, at)?;
+        if number % 10 == 0 {
+            others.send(number / 10 % 5, number, at)?;
+        }
+    }
+    numbers.flush()?;
+    others.flush()?;
+    let most = most_at(joined()?, &log, "joined.repartition")?;
+    assert!(most < 8 * ROUND as u64, "what waits has a bound: {most}");
     Ok(())
 }
