@@ -52,6 +52,16 @@ impl<K, V> ReferrerList<K, V> {
         }
     }
 
+    pub(super) fn get_mut(&mut self, bytes: &KeyBytes) -> Option<&mut Referrer<K, V>> {
+        match self {
+            Self::Few(rows) => {
+                let place = rows.binary_search_by(|(key, _)| key.cmp(bytes)).ok()?;
+                Some(&mut rows[place].1)
+            }
+            Self::Many(rows) => rows.get_mut(bytes),
+        }
+    }
+
     /// Puts a row; gives the one that it takes the place of.
     pub(super) fn put(
         &mut self,

@@ -53,7 +53,7 @@ fn read_row<K, V: Data>(
     let cut_off = || Error::corrupt("a left row in a changelog is cut off");
     let (value, lane, version) = split().ok_or_else(cut_off)?;
     let (key, value) = (keys.decode(bytes)?, read_state(value)?);
-    Ok((bytes.into(), Referrer { key, value, at, lane, version, changed: 0 }))
+    Ok((bytes.into(), Referrer { key, value, at, lane, version, changed: 0, place: 0 }))
 }
 
 /// Shows the rows that refer to `key` and are below, in order.
@@ -76,10 +76,11 @@ pub(super) fn read_rows<F, K, V: Data>(
 impl<F: Key, K: Key, V: Data> State for ReferrerStore<F, K, V> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for Before { slot, bytes, row: before } in &self.log {
+        for (place, Before { slot, bytes, row: before }) in self.log.iter().enumerate() {
             let slot = &self.slots[*slot as usize];
             let row = slot.rows.get(bytes);
-            if before.is_none() && row.is_none() {
+            // What came and went leaves no trace; a row that went and came is saved once.
+            if row.map_or(before.is_none(), |row| row.place as usize != place) {
                 continue;
             }
             key.clear();

@@ -23,13 +23,15 @@ pub(crate) struct Referrer<K, V> {
     /// The task that sent it, and the version that it gave it.
     pub(crate) lane: u32,
     pub(crate) version: u64,
-    /// The generation of its last change, if that is not committed.
+    /// The generation of its last change, if that is not committed, and the place of it in the
+    /// log.
     pub(super) changed: u64,
+    pub(super) place: u32,
 }
 
 impl<K, V> Referrer<K, V> {
     pub(crate) fn new(key: K, value: V, at: Timestamp, (lane, version): (u32, u64)) -> Self {
-        Self { key, value, at, lane, version, changed: 0 }
+        Self { key, value, at, lane, version, changed: 0, place: 0 }
     }
 }
 
@@ -188,29 +190,30 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
 
     /// Puts a row into a slot, or takes it out.
     pub(crate) fn change(&mut self, slot: u32, bytes: KeyBytes, row: Option<Referrer<K, V>>) {
-        let generation = self.generation;
+        let (generation, place) = (self.generation, self.log.len() as u32);
         let kept = &mut self.slots[slot as usize];
+        let is_there = row.is_some();
         let before = match row {
-            Some(row) => kept.rows.put(bytes.clone(), Referrer { changed: generation, ..row }),
-            None => match kept.rows.remove(&bytes) {
-                Some(row) => {
-                    self.count -= 1;
-                    if kept.rows.is_empty() {
-                        self.idle.push(slot);
-                    }
-                    if row.changed < generation {
-                        kept.changed = generation;
-                        self.log.push(Before { slot, bytes, row: Some(row) });
-                    }
-                    return;
-                }
-                None => return,
-            },
+            Some(row) => {
+                let row = Referrer { changed: generation, place, ..row };
+                kept.rows.put(bytes.clone(), row)
+            }
+            None => kept.rows.remove(&bytes),
         };
-        self.count += usize::from(before.is_none());
+        self.count = self.count + usize::from(is_there) - usize::from(before.is_some());
+        if !is_there && kept.rows.is_empty() {
+            self.idle.push(slot);
+        }
         kept.changed = generation;
-        if before.as_ref().is_none_or(|before| before.changed < generation) {
-            self.log.push(Before { slot, bytes, row: before });
+        match before {
+            // It is in the log already.
+            Some(before) if before.changed == generation => {
+                if let Some(row) = kept.rows.get_mut(&bytes) {
+                    row.place = before.place;
+                }
+            }
+            None if !is_there => {}
+            before => self.log.push(Before { slot, bytes, row: before }),
         }
     }
 
