@@ -281,8 +281,9 @@ impl Scope {
         if below.position().is_none_or(|position| position >= end) {
             return Ok(false);
         }
-        let since = age_of(below)?;
-        Ok(since.is_none_or(|since| since <= self.clock.now() - self.tombstones))
+        let (since, now) = (age_of(below)?, self.clock.now());
+        // Where the clock was set back, nobody knows how long the store was away.
+        Ok(since.is_none_or(|since| since <= now - self.tombstones || since > now))
     }
 
     /// What is to be replayed into a store: all of its changelog that is committed. A source

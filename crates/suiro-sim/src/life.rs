@@ -81,8 +81,8 @@ pub fn run(case: &Case, trace: bool) -> Report {
         used: RefCell::default(),
         objects: SimObjects::new(&world),
     };
-    // A clock that goes back would make snapshots younger than they are.
-    world.state().only_forwards = case.snapshots.is_some();
+    // A clock that goes back would make snapshots and stores below younger than they are.
+    world.state().only_forwards = case.snapshots.is_some() || case.room.is_some();
     world.state().is_still = case.program.idles;
     let failure = story.run().err();
     let mut state = world.state();

@@ -89,11 +89,15 @@ fn all(rows: &[(u64, &str)]) -> Vec<(u64, String)> {
     rows.iter().map(|(key, name)| (*key, (*name).to_owned())).collect()
 }
 
-/// Both where the table has a changelog of its own, and where the topic is it.
+/// Both where the table has a changelog of its own, and where the topic is it; and where the
+/// clock says afterwards that the store is of a time to come.
 #[test]
 fn a_store_that_was_away_for_too_long_is_built_anew() -> Result<()> {
-    for cleanup in [Cleanup::Keep, Cleanup::Compact] {
+    let kinds = [Cleanup::Keep, Cleanup::Compact];
+    for (cleanup, back) in kinds.into_iter().flat_map(|kind| [false, true].map(|it| (kind, it)))
+    {
         let world = World::new(cleanup)?;
+        world.sleep(Duration::from_hours(1));
         let (away, here) = (MemoryStores::default(), MemoryStores::default());
         world.send(1, Some("ann"))?;
         world.send(2, Some("bob"))?;
@@ -111,10 +115,13 @@ fn a_store_that_was_away_for_too_long_is_built_anew() -> Result<()> {
             world.run(&here)?;
         }
         world.log.maintain()?;
+        if back {
+            world.clock.0.store(0, Ordering::SeqCst);
+        }
         let expected = [(2, "bob"), (100, "dora"), (101, "dora"), (102, "dora")];
         assert_eq!(world.run(&here)?.1, all(&expected));
         // The removal of the first row is nowhere any more.
-        assert_eq!(world.run(&away)?.1, all(&expected), "{cleanup:?}");
+        assert_eq!(world.run(&away)?.1, all(&expected), "{cleanup:?}, back: {back}");
         let (again, rows) = world.run(&away)?;
         assert_eq!((again.restored, rows), (0, all(&expected)));
     }
