@@ -5,13 +5,14 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
-    App, ExchangeKind, Headers, Hopping, InWindow, Log, Producer, Reader, Record, Result,
-    Sessions, TestDriver, TestOptions, Topic, Topology,
+    App, CountWindows, ExchangeKind, Headers, Hopping, InWindow, Log, Producer, Reader, Record,
+    Result, Sessions, TestDriver, TestOptions, Topic, Topology,
 };
 
 const EVENTS: Topic<String, u64> = Topic::json("events");
 const WINDOWS: Topic<String, InWindow<u64>> = Topic::json("windows");
 const SESSIONS: Topic<String, InWindow<Option<u64>>> = Topic::json("sessions");
+const COUNTS: Topic<String, InWindow<u64>> = Topic::json("counts");
 const ROWS: Topic<String, Option<u64>> = Topic::json("rows");
 
 /// How often the program speaks; with each update if it is `None`.
@@ -22,10 +23,12 @@ fn plan(every: Every, crosses: bool) -> Result<suiro::Plan> {
     let events = topology.stream(&EVENTS);
     let millis = Duration::from_millis;
     let add = |sum: &mut u64, value: u64| *sum += value;
+    let count = |sum: &mut u64, value: u64| *sum += MANY + value;
     let windows = Hopping::of(millis(10)).every(millis(5));
     let windows = events.clone().window(windows).fold("windows", || 0, add);
     let sessions = events.clone().window(Sessions::with_gap(millis(4)));
     let sessions = sessions.fold("sessions", || 0, add, |sum, later| *sum += later);
+    let counts = events.clone().window(CountWindows::of(3)).fold("counts", || 0, count);
     let rows = match crosses {
         true => {
             let events = events.map_with_key(|key, value| (key.clone(), value));
@@ -39,11 +42,13 @@ fn plan(every: Every, crosses: bool) -> Result<suiro::Plan> {
         None => {
             windows.on_update().to(&WINDOWS);
             sessions.on_update().to(&SESSIONS);
+            counts.on_update().to(&COUNTS);
             rows.changes().to(&ROWS);
         }
         Some(every) => {
             windows.every(every).to(&WINDOWS);
             sessions.every(every).to(&SESSIONS);
+            counts.every(every).to(&COUNTS);
             rows.every("rows-shown", every).to(&ROWS);
         }
     }
@@ -70,6 +75,24 @@ fn shown(driver: &mut TestDriver) -> Result<[Shown; 3]> {
     }
     Ok(all)
 }
+
+/// The count windows of each key: those that were full, in order of their bounds, and the others
+/// in the order in which they were shown. Their values are folded with one more each, so that the
+/// sums tell how many they hold.
+type Filled = BTreeMap<String, [Vec<(i64, i64, u64)>; 2]>;
+
+fn filled(driver: &mut TestDriver, size: u64) -> Result<Filled> {
+    let mut all = Filled::new();
+    for Record { key, value: InWindow { start, end, value }, .. } in driver.read(&COUNTS)? {
+        let windows = &mut all.entry(key).or_default()[usize::from(value / MANY < size)];
+        windows.push((start.as_millis(), end.as_millis(), value));
+    }
+    all.values_mut().for_each(|[full, _]| full.sort_unstable());
+    Ok(all)
+}
+
+/// So much more than any sum.
+const MANY: u64 = 1_000_000;
 
 fn send(driver: &mut TestDriver, (key, value, at): (u8, u64, i64)) -> Result<()> {
     let headers: Headers = [("number", value.to_string())].into_iter().collect();
@@ -98,6 +121,16 @@ fn holds(
         }
     }
     driver.advance_to(now + 2 * every.as_millis() as i64)?;
+    let (filled, shown_filled) = (filled(&mut each, 3)?, filled(&mut driver, 3)?);
+    for (key, [full, filling]) in filled {
+        let [shown_full, shown_filling] = &shown_filled[&key];
+        assert_eq!(full, *shown_full, "windows of {key}");
+        // What is filling at the end is shown as it is.
+        let count = full.len() as u64 * 3;
+        let records = steps.iter().filter(|step| format!("k{}", step.0) == key).count() as u64;
+        let last = filling.last().filter(|_| records > count);
+        assert!(last.is_none_or(|last| shown_filling.contains(last)), "{key} is filling");
+    }
     for (all, shown) in shown(&mut each)?.into_iter().zip(shown(&mut driver)?) {
         assert_eq!(all.keys().collect::<Vec<_>>(), shown.keys().collect::<Vec<_>>());
         for (which, updates) in all {

@@ -1,5 +1,6 @@
 //! Folds the values of each key, so many at a time (rule W7).
 
+use super::every::Counted;
 use super::exchange::settle;
 use super::fold::{Add, Init};
 use crate::row::{Batch, copy, emit, typed};
@@ -37,6 +38,14 @@ impl<A> Filling<A> {
     }
 }
 
+/// When a fold speaks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Emit {
+    pub(crate) closes: Arc<AtomicBool>,
+    /// Whether it tells on its second output which windows are full, at every record.
+    pub(crate) tells: Arc<AtomicBool>,
+}
+
 pub(crate) fn add<K: Key, V: Data, A: Data>(
     stream: Stream<K, V>,
     name: &str,
@@ -50,26 +59,28 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     let step = draft.step(&label);
     let store =
         draft.store(name, None, move || TableStore::<K, Filling<A>>::new(keys, None, None));
-    let closes = Arc::new(AtomicBool::new(false));
+    let emit = Emit::default();
     let make = {
-        let (step, closes) = (step.clone(), Arc::clone(&closes));
+        let (step, emit) = (step.clone(), emit.clone());
         maker(move |_| CountFold::<K, V, A> {
             store,
             size,
             init: Arc::clone(&init),
             add: Arc::clone(&add),
             step: step.clone(),
-            closes: closes.load(Ordering::Relaxed),
+            closes: emit.closes.load(Ordering::Relaxed),
+            tells: emit.tells.load(Ordering::Relaxed),
             types: PhantomData,
         })
     };
     let mut node = step_node(&label, vec![stream.from], make);
-    node.outputs = vec![Some(copy::<K, InWindow<A>>)];
+    node.outputs = vec![Some(copy::<K, InWindow<A>>), Some(copy::<K, Counted<A>>)];
     node.stores.push(store);
     let node = draft.add(node);
     draft.show((node, 0), show::both::<K, V>(keys));
-    let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step);
-    CountTable { results, closes }
+    let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step.clone());
+    let told = Stream::new(&draft, Edge { node, output: 1 }, keys).with_step(step);
+    CountTable { results, told, emit, name: name.to_owned() }
 }
 
 struct CountFold<K, V, A> {
@@ -79,6 +90,7 @@ struct CountFold<K, V, A> {
     add: Add<A, V>,
     step: Step,
     closes: bool,
+    tells: bool,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -87,6 +99,7 @@ struct Progress<'a, K: 'static, A: 'static> {
     store: &'a mut TableStore<K, Filling<A>>,
     places: Places,
     out: Batch<K, InWindow<A>>,
+    told: Batch<K, Counted<A>>,
     /// In careful mode: the key at hand, and its window before the record.
     undo: Option<(K, Option<Filling<A>>)>,
 }
@@ -108,7 +121,11 @@ impl<K: Key, V: Data, A: Data> CountFold<K, V, A> {
         filling.first = filling.first.min(millis);
         filling.last = filling.last.max(millis);
         let is_full = filling.count >= self.size;
-        if is_full || !self.closes {
+        if self.tells {
+            let (_, value) = filling.clone().into_window();
+            let at = value.end;
+            to.told.push(Record { key, value: (is_full, value), at, headers });
+        } else if is_full || !self.closes {
             let (_, value) = filling.clone().into_window();
             to.out.push(Record { key, at: value.end, value, headers });
         }
@@ -133,7 +150,8 @@ impl<K: Key, V: Data, A: Data> Operator for CountFold<K, V, A> {
         store
             .find(rows.as_slice().iter().map(|row| &row.key), &mut places)
             .map_err(|cause| Failure::stop(&self.step.label, cause))?;
-        let mut to = Progress { store, places, out: Vec::new(), undo: None };
+        let (out, told) = (Vec::new(), Vec::new());
+        let mut to = Progress { store, places, out, told, undo: None };
         let result = self.step.stateful(
             &mut to,
             &mut counters,
@@ -150,9 +168,10 @@ impl<K: Key, V: Data, A: Data> Operator for CountFold<K, V, A> {
                 }
             },
         );
-        let out = to.out;
+        let Progress { out, told, .. } = to;
         *cx.counters = counters;
         emit(cx, 0, out);
+        emit(cx, 1, told);
         result
     }
 }

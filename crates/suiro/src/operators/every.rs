@@ -11,23 +11,31 @@ use std::time::Duration;
 use suiro_core::{Error, Result};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
 
-/// Tells the rows of a key apart: of two that are alike in it the later one counts.
-pub(crate) type Which<U> = fn(&U) -> (i64, i64);
+/// Whether an update, the first one, takes the place of an earlier one of its key.
+pub(crate) type Replaces<U> = fn(&U, &U) -> bool;
 
 /// The windows of a key are told apart by their bounds.
-pub(crate) fn window<A>(window: &InWindow<A>) -> (i64, i64) {
-    (window.start.as_millis(), window.end.as_millis())
+pub(crate) fn window<A>(update: &InWindow<A>, earlier: &InWindow<A>) -> bool {
+    (update.start, update.end) == (earlier.start, earlier.end)
 }
 
+/// A count window is followed by another one when it is full.
+pub(crate) fn count_window<A>(_: &Counted<A>, (was_full, _): &Counted<A>) -> bool {
+    !was_full
+}
+
+/// A count window, and whether it is full.
+pub(crate) type Counted<A> = (bool, InWindow<A>);
+
 /// A key has one row.
-pub(crate) fn row<U>(_: &U) -> (i64, i64) {
-    (0, 0)
+pub(crate) fn row<U>(_: &U, _: &U) -> bool {
+    true
 }
 
 pub(crate) fn add<K: Key, U: Data>(
     updates: Stream<K, U>,
     name: &str,
-    which: Which<U>,
+    replaces: Replaces<U>,
     every: Duration,
 ) -> Stream<K, U> {
     let (keys, draft) = (updates.keys, updates.draft.clone());
@@ -43,7 +51,7 @@ pub(crate) fn add<K: Key, U: Data>(
         let label = label.clone();
         maker(move |_| Every::<K, U> {
             store,
-            which,
+            replaces,
             keys,
             label: label.clone(),
             types: PhantomData,
@@ -69,7 +77,7 @@ pub(crate) fn name_of(draft: &Draft, fold: usize) -> String {
 
 struct Every<K: 'static, U> {
     store: usize,
-    which: Which<U>,
+    replaces: Replaces<U>,
     keys: &'static dyn Format<K>,
     label: String,
     types: PhantomData<fn() -> U>,
@@ -107,8 +115,7 @@ impl<K: Key, U: Data> Operator for Every<K, U> {
         for Record { key, value, at, headers } in rows {
             let slot = store.cells.edit_at(places.next(), &key);
             let pending = slot.get_or_insert_with(Vec::new);
-            let which = (self.which)(&value);
-            pending.retain(|update| (self.which)(&update.value) != which);
+            pending.retain(|earlier| !(self.replaces)(&value, &earlier.value));
             pending.push(Pending::new(value, at, &headers));
             slot.set_at(at);
         }

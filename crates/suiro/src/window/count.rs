@@ -2,10 +2,12 @@
 
 use super::Told;
 use crate::operators::count_fold;
+use crate::operators::every::{self, Counted};
 use crate::operators::fold::{Add, Init};
 use crate::{Data, InWindow, Key, Stream, Topic, Windowed};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use suiro_core::Error;
 
 /// Windows of so many records of each key, in order of their arrival (rule W7).
@@ -114,10 +116,13 @@ impl<K: Key, V: Data> Windowed<K, V, CountWindows> {
 /// assert!(topology.build().is_ok());
 /// # Ok::<(), suiro::Error>(())
 /// ```
-#[must_use = "say when the windows speak: `on_close()` or `on_update()`"]
+#[must_use = "say when the windows speak: `on_close()`, `on_update()` or `every(..)`"]
 pub struct CountTable<K: 'static, A: 'static> {
     pub(crate) results: Stream<K, InWindow<A>>,
-    pub(crate) closes: Arc<AtomicBool>,
+    /// The same at every record, with whether the window is full.
+    pub(crate) told: Stream<K, Counted<A>>,
+    pub(crate) emit: count_fold::Emit,
+    pub(crate) name: String,
 }
 
 impl<K: 'static, A: 'static> std::fmt::Debug for CountTable<K, A> {
@@ -148,7 +153,7 @@ impl<K: Key, A: Data> CountTable<K, A> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn on_close(self) -> Stream<K, InWindow<A>> {
-        self.closes.store(true, Ordering::Relaxed);
+        self.emit.closes.store(true, Ordering::Relaxed);
         self.results
     }
 
@@ -174,8 +179,40 @@ impl<K: Key, A: Data> CountTable<K, A> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn on_update(self) -> Stream<K, InWindow<A>> {
-        self.closes.store(false, Ordering::Relaxed);
+        self.emit.closes.store(false, Ordering::Relaxed);
         self.results
+    }
+
+    /// Each window that has changed, about once in `every` by the clock (rule E1): the last
+    /// update of each, also of those that are full meanwhile. It is kept as
+    /// [`WindowTable::every`](crate::WindowTable::every) says.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{CountWindows, TestDriver, Topic, Topology};
+    ///
+    /// const GRADES: Topic<String, u64> = Topic::json("grades");
+    /// const SUMS: Topic<String, u64> = Topic::json("sums");
+    ///
+    /// let topology = Topology::new("grades");
+    /// let pairs = topology.stream(&GRADES).window(CountWindows::of(2));
+    /// let sums = pairs.fold("sums", || 0, |sum, grade| *sum += grade);
+    /// sums.every(Duration::from_secs(1)).map(|sum| sum.value).to(&SUMS);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// for grade in [1, 2, 4] {
+    ///     driver.send(&GRADES, "ann".into(), grade, 0)?;
+    /// }
+    /// driver.advance_to(1_000)?;
+    /// let sums: Vec<_> = driver.read(&SUMS)?.into_iter().map(|sum| sum.value).collect();
+    /// assert_eq!(sums, [3, 4]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn every(self, every: Duration) -> Stream<K, InWindow<A>> {
+        self.emit.tells.store(true, Ordering::Relaxed);
+        let name = format!("{}-every", self.name);
+        let shown = every::add(self.told, &name, every::count_window, every);
+        shown.map(|(_, window)| window)
     }
 
     #[doc(hidden)]

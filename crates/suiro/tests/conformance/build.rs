@@ -275,11 +275,14 @@ impl Building<'_> {
                 let late = has_late.then(|| table.late());
                 (told(table, &emit)?.map(some), late)
             }
-            ("count", "update" | "close") => {
+            ("count", _) => {
                 let windows = CountWindows::of(n.ok_or("count windows have a size")?);
                 let table = stream.window(windows).fold(name, init, add);
-                let results =
-                    if emit == "update" { table.on_update() } else { table.on_close() };
+                let results = match emit.as_str() {
+                    "update" => table.on_update(),
+                    "close" => table.on_close(),
+                    emit => table.every(every(emit)?),
+                };
                 (results.map(some), None)
             }
             ("session", _) => {
