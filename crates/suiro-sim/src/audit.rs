@@ -136,13 +136,10 @@ impl Auditor {
 
     /// Tells the model for how long nothing has come to a task, as the notes of its positions say.
     fn listen(&mut self, sub: usize, partition: u32, ledger: &Ledger) {
-        let topics = self.model.ops_of(sub).filter_map(|op| match self.case.program.ops[op] {
-            Op::Stream(topic) | Op::Table(topic, _) => {
-                Some(TopicPartition::new(topic, partition))
-            }
-            _ => None,
-        });
-        let silent = topics.filter_map(|name| {
+        let ops = self.model.ops_of(sub);
+        let silent = ops.filter_map(|op| {
+            let topic = self.case.program.ops[op].topic()?;
+            let name = TopicPartition::new(topic, partition);
             let note = &ledger.positions.get(&name)?.note;
             note.strip_prefix("silent=")?.parse::<i64>().ok()
         });
