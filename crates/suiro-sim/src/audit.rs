@@ -1,6 +1,7 @@
 //! The auditor: holds positions, stores and outputs against the model.
 
 use crate::act;
+use crate::build::without_panics;
 use crate::case::Case;
 use crate::ledger::{Ledger, Raw};
 use crate::letters;
@@ -400,7 +401,8 @@ impl Auditor {
                 if !stores.has(slot) {
                     continue;
                 }
-                let held = held(self.case.program.ops[op], stores, slot);
+                let of = self.case.program.ops[op];
+                let held = without_panics(|| held(of, stores, slot));
                 let held = held.ok_or_else(|| format!("store {name} has other types"))?;
                 let mut held = held.map_err(|error| error.report())?;
                 let mut expected = self.model.rows(partition, op);
