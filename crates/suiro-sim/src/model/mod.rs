@@ -111,6 +111,8 @@ pub(crate) struct State {
     pub(crate) waiting: Vec<Waiting>,
     /// Records that sliding windows have accepted, in order of arrival.
     pub(crate) slid: Vec<Slid>,
+    /// The time up to which sliding windows were closed.
+    pub(crate) swept: Option<i64>,
     /// Windows that a bounded run has closed before their time, with the time of the row.
     pub(crate) closed: BTreeMap<(String, i64), i64>,
 }

@@ -30,7 +30,7 @@ impl Model {
                     self.close_within(partition, op, (reach, needs), now);
                 }
                 Op::Sliding(_, slide) => {
-                    self.close_slides(partition, op, slide, (now - 1, now));
+                    self.close_slides(partition, op, slide, now);
                 }
                 Op::AsOf(_, table, how) => {
                     self.release(partition, (op, table), how, now - how.grace);

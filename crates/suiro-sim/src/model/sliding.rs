@@ -90,8 +90,7 @@ impl Model {
         let commutative = self.program.is_commutative();
         let panics = self.program.panics && act::panics(&value, op);
         let state = &mut self.states[partition as usize][op];
-        let before = state.time.unwrap_or(i64::MIN);
-        let now = before.max(at);
+        let now = state.time.map_or(at, |time| time.max(at));
         state.time = Some(now);
         let old = state.slides(slide, &key, None);
         let new = state.slides(slide, &key, Some(at));
@@ -116,20 +115,14 @@ impl Model {
                 }
             }
         }
-        self.close_slides(partition, op, slide, (before, now));
+        self.close_slides(partition, op, slide, now);
     }
 
-    /// Time has come from one moment to another: what closes behind the one, and not behind the
-    /// other.
-    pub(super) fn close_slides(
-        &mut self,
-        partition: u32,
-        op: usize,
-        slide: Slide,
-        (before, now): (i64, i64),
-    ) {
+    /// Time has come to `now`: what has not been closed up to it is.
+    pub(super) fn close_slides(&mut self, partition: u32, op: usize, slide: Slide, now: i64) {
         let commutative = self.program.is_commutative();
         let state = &mut self.states[partition as usize][op];
+        let before = state.swept.replace(now).unwrap_or(i64::MIN);
         let due = state
             .closing_slides(slide, commutative, |closing| before < closing && closing <= now);
         state.closed.retain(|(_, start), _| slide.closing(*start) > now);
