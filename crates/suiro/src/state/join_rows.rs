@@ -7,15 +7,15 @@
 use super::beneath::Beneath;
 use super::due::entry_of;
 use super::form::form;
-use super::join_store::{Deed, Id, JoinStore, Lower};
+use super::join_store::{Deed, Id, JoinStore};
 use super::kept::{Either, Kept, LEFT};
 use super::prefix;
+use super::slots::Lower;
 use super::table_store::encode_key;
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
 use bytes::Bytes;
 use std::any::Any;
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Headers, Result, Timestamp};
@@ -125,7 +125,7 @@ impl<K: Key, V: Data, T: Data> State for JoinStore<K, V, T> {
                 _ => continue,
             };
             key.clear();
-            put_prefix(self.keys, self.slots[id.slot as usize].key(), &mut key)?;
+            put_prefix(self.keys, self.slots[id.slot].key(), &mut key)?;
             put_id(*id, &mut key);
             match row {
                 Some(row) if !went => {
@@ -181,7 +181,7 @@ impl<K: Key, V: Data, T: Data> State for JoinStore<K, V, T> {
         let room = memory / Self::ROW_BYTES;
         let below = Beneath::new::<K, (V, T)>(below, memory, room);
         let safe = self.generation - 1;
-        self.lower = Some(Lower { below, safe, pending: VecDeque::new() });
+        self.lower = Some(Lower::new(below, safe));
         self.due.lean(self.linger[0].max(self.linger[1]));
         true
     }
@@ -204,20 +204,12 @@ impl<K: Key, V: Data, T: Data> State for JoinStore<K, V, T> {
     }
 
     fn lowered(&mut self, _count: usize, last: bool) {
-        if let Some(lower) = &mut self.lower
-            && last
-            && let Some((generation, _)) = lower.pending.pop_front()
-        {
-            lower.safe = generation;
-        }
+        self.lower.iter_mut().for_each(|lower| lower.lowered(last));
         self.due.lowered(last);
     }
 
     fn pressure(&self) -> usize {
-        self.lower.as_ref().map_or(0, |lower| {
-            let pending = lower.pending.iter().map(|(_, changes)| changes).sum::<usize>();
-            lower.below.pressure(pending + self.log.len())
-        })
+        self.lower.as_ref().map_or(0, |lower| lower.pressure(self.log.len()))
     }
 
     fn weigh(&mut self, bytes: usize) {

@@ -43,10 +43,6 @@ impl<A> KeptList<A> {
         self.0.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Kept<A>> {
         self.0.iter()
     }

@@ -21,6 +21,7 @@ mod shares;
 mod sliding_rows;
 mod sliding_store;
 mod slot;
+mod slots;
 mod stream_time;
 mod table_store;
 mod track;

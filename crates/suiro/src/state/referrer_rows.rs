@@ -8,12 +8,12 @@ use super::beneath::Beneath;
 use super::form::form;
 use super::prefix;
 use super::referrer_list::KeyBytes;
-use super::referrers::{Before, Lower, Referrer, ReferrerStore};
+use super::referrers::{Before, Referrer, ReferrerStore};
+use super::slots::Lower;
 use super::table_store::encode_key;
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
 use std::any::Any;
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use suiro_core::store::Store;
 use suiro_core::{Error, Headers, Result, Timestamp};
@@ -77,7 +77,7 @@ impl<F: Key, K: Key, V: Data> State for ReferrerStore<F, K, V> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         for (place, Before { slot, bytes, row: before }) in self.log.iter().enumerate() {
-            let slot = &self.slots[*slot as usize];
+            let slot = &self.slots[*slot];
             let row = slot.rows.get(bytes);
             // What came and went leaves no trace; a row that went and came is saved once.
             if row.map_or(before.is_none(), |row| row.place as usize != place) {
@@ -136,7 +136,7 @@ impl<F: Key, K: Key, V: Data> State for ReferrerStore<F, K, V> {
         let room = memory / Self::ROW_BYTES;
         let below = Beneath::new::<(F, K), V>(below, memory, room);
         let safe = self.last_committed();
-        self.lower = Some(Lower { below, safe, pending: VecDeque::new() });
+        self.lower = Some(Lower::new(below, safe));
         true
     }
 
@@ -145,19 +145,11 @@ impl<F: Key, K: Key, V: Data> State for ReferrerStore<F, K, V> {
     }
 
     fn lowered(&mut self, _count: usize, last: bool) {
-        if let Some(lower) = &mut self.lower
-            && last
-            && let Some((generation, _)) = lower.pending.pop_front()
-        {
-            lower.safe = generation;
-        }
+        self.lower.iter_mut().for_each(|lower| lower.lowered(last));
     }
 
     fn pressure(&self) -> usize {
-        self.lower.as_ref().map_or(0, |lower| {
-            let pending = lower.pending.iter().map(|(_, changes)| changes).sum::<usize>();
-            lower.below.pressure(pending + self.log.len())
-        })
+        self.lower.as_ref().map_or(0, |lower| lower.pressure(self.log.len()))
     }
 
     fn weigh(&mut self, bytes: usize) {

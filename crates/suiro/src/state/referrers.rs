@@ -3,15 +3,11 @@
 //! The rows that refer to one key are kept in order of the bytes of their own keys, for that is
 //! the order in which an update of the right row goes through them (rule F1).
 
-use super::beneath::Beneath;
 use super::referrer_list::{KeyBytes, ReferrerList};
 use super::referrer_rows::read_rows;
+use super::slots::{Lower, Rows, Slot, Slots};
 use crate::format::Format;
 use crate::{Data, Key};
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-use std::collections::VecDeque;
-use std::hash::BuildHasher;
 use suiro_core::{Result, Timestamp};
 
 /// A left row.
@@ -37,12 +33,7 @@ impl<K, V> Referrer<K, V> {
 
 /// The left rows by the key that they refer to, with one open generation of changes.
 pub(crate) struct ReferrerStore<F: 'static, K: 'static, V> {
-    table: HashTable<u32>,
-    hasher: FixedState,
-    pub(super) slots: Vec<Slot<F, K, V>>,
-    free: Vec<u32>,
-    /// Slots that may have no rows; they are looked at when the generation ends.
-    idle: Vec<u32>,
+    pub(super) slots: Slots<F, ReferrerList<K, V>>,
     /// What changed since the last commit, to be taken back or saved.
     pub(super) log: Vec<Before<K, V>>,
     /// The number of the generation that is open.
@@ -54,22 +45,10 @@ pub(crate) struct ReferrerStore<F: 'static, K: 'static, V> {
     pub(super) lower: Option<Lower>,
 }
 
-/// What is known of a store below, which has all committed rows.
-pub(super) struct Lower {
-    pub(super) below: Beneath,
-    /// The last generation that is there as a whole.
-    pub(super) safe: u64,
-    /// Those that are on their way, and how many changes they have.
-    pub(super) pending: VecDeque<(u64, usize)>,
-}
-
-/// The rows that refer to a key: all of them, also where there is a store below.
-pub(super) struct Slot<F, K, V> {
-    /// None in a slot that is free.
-    pub(super) key: Option<F>,
-    pub(super) rows: ReferrerList<K, V>,
-    /// The generation of the last change.
-    changed: u64,
+impl<K, V> Rows for ReferrerList<K, V> {
+    fn count(&self) -> usize {
+        self.len()
+    }
 }
 
 /// A row as it was at the last commit, if it was there.
@@ -79,26 +58,20 @@ pub(super) struct Before<K, V> {
     pub(super) row: Option<Referrer<K, V>>,
 }
 
-/// The seed of the hash is fixed, so that a run can be repeated.
-const SEED: u64 = 0x0053_7569_726f;
-
 /// The slot of a key that no row refers to.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 
 impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
     /// How much of memory a row or a key takes, at most and without what values point to.
     pub(super) const ROW_BYTES: usize = {
-        let (slot, row) = (size_of::<Slot<F, K, V>>(), size_of::<(KeyBytes, Referrer<K, V>)>());
+        let (slot, row) =
+            (size_of::<Slot<F, ReferrerList<K, V>>>(), size_of::<(KeyBytes, Referrer<K, V>)>());
         if slot > row { slot } else { row }
     };
 
     pub(crate) fn new(foreign: &'static dyn Format<F>, keys: &'static dyn Format<K>) -> Self {
         Self {
-            table: HashTable::new(),
-            hasher: FixedState::with_seed(SEED),
-            slots: Vec::new(),
-            free: Vec::new(),
-            idle: Vec::new(),
+            slots: Slots::default(),
             log: Vec::new(),
             generation: 1,
             count: 0,
@@ -108,35 +81,9 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
         }
     }
 
-    fn slot_of(&self, key: &F) -> Option<u32> {
-        let hash = self.hasher.hash_one(key);
-        let is_it = |slot: &u32| self.slots[*slot as usize].key.as_ref() == Some(key);
-        self.table.find(hash, is_it).copied()
-    }
-
-    fn insert(&mut self, key: F, rows: ReferrerList<K, V>) -> u32 {
-        let hash = self.hasher.hash_one(&key);
-        let slot = Slot { key: Some(key), rows, changed: 0 };
-        let number = match self.free.pop() {
-            Some(number) => {
-                self.slots[number as usize] = slot;
-                number
-            }
-            None => {
-                self.slots.push(slot);
-                (self.slots.len() - 1) as u32
-            }
-        };
-        let (hasher, slots) = (&self.hasher, &self.slots);
-        self.table
-            .insert_unique(hash, number, |slot| hasher.hash_one(slots[*slot as usize].key()));
-        self.idle.push(number);
-        number
-    }
-
     /// The slot of `key`, with all its rows; a new one if nothing is held.
     fn raise(&mut self, key: &F) -> Result<u32> {
-        if let Some(slot) = self.slot_of(key) {
+        if let Some(slot) = self.slots.find(key) {
             return Ok(slot);
         }
         let mut rows = ReferrerList::default();
@@ -146,7 +93,7 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
             })?;
         }
         self.count += rows.len();
-        Ok(self.insert(key.clone(), rows))
+        Ok(self.slots.insert(key.clone(), rows, Timestamp::MAX))
     }
 
     /// The slots of keys, with all rows that refer to them, to be read and changed. They stay
@@ -159,7 +106,12 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
     where
         F: 'a,
     {
-        self.make_room(keys.len());
+        let held = self.slots.len() + self.count;
+        if let Some(lower) =
+            self.lower.as_ref().filter(|it| it.below.is_tight(held, keys.len()))
+        {
+            self.count -= self.slots.evict(lower.safe);
+        }
         for key in keys {
             slots.push(self.raise(key)?);
         }
@@ -179,19 +131,19 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
         if self.lower.is_some() {
             return self.find(keys, slots);
         }
-        slots.extend(keys.map(|key| self.slot_of(key).unwrap_or(NO_SLOT)));
+        slots.extend(keys.map(|key| self.slots.find(key).unwrap_or(NO_SLOT)));
         Ok(())
     }
 
     /// The rows of a slot, in order of the bytes of their keys.
     pub(crate) fn rows(&self, slot: u32) -> impl Iterator<Item = &Referrer<K, V>> {
-        self.slots.get(slot as usize).into_iter().flat_map(|slot| slot.rows.iter())
+        (slot != NO_SLOT).then(|| self.slots[slot].rows.iter()).into_iter().flatten()
     }
 
     /// Puts a row into a slot, or takes it out.
     pub(crate) fn change(&mut self, slot: u32, bytes: KeyBytes, row: Option<Referrer<K, V>>) {
         let (generation, place) = (self.generation, self.log.len() as u32);
-        let kept = &mut self.slots[slot as usize];
+        let kept = &mut self.slots[slot];
         let is_there = row.is_some();
         let before = match row {
             Some(row) => {
@@ -201,10 +153,8 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
             None => kept.rows.remove(&bytes),
         };
         self.count = self.count + usize::from(is_there) - usize::from(before.is_some());
-        if !is_there && kept.rows.is_empty() {
-            self.idle.push(slot);
-        }
         kept.changed = generation;
+        let may_go = !is_there && kept.rows.is_empty();
         match before {
             // It is in the log already.
             Some(before) if before.changed == generation => {
@@ -215,54 +165,25 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
             None if !is_there => {}
             before => self.log.push(Before { slot, bytes, row: before }),
         }
+        if may_go {
+            self.slots.may_go(slot);
+        }
     }
 
     /// Puts a committed row or drops one, as restoring does.
     pub(super) fn load(&mut self, key: F, bytes: KeyBytes, row: Option<Referrer<K, V>>) {
-        let slot =
-            self.slot_of(&key).unwrap_or_else(|| self.insert(key, ReferrerList::default()));
-        let rows = &mut self.slots[slot as usize].rows;
+        let slot = self.slots.find(&key);
+        let slot = slot
+            .unwrap_or_else(|| self.slots.insert(key, ReferrerList::default(), Timestamp::MAX));
+        let rows = &mut self.slots[slot].rows;
         let (is_there, before) = match row {
             Some(row) => (true, rows.put(bytes, row)),
             None => (false, rows.remove(&bytes)),
         };
         self.count = self.count + usize::from(is_there) - usize::from(before.is_some());
         if !is_there {
-            self.idle.push(slot);
+            self.slots.may_go(slot);
         }
-    }
-
-    fn make_room(&mut self, more: usize) {
-        let held = self.table.len() + self.count;
-        let Some(lower) = self.lower.as_ref().filter(|it| it.below.is_tight(held, more)) else {
-            return;
-        };
-        // About a quarter of the slots go, those that changed longest ago, as far as their rows
-        // are below.
-        let mut ages: Vec<u64> =
-            self.table.iter().map(|slot| self.slots[*slot as usize].changed).collect();
-        if ages.is_empty() {
-            return;
-        }
-        let quarter = ages.len() / 4;
-        let (_, limit, _) = ages.select_nth_unstable(quarter);
-        let limit = lower.safe.min(*limit);
-        let old = |slot: &u32| self.slots[*slot as usize].changed <= limit;
-        let gone: Vec<u32> = self.table.iter().copied().filter(old).collect();
-        gone.into_iter().for_each(|slot| self.release(slot));
-    }
-
-    /// Forgets a slot and its rows.
-    fn release(&mut self, number: u32) {
-        let slot = &mut self.slots[number as usize];
-        let Some(key) = slot.key.take() else { return };
-        self.count -= slot.rows.len();
-        slot.rows = ReferrerList::default();
-        let hash = self.hasher.hash_one(&key);
-        if let Ok(entry) = self.table.find_entry(hash, |slot| *slot == number) {
-            entry.remove();
-        }
-        self.free.push(number);
     }
 
     /// The changes are durable.
@@ -270,7 +191,7 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
         let changes = self.log.len();
         self.log.clear();
         if let Some(lower) = &mut self.lower {
-            lower.pending.push_back((self.generation, changes));
+            lower.commit(self.generation, changes);
         }
         self.generation += 1;
         self.let_idle_go();
@@ -279,37 +200,25 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
     /// Puts everything back to the last commit.
     pub(super) fn take_back(&mut self) {
         for Before { slot, bytes, row } in std::mem::take(&mut self.log).into_iter().rev() {
-            let rows = &mut self.slots[slot as usize].rows;
+            let rows = &mut self.slots[slot].rows;
             let (is_there, gone) = match row {
                 Some(row) => (true, rows.put(bytes, row)),
                 None => (false, rows.remove(&bytes)),
             };
             self.count = self.count + usize::from(is_there) - usize::from(gone.is_some());
-            self.idle.push(slot);
+            self.slots.may_go(slot);
         }
         self.let_idle_go();
     }
 
-    /// Frees the slots that no row is in. Where there is a store below, only who knows that its
-    /// rows are there may do so.
+    /// A generation has ended, or all committed rows are there.
     pub(super) fn let_idle_go(&mut self) {
-        for slot in std::mem::take(&mut self.idle) {
-            let kept = &self.slots[slot as usize];
-            if self.lower.is_none() && kept.key.is_some() && kept.rows.is_empty() {
-                self.release(slot);
-            }
-        }
+        self.slots.let_idle_go(self.lower.is_some());
     }
 
     /// The last generation that is committed.
     pub(super) fn last_committed(&self) -> u64 {
         self.generation - 1
-    }
-}
-
-impl<F, K, V> Slot<F, K, V> {
-    pub(super) fn key(&self) -> &F {
-        self.key.as_ref().expect("a slot that is in use has a key")
     }
 }
 
@@ -327,8 +236,9 @@ mod tests {
     type Rows = BTreeMap<(u8, u8), u32>;
 
     fn rows_of(store: &ReferrerStore<u8, u8, u32>) -> Rows {
-        let slots = store.slots.iter().filter(|slot| slot.key.is_some());
-        slots
+        store
+            .slots
+            .iter()
             .flat_map(|slot| slot.rows.iter().map(|row| ((*slot.key(), row.key), row.value)))
             .collect()
     }
@@ -386,7 +296,7 @@ mod tests {
                 prop_assert_eq!(store.count, now.len());
                 let held: Vec<u8> = [foreign, foreign + 1]
                     .iter()
-                    .flat_map(|key| store.rows(store.slot_of(key).unwrap_or(NO_SLOT)))
+                    .flat_map(|key| store.rows(store.slots.find(key).unwrap_or(NO_SLOT)))
                     .map(|row| row.key)
                     .collect();
                 let range = now.range((foreign, 0)..(foreign + 2, 0));

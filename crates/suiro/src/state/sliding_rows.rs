@@ -9,15 +9,15 @@ use super::beneath::Beneath;
 use super::due::entry_of;
 use super::form::form;
 use super::join_rows::put_prefix;
-use super::join_store::Lower;
 use super::prefix;
 use super::sliding_store::{Deed, Id, SlidingStore, fold_again};
+use super::slots::Lower;
 use super::track::{Accepted, Pane, Sliding, Track};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
 use bytes::Bytes;
 use std::any::Any;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Headers, Result, Timestamp};
@@ -142,7 +142,7 @@ fn store_in<K: Key, T: Data, A: Data>(store: &dyn Any) -> &SlidingStore<K, T, A>
 
 impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
     fn windows_of(&self, key: &K) -> Seen<A> {
-        if let Some(slot) = self.slot_of(key) {
+        if let Some(slot) = self.slots.find(key) {
             return self.windows_in(slot, &self.undone());
         }
         let mut track = Track::default();
@@ -154,15 +154,15 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
 
     fn all_windows(&self) -> AllSeen<K, A> {
         let (mut all, undone) = (Vec::new(), self.undone());
-        for slot in &self.table {
-            let key = self.slots[*slot as usize].key();
-            let panes = self.windows_in(*slot, &undone)?;
+        for slot in self.slots.numbers() {
+            let key = self.slots[slot].key();
+            let panes = self.windows_in(slot, &undone)?;
             all.extend(panes.into_iter().map(|pane| (key.clone(), pane)));
         }
         let Some(lower) = &self.lower else { return Ok(all) };
         let mut tracks: HashMap<K, Track<T, A>> = HashMap::new();
         rows_of(&lower.below, self.keys, &mut |key, row| {
-            if self.slot_of(&key).is_none() {
+            if self.slots.find(&key).is_none() {
                 tracks.entry(key).or_default().put_back(row);
             }
         })?;
@@ -185,13 +185,13 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
 
     /// The windows of a slot as of the last commit.
     fn windows_in(&self, number: u32, undone: &HashMap<u32, Vec<&Deed<T>>>) -> Seen<A> {
-        let slot = &self.slots[number as usize];
-        if slot.changed < self.generation && slot.track.is_folded() {
-            let panes = slot.track.panes(self.spec, self.time.committed());
+        let slot = &self.slots[number];
+        if slot.changed < self.generation && slot.rows.is_folded() {
+            let panes = slot.rows.panes(self.spec, self.time.committed());
             return Ok(panes.cloned().collect());
         }
         let mut track = Track::default();
-        slot.track.records().iter().for_each(|row| track.put_back(row.clone()));
+        slot.rows.records().iter().for_each(|row| track.put_back(row.clone()));
         for deed in undone.get(&number).into_iter().flatten().rev() {
             match deed {
                 Deed::Came(id) => {
@@ -222,8 +222,8 @@ impl<K: Key, T: Data, A: Data> State for SlidingStore<K, T, A> {
         for deed in &self.log {
             let (Deed::Came(id) | Deed::Ended(id) | Deed::Went(id, _)) = deed;
             let Id { slot, at, number } = *id;
-            let slot = &self.slots[slot as usize];
-            let row = slot.track.get(at, number);
+            let slot = &self.slots[slot];
+            let row = slot.rows.get(at, number);
             let went = match (deed, row) {
                 (Deed::Went(..), None) => true,
                 (Deed::Came(_) | Deed::Ended(_), Some(_)) => false,
@@ -289,7 +289,7 @@ impl<K: Key, T: Data, A: Data> State for SlidingStore<K, T, A> {
         let room = memory / Self::ROW_BYTES;
         let below = Beneath::new::<K, (T, A)>(below, memory, room);
         let safe = self.generation - 1;
-        self.lower = Some(Lower { below, safe, pending: VecDeque::new() });
+        self.lower = Some(Lower::new(below, safe));
         self.due.lean(self.spec.linger());
         true
     }
@@ -313,20 +313,12 @@ impl<K: Key, T: Data, A: Data> State for SlidingStore<K, T, A> {
     }
 
     fn lowered(&mut self, _count: usize, last: bool) {
-        if let Some(lower) = &mut self.lower
-            && last
-            && let Some((generation, _)) = lower.pending.pop_front()
-        {
-            lower.safe = generation;
-        }
+        self.lower.iter_mut().for_each(|lower| lower.lowered(last));
         self.due.lowered(last);
     }
 
     fn pressure(&self) -> usize {
-        self.lower.as_ref().map_or(0, |lower| {
-            let pending = lower.pending.iter().map(|(_, changes)| changes).sum::<usize>();
-            lower.below.pressure(pending + self.log.len())
-        })
+        self.lower.as_ref().map_or(0, |lower| lower.pressure(self.log.len()))
     }
 
     fn weigh(&mut self, bytes: usize) {

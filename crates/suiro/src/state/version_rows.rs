@@ -99,8 +99,8 @@ impl<K: Key, V: Data> State for VersionStore<K, V> {
                 Deed::Came(slot, at) => (*slot, *at, true),
                 Deed::Replaced(slot, old) | Deed::Went(slot, old) => (*slot, old.at, false),
             };
-            let slot = &self.slots[slot as usize];
-            let version = slot.versions.get(at);
+            let slot = &self.slots[slot];
+            let version = slot.rows.get(at);
             // What came and went leaves no trace.
             if came && version.is_none() {
                 continue;
