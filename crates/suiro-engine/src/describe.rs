@@ -19,6 +19,13 @@ impl Plan {
             let line = format!("dead letters to {}\n", self.graph.topics[*letters]);
             text += &line;
         }
+        for topic in self.globals() {
+            let line = format!(
+                "global table {topic}: whole in every process, read to its end before the \
+                 start; later updates count as they arrive, outside of D1\n"
+            );
+            text += &line;
+        }
         for (number, sub) in self.subs.iter().enumerate() {
             let line = format!("\nsub-topology {number}\n");
             text += &line;

@@ -2,6 +2,7 @@
 
 use crate::exchange::ExchangeCodec;
 use crate::forms::Migration;
+use crate::globals::GlobalSpec;
 use crate::letters::Show;
 use crate::operator::Operator;
 use crate::rows::CloneRows;
@@ -39,6 +40,8 @@ pub struct Graph {
     pub stores: Vec<StoreSpec>,
     /// The exchanges.
     pub exchanges: Vec<ExchangeSpec>,
+    /// The global tables; their numbers are those of [`crate::Globals`].
+    pub globals: Vec<GlobalSpec>,
     /// The topics that sinks and letters are written to, by number.
     pub topics: Vec<Arc<str>>,
     /// Those of them that take dead letters.

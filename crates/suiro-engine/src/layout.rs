@@ -23,7 +23,8 @@ pub(crate) struct Layout {
 impl Layout {
     /// Asks for the topics that exist, makes those that the app owns, and checks them all.
     pub(crate) fn prepare(plan: &Plan, link: &mut Link, settings: &Settings) -> Result<Self> {
-        let mut names: Vec<Arc<str>> = plan.sources().chain(plan.sinks()).cloned().collect();
+        let mut names: Vec<Arc<str>> =
+            plan.sources().chain(plan.globals()).chain(plan.sinks()).cloned().collect();
         names.sort();
         names.dedup();
         let mut topics = BTreeMap::new();
@@ -54,12 +55,12 @@ impl Layout {
         let mut made = Vec::new();
         let tables: Vec<_> =
             plan.graph.stores.iter().filter_map(|store| store.topic.as_ref()).collect();
-        for topic in plan.sources() {
+        for topic in plan.sources().chain(plan.globals()) {
             if self.topics.contains_key(topic) {
                 continue;
             }
             let partitions = settings.create_sources.ok_or_else(|| missing(topic))?;
-            let compact = tables.contains(&topic);
+            let compact = tables.contains(&topic) || plan.globals().any(|it| it == topic);
             let cleanup = if compact { Cleanup::Compact } else { Cleanup::Keep };
             let spec = TopicSpec { name: Arc::clone(topic), partitions, cleanup };
             self.topics.insert(Arc::clone(topic), spec.clone());
@@ -207,6 +208,11 @@ impl Layout {
     /// The sub-topology that receives from an exchange.
     pub(crate) fn receiver(&self, exchange: usize) -> usize {
         self.exchanges[exchange].1
+    }
+
+    /// How many partitions the topic of a global table has.
+    pub(crate) fn of_global(&self, topic: &str) -> u32 {
+        self.topics.get(topic).map_or(0, |spec| spec.partitions)
     }
 
     /// All tasks of the program, in order.

@@ -27,6 +27,7 @@ mod diff;
 mod ends;
 mod exchange;
 mod forms;
+mod globals;
 mod graph;
 mod input;
 mod layout;
@@ -59,6 +60,7 @@ pub use crew::{Alone, Crew, Job};
 pub use diff::PlanDiff;
 pub use exchange::{ExchangeCodec, ExchangeKind, Mark, Sends};
 pub use forms::{Form, Migration, Turn};
+pub use globals::{Global, GlobalSpec, Globals, MakeGlobal};
 pub use graph::{
     Edge, ExchangeSpec, GeneratorSpec, Graph, MakeGenerator, MakeOperator, MakeState, Node,
     NodeKind, SourceSpec, StoreSpec, TaskInfo,
@@ -78,4 +80,4 @@ pub use source::{Decode, Decoded, Generate};
 pub use stores::{Changes, Loader, Restored, State, Stores};
 pub use suiro_store::snapshot::Tuning;
 pub use task::Task;
-pub use worker::{Running, Worker};
+pub use worker::{Running, Worker, crew_of};

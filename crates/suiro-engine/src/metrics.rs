@@ -44,6 +44,8 @@ pub struct Metrics {
     pub restored: u64,
     /// Rows that were loaded from snapshots at the start.
     pub loaded: u64,
+    /// Rows in the global tables.
+    pub global_rows: usize,
     /// How far the stores are restored; `None` when they are.
     pub restoring: Option<Restoring>,
     /// One entry per task.
@@ -123,6 +125,7 @@ impl Scope {
         let mut metrics = self.totals.clone();
         metrics.restoring = self.progress.restoring();
         metrics.below = self.traffic();
+        metrics.global_rows = self.followed.globals.rows();
         metrics.tasks = self.tasks.iter().flatten().map(|task| of_task(task)).collect();
         metrics
     }

@@ -77,6 +77,11 @@ impl Plan {
         })
     }
 
+    /// The topics of the program's global tables, in order of declaration.
+    pub fn globals(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.graph.globals.iter().map(|global| &global.topic)
+    }
+
     /// The topics that the program writes, in order of declaration.
     pub fn sinks(&self) -> impl Iterator<Item = &Arc<str>> {
         self.graph.topics.iter()

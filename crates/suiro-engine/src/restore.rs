@@ -94,6 +94,7 @@ impl Scope {
         let begun = self.clock.elapsed();
         let mut replays = std::mem::take(&mut self.replays);
         self.load(&mut replays, begun)?;
+        self.read_globals(begun)?;
         for mut replay in replays {
             self.replay(&mut replay, begun)?;
         }
@@ -130,13 +131,15 @@ impl Scope {
                 loads.push(Load::new(number, replay.partition.clone(), usable, make, state));
             }
         }
+        let globals = self.unread_globals();
         let ahead = |number| loads.iter().find(|load: &&Load| load.number == number);
         let of = replays.iter().enumerate();
         let of = of.map(|(number, replay)| match ahead(number) {
             Some(load) => load.rows() + records(load.offset(), replay.end),
             None => records(replay.start, replay.end),
         });
-        self.progress.set(Some(Restoring { of: of.sum(), ..Restoring::default() }));
+        self.progress
+            .set(Some(Restoring { of: of.sum::<u64>() + globals, ..Restoring::default() }));
         let (clock, progress) = (Arc::clone(&self.clock), Arc::clone(&self.progress));
         let told = |records, bytes| {
             progress.add(records, bytes, clock.elapsed().saturating_sub(begun));
@@ -196,6 +199,7 @@ impl Scope {
             self.committed.insert(position.partition.clone(), position);
         }
         task.silence = self.silence_of(&origins);
+        task.stores.show(self.followed.globals.clone());
         for input in &mut task.inputs {
             let position = match self.committed.get(&input.origin) {
                 Some(position) => position.next,

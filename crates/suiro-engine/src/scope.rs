@@ -8,6 +8,7 @@ use crate::below::{Below, Porter};
 use crate::crew::{Crew, Done, Job, Work};
 use crate::exchange::{Delivery, ExchangeKind};
 use crate::forms::Forms;
+use crate::globals::{Followed, Globals, deleted};
 use crate::input::InputKind;
 use crate::layout::Layout;
 use crate::link::Link;
@@ -69,6 +70,7 @@ pub struct Scope {
     /// A commit was waited for, which may have used up the ring that said that there is more.
     pub(crate) missed: bool,
     pub(crate) below: Below,
+    pub(crate) followed: Followed,
     /// How long tombstones stay in changelogs.
     pub(crate) tombstones: Duration,
 }
@@ -151,8 +153,10 @@ impl Scope {
             replays: Vec::new(),
             progress: Arc::default(),
             below: Below::default(),
+            followed: Followed::default(),
             tombstones: broker.tombstone_retention(),
         };
+        scope.open_globals()?;
         let assigned = scope.link.wait_assigned();
         scope.open_tasks(assigned)?;
         Ok(scope)
@@ -176,6 +180,11 @@ impl Scope {
     /// The stores of all tasks here, with the partition of each task.
     pub fn stores(&self) -> impl Iterator<Item = (u32, &Stores)> {
         self.tasks.iter().flatten().map(|task| (task.id.partition, &task.stores))
+    }
+
+    /// The global tables of the program.
+    pub fn globals(&self) -> &Globals {
+        &self.followed.globals
     }
 
     /// One round. An error ends the app; what was committed stays.
@@ -225,12 +234,17 @@ impl Scope {
 
     /// Has inputs that are caught up looked at again, as [`Scope::wait`] does.
     pub fn look_again(&mut self) {
-        self.stale |= self.fetches.is_empty();
+        self.stale |= !self.is_asking();
+    }
+
+    /// Whether answers to fetches are under way.
+    fn is_asking(&self) -> bool {
+        !self.fetches.is_empty() || self.followed.is_asking()
     }
 
     /// Blocks until something may have come in, or the next commit is due.
     pub fn wait(&mut self) {
-        if self.missed && self.fetches.is_empty() {
+        if self.missed && !self.is_asking() {
             (self.missed, self.stale) = (false, true);
             return;
         }
@@ -305,7 +319,10 @@ impl Scope {
     fn receive(&mut self) -> Result<()> {
         for event in self.link.events() {
             let Event::Fetched(ticket, fetched) = event else { continue };
-            let Some((task, input)) = self.fetches.remove(&ticket) else { continue };
+            let Some((task, input)) = self.fetches.remove(&ticket) else {
+                self.follow_global(ticket, fetched)?;
+                continue;
+            };
             let Some(task) = self.tasks[task].as_mut() else { continue };
             let input = &mut task.inputs[input];
             if input.fetching != Some(ticket) {
@@ -314,12 +331,7 @@ impl Scope {
             input.fetching = None;
             let fetched = fetched?;
             if fetched.start > input.fetch_from {
-                let text = "records were deleted before they were read; \
-                            reset the app, or keep records longer";
-                return Err(Error::invalid(text)
-                    .with("partition", &input.origin)
-                    .with("position", input.fetch_from)
-                    .with("start", fetched.start));
+                return Err(deleted(&input.origin, input.fetch_from, fetched.start));
             }
             input.accept(fetched);
         }
@@ -330,6 +342,7 @@ impl Scope {
     fn request(&mut self) {
         let (low, now) = (self.settings.batch_rows, self.clock.elapsed());
         let look = std::mem::take(&mut self.stale) || self.moving;
+        self.follow_globals(look);
         let memory = self.settings.exchange == ExchangeKind::Memory;
         let session = &mut self.link.session;
         for (place, task) in self.tasks.iter_mut().enumerate() {
@@ -486,6 +499,7 @@ impl Scope {
 
     pub(crate) fn forget_fetches(&mut self) {
         self.fetches.clear();
+        self.followed.forget();
         self.link.forget();
     }
 

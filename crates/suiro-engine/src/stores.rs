@@ -1,6 +1,7 @@
 //! The stores of a task: typed inside, bytes towards the changelog.
 
 use crate::forms::Form;
+use crate::globals::Globals;
 use crate::lowered::lowered;
 use bytes::Bytes;
 use std::any::Any;
@@ -214,60 +215,77 @@ impl Changes {
 
 /// The stores of a task. A slot is the number of the store in the plan.
 #[derive(Default)]
-pub struct Stores(Vec<Option<Box<dyn State>>>);
+pub struct Stores {
+    states: Vec<Option<Box<dyn State>>>,
+    globals: Globals,
+}
 
 impl Stores {
+    /// Lets operators look at the global tables.
+    pub(crate) fn show(&mut self, globals: Globals) {
+        self.globals = globals;
+    }
+
+    /// The global tables of the program.
+    pub fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
     pub(crate) fn put(&mut self, slot: usize, state: Box<dyn State>) {
-        if self.0.len() <= slot {
-            self.0.resize_with(slot + 1, || None);
+        if self.states.len() <= slot {
+            self.states.resize_with(slot + 1, || None);
         }
-        self.0[slot] = Some(state);
+        self.states[slot] = Some(state);
     }
 
     pub(crate) fn take(&mut self, slot: usize) -> Box<dyn State> {
-        self.0[slot].take().expect("a task has the stores of its operators")
+        self.states[slot].take().expect("a task has the stores of its operators")
     }
 
     pub(crate) fn state(&mut self, slot: usize) -> &mut dyn State {
-        self.0[slot].as_deref_mut().expect("a task has the stores of its operators")
+        self.states[slot].as_deref_mut().expect("a task has the stores of its operators")
     }
 
     /// All stores with their slots, in order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut dyn State)> {
-        let states = self.0.iter_mut().enumerate();
+        let states = self.states.iter_mut().enumerate();
         states.filter_map(|(slot, state)| Some((slot, &mut **state.as_mut()?)))
     }
 
     /// All stores with their slots, in order.
     pub fn iter(&self) -> impl Iterator<Item = (usize, &dyn State)> {
-        self.0.iter().enumerate().filter_map(|(slot, state)| Some((slot, &**state.as_ref()?)))
+        self.states
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, state)| Some((slot, &**state.as_ref()?)))
     }
 
     /// Whether there is a store in `slot`.
     pub fn has(&self, slot: usize) -> bool {
-        self.0.get(slot).is_some_and(Option::is_some)
+        self.states.get(slot).is_some_and(Option::is_some)
     }
 
     /// The store in `slot`, if there is one and it has this type.
     pub fn find<S: State>(&self, slot: usize) -> Option<&S> {
-        self.0.get(slot)?.as_deref()?.as_any().downcast_ref()
+        self.states.get(slot)?.as_deref()?.as_any().downcast_ref()
     }
 
     /// A view of the store in `slot`, if it has one of this type, and the store.
     pub fn view<V: Any>(&self, slot: usize) -> Option<(&V, &dyn Any)> {
-        let state = self.0.get(slot)?.as_deref()?;
+        let state = self.states.get(slot)?.as_deref()?;
         Some((state.view()?.downcast_ref()?, state.as_any()))
     }
 
     /// The typed store in `slot`.
     pub fn get<S: State>(&self, slot: usize) -> &S {
-        let state = self.0[slot].as_deref().expect("a task has the stores of its operators");
+        let state =
+            self.states[slot].as_deref().expect("a task has the stores of its operators");
         state.as_any().downcast_ref().expect("a store keeps the type it was named with")
     }
 
     /// The typed store in `slot`, to be changed.
     pub fn get_mut<S: State>(&mut self, slot: usize) -> &mut S {
-        let state = self.0[slot].as_deref_mut().expect("a task has its operators' stores");
+        let state = self.states[slot].as_deref_mut().expect("a task has its operators' stores");
         state.as_any_mut().downcast_mut().expect("a store keeps the type it was named with")
     }
 }

@@ -71,7 +71,7 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name(name)
             .spawn(move || {
-                let mut crew = Pool::new(threads);
+                let mut crew = Pool::new(threads, SMALL);
                 if is_below {
                     scope.set_porter(Carrier::new());
                 }
@@ -209,13 +209,20 @@ pub(crate) fn in_parallel(threads: usize, work: impl Fn() + Sync) {
 struct Pool {
     helpers: Vec<Sender<Job>>,
     done: Receiver<Job>,
+    /// Rounds that weigh less stay on one thread.
+    small: usize,
+}
+
+/// A crew of so many threads that shares the jobs of every round, however small.
+pub fn crew_of(threads: usize) -> Box<dyn Crew> {
+    Box::new(Pool::new(threads, 0))
 }
 
 /// Rounds that weigh less are not worth a second thread.
 const SMALL: usize = 64 * 1024;
 
 impl Pool {
-    fn new(threads: usize) -> Self {
+    fn new(threads: usize, small: usize) -> Self {
         let (give, done) = channel::<Job>();
         let mut helpers = Vec::new();
         for number in 1..threads {
@@ -235,14 +242,14 @@ impl Pool {
                 helpers.push(sender);
             }
         }
-        Self { helpers, done }
+        Self { helpers, done, small }
     }
 }
 
 impl Crew for Pool {
     fn work(&mut self, jobs: Vec<Job>) -> Vec<Job> {
         let weight: usize = jobs.iter().map(Job::weight).sum();
-        if self.helpers.is_empty() || jobs.len() < 2 || weight < SMALL {
+        if self.helpers.is_empty() || jobs.len() < 2 || weight < self.small {
             return Alone.work(jobs);
         }
         let count = jobs.len();

@@ -50,6 +50,12 @@ pub fn foreign(row: &str, op: usize) -> Option<String> {
     (key < 5).then(|| format!("k{key}"))
 }
 
+/// The row of the global table with a key, if there is one.
+pub fn global(key: &str) -> Option<String> {
+    let digest = digest(key, 0x676c);
+    (!digest.is_multiple_of(3)).then(|| format!("g{}", digest % 100))
+}
+
 /// Folds a value in; the result depends on the order unless it is `commutative`.
 pub fn adds(so_far: &str, value: &str, commutative: bool) -> String {
     let hash = |text: &str| digest(text, 7) & 0xff_ffff;

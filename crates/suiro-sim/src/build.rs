@@ -2,14 +2,16 @@
 
 use crate::act;
 use crate::program::{
-    Adds, AsOf, CountWindow, From, Needs, Op, PATIENCE, Program, Reach, Slide, Ttl, Windows,
+    Adds, AsOf, CountWindow, From, GLOBAL, Needs, Op, PATIENCE, Program, Reach, Slide, Ttl,
+    Windows,
 };
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
-    CountWindows, Data, Encoded, Format, Hopping, InWindow, JsonKey, Plan, Policy, Result,
-    Sessions, Sliding, Stream, Table, Text, Topic, Topology, Tumbling, VersionedTable, Within,
+    CountWindows, Data, Encoded, Format, GlobalTable, Hopping, InWindow, JsonKey, Plan, Policy,
+    Result, Sessions, Sliding, Stream, Table, Text, Topic, Topology, Tumbling, VersionedTable,
+    Within,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -60,9 +62,10 @@ pub fn plan(program: &Program, policy: Option<Policy>) -> Result<Plan> {
     if program.idles {
         topology.idle_after(Duration::from_millis(PATIENCE as u64));
     }
+    let global = program.has_global().then(|| topology.global_table(&TEXT.named(GLOBAL)));
     let mut handles = Vec::new();
     for (number, op) in program.ops.iter().enumerate() {
-        handles.push(build(&topology, program, &handles, number, *op));
+        handles.push(build((&topology, global.as_ref()), program, &handles, number, *op));
     }
     drop(handles);
     topology.build()
@@ -89,7 +92,7 @@ fn keyed(stream: Stream<String, String>, moved: bool) -> Handle {
 }
 
 fn build(
-    topology: &Topology,
+    (topology, global): (&Topology, Option<&GlobalTable<String, String>>),
     program: &Program,
     handles: &[Handle],
     number: usize,
@@ -187,6 +190,11 @@ fn build(
                 stream.join(&table, |value, row| act::joins(&value, Some(row)))
             };
             keyed(joined, false)
+        }
+        Op::Global(from, left) => {
+            let global = global.expect("a program that joins with the global table reads it");
+            let Keyed { stream, moved } = stream(handles, from);
+            keyed(join_global(stream, global, number, left), moved)
         }
         Op::AsOf(from, of, how) => {
             let Handle::Versioned(table) = &handles[of] else {
@@ -320,6 +328,21 @@ fn within(
         Needs::Left => left
             .left_join_within(&name, right, within, move |left, right| pair(Some(left), right)),
         Needs::Any => left.outer_join_within(&name, right, within, pair),
+    }
+}
+
+fn join_global(
+    stream: Stream<String, String>,
+    table: &GlobalTable<String, String>,
+    number: usize,
+    left: bool,
+) -> Stream<String, String> {
+    let by = move |_: &String, value: &String| act::foreign(value, number);
+    match left {
+        true => stream.left_join_global(table, by, |value, row| {
+            act::joins(&value, row.map(String::as_str))
+        }),
+        false => stream.join_global(table, by, |value, row| act::joins(&value, Some(row))),
     }
 }
 

@@ -1,6 +1,8 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
-use crate::draw::{draw, draw_distincts, draw_every, draw_foreign_keys, draw_lasts, draw_ttls};
+use crate::draw::{
+    draw, draw_distincts, draw_every, draw_foreign_keys, draw_globals, draw_lasts, draw_ttls,
+};
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
 use std::fmt::Write;
@@ -115,6 +117,7 @@ impl Case {
         draw_ttls(&mut Seed::new(number ^ 0x0074_746c), &mut program);
         draw_lasts(&mut Seed::new(number ^ 0x6c61_7374), &mut program);
         draw_distincts(&mut Seed::new(number ^ 0x6f6e_6365), &mut program);
+        draw_globals(&mut Seed::new(number ^ 0x676c_6f62), &mut program);
         draw_foreign_keys(&mut Seed::new(number ^ 0x666b), &mut program);
         let partitions = match family {
             Family::Local => 1 + seed.below(3) as u32,

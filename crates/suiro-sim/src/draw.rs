@@ -109,6 +109,17 @@ pub fn draw_distincts(seed: &mut Seed, program: &mut Program) {
     }
 }
 
+/// Has some streams look up what their values name in the global table, in place of a change.
+pub fn draw_globals(seed: &mut Seed, program: &mut Program) {
+    for op in &mut program.ops {
+        if let Op::Map(from) = *op
+            && seed.one_in(3)
+        {
+            *op = Op::Global(from, seed.one_in(2));
+        }
+    }
+}
+
 /// Has some tables write their changes every so often.
 pub fn draw_every(seed: &mut Seed, program: &mut Program) {
     for op in &mut program.ops {

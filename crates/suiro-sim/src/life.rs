@@ -1,5 +1,6 @@
 //! The lives of a process: it starts, works, and dies, until there is nothing more to do.
 
+use crate::act;
 use crate::audit::{Auditor, Verdict};
 use crate::below::Machine;
 use crate::build::plan;
@@ -14,7 +15,7 @@ use crate::ledger::{self, Ledger, Settled, answer};
 use crate::letters::LETTERS;
 use crate::objects::SimObjects;
 use crate::process::Opening;
-use crate::program::{PATIENCE, SOURCES, TABLES};
+use crate::program::{GLOBAL, PATIENCE, SOURCES, TABLES};
 use crate::rot;
 use crate::tap::Tap;
 use crate::world::{Stuck, World};
@@ -367,12 +368,13 @@ impl Story<'_> {
         let topic = |name: &&'static str| TopicSpec {
             name: (*name).into(),
             partitions: self.case.partitions,
-            cleanup: match self.case.compacts && TABLES.contains(name) {
+            cleanup: match self.case.compacts && (TABLES.contains(name) || *name == GLOBAL) {
                 true => Cleanup::Compact,
                 false => Cleanup::Keep,
             },
         };
-        let asked = session.create(SOURCES.iter().map(topic).collect());
+        let topics = SOURCES.iter().chain(&[GLOBAL]);
+        let asked = session.create(topics.map(topic).collect());
         answer(&mut *session, |event| match event {
             Event::Created(ticket, answer) if ticket == asked => Some(answer),
             _ => None,
@@ -394,6 +396,9 @@ impl Story<'_> {
             return Err(Ending::Wrong(format!("{there} records went in and not {before}")));
         }
         let mut all = Transaction::open(tap)?;
+        if self.epoch == 0 && self.case.program.has_global() {
+            write_globals(&mut all)?;
+        }
         for input in epoch {
             let key = input.key.clone().map(Bytes::from);
             all.write_with(
@@ -560,4 +565,18 @@ fn lock(ledger: &Mutex<Ledger>) -> MutexGuard<'_, Ledger> {
 fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}
+
+/// Writes the rows of the global table, after others that they replace.
+fn write_globals(all: &mut Transaction) -> Result<(), Error> {
+    let rows = |key: &String| [Some("old".to_owned()), act::global(key)];
+    let keys: Vec<String> = (0..6).map(|key| format!("k{key}")).collect();
+    for (at, key) in keys.iter().enumerate() {
+        for row in rows(key) {
+            let (key, row) = (Some(Bytes::from(key.clone())), row.map(Bytes::from));
+            let at = Timestamp::from_millis(at as i64);
+            all.write_with(&RAW.named(GLOBAL), &key, Some(&row), at, &Headers::NONE)?;
+        }
+    }
+    Ok(())
 }

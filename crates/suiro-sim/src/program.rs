@@ -138,6 +138,9 @@ pub enum Op {
     },
     /// A stream looks up what was valid in a versioned table.
     AsOf(From, usize, AsOf),
+    /// A stream looks a global table up by the keys that its values name, if they name one;
+    /// `true` keeps what finds nothing.
+    Global(From, bool),
     /// Keeps some rows.
     TableFilter(usize),
     /// Changes rows.
@@ -191,6 +194,7 @@ impl Op {
             | Self::Map(of)
             | Self::FlatMap(of)
             | Self::KeyBy(of)
+            | Self::Global(of, _)
             | Self::Repartition(of)
             | Self::Fold(of, ..)
             | Self::Window(of, _)
@@ -223,6 +227,7 @@ impl Op {
             Self::Map(of) => Self::Map(from(of)),
             Self::FlatMap(of) => Self::FlatMap(from(of)),
             Self::KeyBy(of) => Self::KeyBy(from(of)),
+            Self::Global(of, left) => Self::Global(from(of), left),
             Self::Repartition(of) => Self::Repartition(from(of)),
             Self::Merge(left, right) => Self::Merge(from(left), from(right)),
             Self::Within(left, right, reach, needs) => {
@@ -287,6 +292,9 @@ pub const STREAMS: [&str; 2] = ["a", "b"];
 pub const TABLES: [&str; 2] = ["t", "u"];
 /// All topics that programs read.
 pub const SOURCES: [&str; 4] = ["a", "b", "t", "u"];
+/// The topic that programs read as a global table. It has all its records from the beginning: what
+/// comes later is in no order with the records of streams.
+pub const GLOBAL: &str = "g";
 /// The topics that programs write.
 pub const SINKS: [&str; 16] = [
     "out-0", "out-1", "out-2", "out-3", "out-4", "out-5", "out-6", "out-7", "out-8", "out-9",
@@ -315,6 +323,11 @@ impl Program {
             let is_shown = self.ops.iter().any(|op| op.inputs().contains(&late));
             is_shown && above.iter().any(|op| matches!(self.ops[*op], Op::Within(..)))
         })
+    }
+
+    /// Whether it reads the global table.
+    pub fn has_global(&self) -> bool {
+        self.ops.iter().any(|op| matches!(op, Op::Global(..)))
     }
 
     /// The topics that are read.
@@ -359,7 +372,9 @@ impl Program {
     pub fn has_moved(&self, from: From) -> bool {
         match self.ops[from.op] {
             Op::KeyBy(_) => true,
-            Op::Filter(of) | Op::Map(of) | Op::FlatMap(of) => self.has_moved(of),
+            Op::Filter(of) | Op::Map(of) | Op::FlatMap(of) | Op::Global(of, _) => {
+                self.has_moved(of)
+            }
             Op::Merge(left, right) => self.has_moved(left) || self.has_moved(right),
             _ => false,
         }

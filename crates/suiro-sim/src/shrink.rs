@@ -145,8 +145,10 @@ fn without(program: &Program, number: usize) -> Option<Program> {
     }
     let is_read = |reader: &Op| reader.inputs().iter().any(|from| from.op == number);
     let input = op.inputs().first().copied();
-    let through = matches!(op, Op::Filter(_) | Op::Map(_) | Op::FlatMap(_) | Op::Merge(..))
-        || matches!(op, Op::TableFilter(_) | Op::TableMap(_));
+    let through = matches!(
+        op,
+        Op::Filter(_) | Op::Map(_) | Op::FlatMap(_) | Op::Global(..) | Op::Merge(..)
+    ) || matches!(op, Op::TableFilter(_) | Op::TableMap(_));
     if program.ops.iter().any(is_read) && !(through && input.is_some_and(|from| !from.late)) {
         return None;
     }

@@ -1,8 +1,8 @@
 //! Rows out of nothing, for benches and tests.
 
+use crate::draft::Draft;
 use crate::format::JsonKey;
 use crate::row::{copy, queued};
-use crate::topology::Draft;
 use crate::{Key, Record, Stream};
 use std::sync::Arc;
 use suiro_core::Offset;

@@ -44,6 +44,7 @@ mod app;
 #[cfg(feature = "disk")]
 mod budget;
 mod data;
+mod draft;
 mod ended;
 mod expire;
 mod format;
@@ -86,7 +87,7 @@ pub use row::Record;
 pub use running::{AppState, Running};
 pub use snapshots::Snapshots;
 pub use stream::{Emit, Stream};
-pub use table::{GroupedTable, Table, VersionedTable};
+pub use table::{GlobalTable, GroupedTable, Table, VersionedTable};
 pub use testing::{TestDriver, TestOptions};
 pub use topic::Topic;
 pub use topology::{Start, Topology};

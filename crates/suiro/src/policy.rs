@@ -1,6 +1,6 @@
 //! What becomes of records that a step cannot take.
 
-use crate::topology::Draft;
+use crate::draft::Draft;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -2,7 +2,8 @@
 
 use crate::inspect::rows;
 use crate::state::{
-    Counted, Held, Paired, SessionStore, SlidingView, TableStore, VersionStore, WindowStore,
+    Counted, GlobalRows, Held, Paired, SessionStore, SlidingView, TableStore, VersionStore,
+    WindowStore,
 };
 use crate::{Data, InWindow, Key, Record};
 use std::marker::PhantomData;
@@ -35,9 +36,18 @@ use suiro_engine::{Plan, Running, Scope, Stores};
 /// ```
 pub struct Query<'a, K, A> {
     running: &'a Running,
-    store: usize,
+    place: Place,
     name: String,
     types: PhantomData<fn() -> (K, A)>,
+}
+
+/// Where the rows are.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the stores of that number.
+    Store(usize),
+    /// In the global table of that number.
+    Global(usize),
 }
 
 impl<K, A> std::fmt::Debug for Query<'_, K, A> {
@@ -48,10 +58,11 @@ impl<K, A> std::fmt::Debug for Query<'_, K, A> {
 
 impl<'a, K: Key, A: Data> Query<'a, K, A> {
     pub(crate) fn new(running: &'a Running, plan: &Plan, name: &str) -> Result<Self> {
-        let store = plan.store(name).ok_or_else(|| {
+        let global = || plan.globals().position(|topic| &**topic == name).map(Place::Global);
+        let place = plan.store(name).map(Place::Store).or_else(global).ok_or_else(|| {
             Error::invalid("the program has no store of this name").with("store", name)
         })?;
-        Ok(Self { running, store, name: name.to_owned(), types: PhantomData })
+        Ok(Self { running, place, name: name.to_owned(), types: PhantomData })
     }
 
     /// The row of `key`, as of the last commit; `None` if there is none.
@@ -79,8 +90,14 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn get(&self, key: &K) -> Result<Option<A>> {
-        let (key, store) = (key.clone(), self.store);
-        self.visit(move |stores, found: &mut Option<A>| {
+        let key = key.clone();
+        let store = match self.place {
+            Place::Store(store) => store,
+            Place::Global(number) => {
+                return self.look(number, move |rows| rows.get(&key).cloned());
+            }
+        };
+        self.visit(store, move |stores, found: &mut Option<A>| {
             let row = match stores.find::<TableStore<K, A>>(store) {
                 Some(table) => table.committed(&key),
                 None if let Some(versions) = stores.find::<VersionStore<K, A>>(store) => {
@@ -130,8 +147,15 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn all(&self) -> Result<Vec<Record<K, A>>> {
-        let store = self.store;
-        self.visit(move |stores, found: &mut Vec<Record<K, A>>| {
+        let store = match self.place {
+            Place::Store(store) => store,
+            Place::Global(number) => {
+                let copy =
+                    |(key, value, at): (&K, &A, _)| Record::new(key.clone(), value.clone(), at);
+                return self.look(number, move |rows| rows.iter().map(copy).collect());
+            }
+        };
+        self.visit(store, move |stores, found: &mut Vec<Record<K, A>>| {
             Some(rows::<K, A>(stores, store)?.map(|rows| {
                 found.extend(rows.into_iter().map(|(key, value, at)| Record {
                     key,
@@ -170,8 +194,9 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn windows(&self, key: &K) -> Result<Vec<InWindow<A>>> {
-        let (key, store) = (key.clone(), self.store);
-        self.visit(move |stores, found: &mut Vec<InWindow<A>>| {
+        let key = key.clone();
+        let Place::Store(store) = self.place else { return Err(self.other()) };
+        self.visit(store, move |stores, found: &mut Vec<InWindow<A>>| {
             if let Some(sessions) = stores.find::<SessionStore<K, A>>(store) {
                 return Some(sessions.committed(&key).map(|open| {
                     found.extend(open.into_iter().map(|session| InWindow {
@@ -203,9 +228,9 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
     /// Visits the stores of all tasks; `None` says that the store has another type.
     fn visit<T: Default + Send + 'static>(
         &self,
+        store: usize,
         look: impl Fn(&Stores, &mut T) -> Option<Result<()>> + Send + 'static,
     ) -> Result<T> {
-        let store = self.store;
         let found = self.running.visit(move |scope: &mut Scope| {
             let mut found = T::default();
             for (_, stores) in scope.stores() {
@@ -217,9 +242,21 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
             }
             Some(Ok(found))
         })?;
-        found.unwrap_or_else(|| {
-            Err(Error::invalid("the store has rows of other types or another kind")
-                .with("store", &self.name))
-        })
+        found.unwrap_or_else(|| Err(self.other()))
+    }
+
+    /// Looks at a global table.
+    fn look<T: Send + 'static>(
+        &self,
+        number: usize,
+        look: impl FnOnce(&GlobalRows<K, A>) -> T + Send + 'static,
+    ) -> Result<T> {
+        let look = move |scope: &mut Scope| scope.globals().look(number, look);
+        self.running.visit(look)?.ok_or_else(|| self.other())
+    }
+
+    fn other(&self) -> Error {
+        let text = "the store has rows of other types or another kind";
+        Error::invalid(text).with("store", &self.name)
     }
 }

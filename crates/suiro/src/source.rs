@@ -17,6 +17,7 @@ pub(crate) struct Decoder<K: 'static, W: 'static> {
     /// Tells the event time of a value, if it is not that of the record.
     time: TimeOf<W>,
     step: Step,
+    letters: bool,
 }
 
 /// What tells the event time of a value; set once, while the program is written down.
@@ -32,7 +33,7 @@ impl<K: 'static, V: 'static> Decoder<K, V> {
             Some(bytes) => values.decode(bytes).map(Some),
             None => Ok(values.decode_null()),
         };
-        Self { keys: topic.keys, value: Box::new(value), time, step }
+        Self { keys: topic.keys, value: Box::new(value), time, step, letters: true }
     }
 }
 
@@ -44,7 +45,15 @@ impl<K: 'static, V: 'static> Decoder<K, Option<V>> {
             Some(bytes) => values.decode(bytes).map(|value| Some(Some(value))),
             None => Ok(Some(None)),
         };
-        Self { keys: topic.keys, value: Box::new(value), time: TimeOf::default(), step }
+        let time = TimeOf::default();
+        Self { keys: topic.keys, value: Box::new(value), time, step, letters: true }
+    }
+}
+
+impl<K: 'static, W: 'static> Decoder<K, W> {
+    /// Skips where the policy is to write letters.
+    pub(crate) fn without_letters(self) -> Self {
+        Self { letters: false, ..self }
     }
 }
 
@@ -103,7 +112,9 @@ impl<K: Send + 'static, W: Send + 'static> Decode for Decoder<K, W> {
                 Err(Wrong { cause, default }) => {
                     let rule = self.step.policy.get().unwrap_or(default);
                     let offset = record.offset;
-                    if let Rule::Letter(topic) = rule {
+                    if self.letters
+                        && let Rule::Letter(topic) = rule
+                    {
                         let step = self.step.label.clone();
                         let record = RawRecord::keep(records, &record);
                         tracing::warn!(step, topic = %origin.topic, offset, "record put aside");

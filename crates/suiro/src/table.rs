@@ -1,19 +1,21 @@
 //! A table: the newest value of each key.
 
 mod foreign;
+mod global;
 mod groups;
 mod joins;
 mod top;
 mod versioned;
 
+pub use global::GlobalTable;
 pub use groups::GroupedTable;
 pub use versioned::VersionedTable;
 
+use crate::draft::Draft;
 use crate::format::Format;
 use crate::operators::{self, fold::Init};
 use crate::row;
 use crate::state::TableStore;
-use crate::topology::Draft;
 use crate::ttl::Owner;
 use crate::{Data, IntoRow, Key, SameKey, Stream, Topic};
 use std::sync::Arc;

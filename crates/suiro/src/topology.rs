@@ -1,23 +1,17 @@
 //! The place where a program is written down.
 
 use crate::data::{Data, Key};
+use crate::draft::Draft;
 use crate::operators;
 use crate::policy::{Policy, PolicyCell};
 use crate::row;
 use crate::source::{Decoder, TimeOf};
-use crate::step::Step;
-use crate::{Stream, Table, Topic, VersionedTable};
-use std::any::Any;
-use std::collections::HashMap;
-use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use crate::{GlobalTable, Stream, Table, Topic, VersionedTable};
+use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::Seek;
 use suiro_core::{Error, Result};
-use suiro_engine::{
-    Edge, Graph, MakeOperator, MakeState, Node, NodeKind, Operator, Plan, Show, SourceSpec,
-    State, StoreSpec, TaskInfo,
-};
+use suiro_engine::{Edge, Node, NodeKind, Plan, SourceSpec};
 
 /// A program under construction: streams and tables come from it, and become a [`Plan`].
 ///
@@ -45,100 +39,6 @@ impl std::fmt::Debug for Topology {
     }
 }
 
-/// Where handles write. Shared, so that handles are plain owned values.
-#[derive(Clone)]
-pub(crate) struct Draft {
-    inner: Arc<Mutex<Sketch>>,
-    policy: Arc<AtomicU32>,
-}
-
-#[derive(Default)]
-pub(crate) struct Sketch {
-    pub(crate) graph: Graph,
-    /// By source: what tells its event times, as a `TimeOf` of its values.
-    times: HashMap<usize, Box<dyn Any + Send>>,
-    errors: Vec<Error>,
-}
-
-impl Draft {
-    pub(crate) fn sketch(&self) -> MutexGuard<'_, Sketch> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes a mistake; `build` reports the first.
-    pub(crate) fn refuse(&self, error: Error) {
-        self.sketch().errors.push(error);
-    }
-
-    /// A step with a policy of its own to be set.
-    pub(crate) fn step(&self, label: impl Into<String>) -> Step {
-        Step { label: label.into(), policy: PolicyCell::new(&self.policy) }
-    }
-
-    /// Adds an operator below `inputs`; the order of `inputs` is the order of ports.
-    pub(crate) fn add(&self, node: Node) -> usize {
-        self.sketch().graph.add(node)
-    }
-
-    /// Says how dead letters show the rows that arrive at a port of a node.
-    pub(crate) fn show(&self, (node, port): (usize, usize), show: Show) {
-        self.sketch().graph.shows.insert((node, port), show);
-    }
-
-    /// Adds a store, and gives its number. `topic` is that of a source table.
-    pub(crate) fn store<S: State>(
-        &self,
-        name: &str,
-        topic: Option<Arc<str>>,
-        make: impl Fn() -> S + Send + Sync + 'static,
-    ) -> usize {
-        let make: MakeState = Arc::new(move || Box::new(make()));
-        let stores = &mut self.sketch().graph.stores;
-        stores.push(StoreSpec { name: name.into(), make, topic, differs: false });
-        stores.len() - 1
-    }
-
-    /// What tells the event times of a source; none if `edge` is no source of values
-    /// `V`.
-    pub(crate) fn time_of<V: 'static>(&self, edge: Edge) -> Option<TimeOf<V>> {
-        let sketch = self.sketch();
-        let time = sketch.times.get(&edge.node)?.downcast_ref::<TimeOf<V>>()?;
-        Some(Arc::clone(time))
-    }
-
-    /// Whether both handles come from one topology.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let same = Arc::ptr_eq(&self.inner, &other.inner);
-        if !same {
-            self.refuse(Error::invalid(
-                "two topologies meet in one step; take both sides from one topology",
-            ));
-        }
-        same
-    }
-}
-
-/// A node that works on rows, with one output of rows `J`, `W`.
-pub(crate) fn step_node(label: &str, inputs: Vec<Edge>, make: MakeOperator) -> Node {
-    Node {
-        label: label.to_owned(),
-        kind: NodeKind::Step(make),
-        inputs,
-        outputs: vec![None],
-        stores: Vec::new(),
-        looks: Vec::new(),
-        delay: 0,
-        ages: false,
-    }
-}
-
-/// Boxes the operators that `make` makes.
-pub(crate) fn maker<O: Operator + 'static>(
-    make: impl Fn(TaskInfo) -> O + Send + Sync + 'static,
-) -> MakeOperator {
-    Arc::new(move |info| Box::new(make(info)))
-}
-
 impl Topology {
     /// Starts an empty topology. The name is that of the app: it names the group whose
     /// positions are kept, and prefixes stores and internal topics.
@@ -156,12 +56,7 @@ impl Topology {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn new(name: impl Into<String>) -> Self {
-        let name: Arc<str> = name.into().into();
-        let graph = Graph { name, ..Graph::default() };
-        let sketch = Sketch { graph, ..Sketch::default() };
-        let draft =
-            Draft { inner: Arc::new(Mutex::new(sketch)), policy: Arc::new(AtomicU32::new(0)) };
-        Self { draft }
+        Self { draft: Draft::new(name.into().into()) }
     }
 
     /// Sets what becomes of records that cannot be decoded or whose step fails, for all steps
@@ -419,6 +314,52 @@ impl Topology {
         VersionedTable::add(&self.draft, from, topic, history)
     }
 
+    /// Reads `topic` as a table of which every process holds all rows (rule A4), for streams to
+    /// look up by whatever their records name: [`Stream::join_global`](crate::Stream::join_global).
+    ///
+    /// It is read to its end before the program takes its first record, and again at each start;
+    /// a compacted topic has no more than the last record of each key. What is written to the
+    /// topic later is taken as it arrives, between two batches, in no fixed order with the records
+    /// of streams: it is outside of rule D1, and [`Plan::describe`] says so. Among the partitions
+    /// of the topic there is no order either. Times do not matter, rows have no
+    /// [`ttl`](Table::ttl), and the number of partitions may be any. Rows are held in memory, also
+    /// with [`App::stores`](crate::App::stores).
+    ///
+    /// A missing topic is created as a source is, compacted. A running program shows the rows by
+    /// [`Running::query`](crate::Running::query) under the name of the topic.
+    ///
+    /// ```
+    /// use suiro::{TestDriver, Topic, Topology};
+    ///
+    /// const COUNTRIES: Topic<String, String> = Topic::json("countries");
+    /// const ORDERS: Topic<u64, String> = Topic::json("orders");
+    /// const NAMED: Topic<u64, String> = Topic::json("orders-by-country");
+    ///
+    /// let topology = Topology::new("orders");
+    /// let countries = topology.global_table(&COUNTRIES);
+    /// let orders = topology.stream(&ORDERS);
+    /// let named = orders.join_global(&countries, |_, code| Some(code.clone()), |_, name| {
+    ///     name.clone()
+    /// });
+    /// named.to(&NAMED);
+    /// let plan = topology.build()?;
+    /// assert!(plan.describe().contains("global table countries: whole in every process"));
+    ///
+    /// let mut driver = TestDriver::new(plan)?;
+    /// driver.send(&COUNTRIES, "fi".into(), "Finland".into(), 0)?;
+    /// driver.send(&ORDERS, 7, "fi".into(), 1)?;
+    /// assert_eq!(driver.read(&NAMED)?[0].value, "Finland");
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[doc(alias = "GlobalKTable")]
+    #[doc(alias = "broadcast state")]
+    pub fn global_table<K: Key + Sync, V: Data + Sync>(
+        &self,
+        topic: &Topic<K, V>,
+    ) -> GlobalTable<K, V> {
+        GlobalTable::add(&self.draft, topic)
+    }
+
     /// The records of a topic as changes of rows, from the earliest on.
     fn table_source<K: Key, V: Data>(&self, topic: &Topic<K, V>) -> Edge {
         let step = self.draft.step(format!("source {}", topic.name()));
@@ -503,12 +444,7 @@ impl Topology {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn build(self) -> Result<Plan> {
-        let mut sketch = self.draft.sketch();
-        let sketch = std::mem::take(&mut *sketch);
-        match sketch.errors.into_iter().next() {
-            Some(error) => Err(error),
-            None => Plan::new(sketch.graph),
-        }
+        self.draft.finish()
     }
 }
 

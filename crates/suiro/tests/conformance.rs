@@ -16,36 +16,16 @@ mod output;
 #[path = "conformance/run.rs"]
 mod run;
 
-use case::{Case, Found, Node};
-use std::collections::BTreeMap;
+use case::Found;
 use std::path::PathBuf;
 
-/// The name of something that cases use, and how to see that a case uses it.
-type Feature = (&'static str, fn(&Case) -> bool);
-
-/// What is not built yet. A case that uses one of these is counted and not run; a case that
-/// uses anything else that is unknown fails.
-const NOT_BUILT: &[Feature] = &[
-    ("global table", |case| has(case, "global_table")),
-    ("join_global", |case| has(case, "join_global")),
-];
-
-/// How many of the project's own cases run today, so that none can get lost.
-const RUN: usize = 471;
-
-fn any(case: &Case, test: impl Fn(&Node) -> bool) -> bool {
-    case.topology.nodes.iter().any(test)
-}
-
-fn has(case: &Case, op: &str) -> bool {
-    any(case, |node| node.op == op)
-}
+/// How many cases of its own the project has, so that none can get lost.
+const RUN: usize = 485;
 
 /// What became of a case.
 enum Verdict {
     Passed { variants: usize },
     Failed { why: String },
-    NotBuilt { what: &'static str },
 }
 
 fn judge(found: &Found) -> Verdict {
@@ -53,9 +33,6 @@ fn judge(found: &Found) -> Verdict {
         Ok(case) => case,
         Err(error) => return Verdict::Failed { why: format!("cannot read it: {error}") },
     };
-    if let Some((what, _)) = NOT_BUILT.iter().find(|(_, is_used)| is_used(case)) {
-        return Verdict::NotBuilt { what };
-    }
     let variants = run::variants(case);
     let mut failures = variants.iter().filter_map(|variant| {
         let error = run::run(case, *variant).err()?;
@@ -76,7 +53,6 @@ fn report_line(found: &Found, verdict: &Verdict) -> String {
     let (passed, why) = match verdict {
         Verdict::Passed { .. } => (true, String::new()),
         Verdict::Failed { why } => (false, why.clone()),
-        Verdict::NotBuilt { what } => (false, format!("not built yet: {what}")),
     };
     let line = serde_json::json!({
         "case": found.name, "file": found.file, "passed": passed, "why": why,
@@ -93,7 +69,7 @@ fn cases() {
     assert!(!all.is_empty(), "no case was found in {}", directory.display());
 
     let (mut ran, mut variants, mut report) = (0, 0, String::new());
-    let (mut failed, mut not_built) = (Vec::new(), BTreeMap::<_, usize>::new());
+    let mut failed = Vec::new();
     for found in &all {
         let verdict = judge(found);
         report += &report_line(found, &verdict);
@@ -103,16 +79,12 @@ fn cases() {
                 ran += 1;
                 failed.push(format!("{} ({}): {why}", found.name, found.file));
             }
-            Verdict::NotBuilt { what } => *not_built.entry(what).or_default() += 1,
         }
     }
     if let Some(path) = std::env::var_os("SUIRO_REPORT") {
         std::fs::write(path, report).expect("the report can be written");
     }
     println!("{ran} of {} cases ran, {variants} passing variants", all.len());
-    for (what, count) in &not_built {
-        println!("{count} cases not run; not built yet: {what}");
-    }
     assert!(failed.is_empty(), "{} cases failed\n{}", failed.len(), failed.join("\n"));
     assert!(ran > 0, "no case was run");
     if other.is_none() {

@@ -131,6 +131,13 @@ impl Model {
                     self.emit(partition, number, key, pair, at);
                 }
             }
+            Op::Global(_, left) => {
+                let row = act::foreign(&value, number).and_then(|key| act::global(&key));
+                if row.is_some() || left {
+                    let pair = act::joins(&value, row.as_deref());
+                    self.emit(partition, number, key, pair, at);
+                }
+            }
             Op::AsOf(_, table, how) => {
                 self.join_as_of(partition, (number, table), how, (key, value, at));
             }

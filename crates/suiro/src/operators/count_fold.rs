@@ -3,11 +3,11 @@
 use super::every::Counted;
 use super::exchange::settle;
 use super::fold::{Add, Init};
+use crate::draft::{maker, step_node};
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
 use crate::state::{Places, TableStore};
 use crate::step::Step;
-use crate::topology::{maker, step_node};
 use crate::window::{CountTable, InWindow};
 use crate::{Data, Key, Record, Stream};
 use serde::{Deserialize, Serialize};

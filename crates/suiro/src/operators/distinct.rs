@@ -1,10 +1,10 @@
 //! Lets the first record of each key pass, and drops those that repeat it within a time.
 
 use super::exchange::settle;
+use crate::draft::{maker, step_node};
 use crate::expire::{arrive, move_on};
 use crate::row::{copy, emit, typed};
 use crate::state::{Expiry, Places, TableStore};
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Stream};
 use std::marker::PhantomData;
 use suiro_core::Error;

@@ -1,10 +1,10 @@
 //! Steps without state: the user's closure, already inside its loop over a batch.
 
+use crate::draft::{maker, step_node};
 use crate::format::Format;
 use crate::row::{Batch, emit, typed};
 use crate::show;
 use crate::step::Step;
-use crate::topology::{maker, step_node};
 use crate::{Record, Stream};
 use std::sync::Arc;
 use std::vec::IntoIter;

@@ -1,10 +1,10 @@
 //! Shows the last update of each window or row that has changed, by the clock (rule E1).
 
+use crate::draft::{Draft, maker, step_node};
 use crate::format::Format;
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::state::{Pending, Places, TableStore};
-use crate::topology::{Draft, maker, step_node};
 use crate::{Data, InWindow, Key, Record, Stream};
 use std::marker::PhantomData;
 use std::time::Duration;

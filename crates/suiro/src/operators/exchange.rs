@@ -1,8 +1,8 @@
 //! Moves rows to the partition that owns their key.
 
+use crate::draft::maker;
 use crate::format::{Format, read_state, write_state};
 use crate::row::{Batch, gather, queued, typed, waiting};
-use crate::topology::maker;
 use crate::{Data, Key, Record, Stream};
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -1,13 +1,13 @@
 //! Folds the values of each key into a table, by arrival.
 
 use super::exchange::settle;
+use crate::draft::{maker, step_node};
 use crate::expire::{arrive, move_on};
 use crate::row::{Batch, copy, emit, typed, waiting};
 use crate::show;
 use crate::state::{Expiry, Places, TableStore, keep_headers};
 use crate::step::Step;
 use crate::table::{Change, Demand, view_of_store};
-use crate::topology::{maker, step_node};
 use crate::ttl::{Lifetime, Owner};
 use crate::{Data, Key, Record, Stream, Table};
 use std::marker::PhantomData;

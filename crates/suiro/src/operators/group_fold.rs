@@ -4,12 +4,12 @@
 use super::exchange::settle;
 use super::fold::{Add, Init};
 use super::table_group::Delta;
+use crate::draft::{maker, step_node};
 use crate::row::{Batch, copy, emit, typed, waiting};
 use crate::show;
 use crate::state::{Cells, Counted, Place, Places, Slot, TableStore};
 use crate::step::Step;
 use crate::table::{Change, Demand, View};
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, Stream, Table};
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -6,12 +6,12 @@
 use super::each;
 use super::exchange::settle;
 use super::lookup::check;
+use crate::draft::{maker, step_node};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, emit, typed};
 use crate::show;
 use crate::state::{Either, JoinStore, LEFT, Lone, RIGHT};
 use crate::step::Step;
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, SameKey, Stream};
 use std::marker::PhantomData;
 use std::sync::Arc;

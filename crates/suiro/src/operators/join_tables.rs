@@ -2,10 +2,10 @@
 //! The kinds of join differ only in which sides a joined row needs.
 
 use super::lookup::{check, same_key};
+use crate::draft::{maker, step_node};
 use crate::row::{emit, typed};
 use crate::step::Step;
 use crate::table::{Change, Demand, View, copy_changes, show_change};
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, SameKey, Table};
 use std::sync::Arc;
 use suiro_core::{Error, Result, Timestamp};

@@ -1,11 +1,11 @@
 //! A stream looks up a table's row of the same key, as of its own turn (rules K1 and K3).
 
+use crate::draft::{Draft, maker, step_node};
 use crate::row::{Batch, emit, typed, waiting};
 use crate::show;
 use crate::state::{Cells, Places, Slot, TableStore};
 use crate::step::Step;
 use crate::table::View;
-use crate::topology::{Draft, maker, step_node};
 use crate::{Data, Key, Record, SameKey, Stream, Table};
 use std::any::{Any, TypeId};
 use std::marker::PhantomData;

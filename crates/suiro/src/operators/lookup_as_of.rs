@@ -2,11 +2,11 @@
 //! record's time (rules K2 and K3).
 
 use super::versioned_source::Source;
+use crate::draft::{maker, step_node};
 use crate::row::{emit, typed, waiting};
 use crate::show;
 use crate::state::VersionStore;
 use crate::step::Step;
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, SameKey, Stream};
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Two streams into one: rows pass in the order of their turns.
 
 use crate::Stream;
-use crate::topology::{maker, step_node};
+use crate::draft::{maker, step_node};
 use suiro_core::{Error, Result};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
 

@@ -10,6 +10,7 @@ pub(crate) mod fold;
 pub(crate) mod foreign_key;
 pub(crate) mod group_fold;
 pub(crate) mod join_as_of;
+pub(crate) mod join_global;
 pub(crate) mod join_streams;
 pub(crate) mod join_tables;
 pub(crate) mod lookup;

@@ -1,10 +1,10 @@
 //! Writes a stream to topics, each record to the one that user code says.
 
 use super::sink::Write;
+use crate::draft::{maker, step_node};
 use crate::row::typed;
 use crate::show;
 use crate::step::Step;
-use crate::topology::{maker, step_node};
 use crate::{Record, Stream, Topic};
 use std::sync::Arc;
 use suiro_engine::{BoxRows, Context, Failure, Operator};

@@ -1,10 +1,10 @@
 //! Writes a stream to a topic, each record to the partition that user code says.
 
 use super::sink::Write;
+use crate::draft::maker;
 use crate::row::typed;
 use crate::show;
 use crate::step::Step;
-use crate::topology::maker;
 use crate::{Record, Stream, Topic};
 use std::sync::Arc;
 use suiro_core::Error;

@@ -3,12 +3,12 @@
 use super::exchange::settle;
 use super::fold::{Add, Init};
 use super::window_fold::Emit;
+use crate::draft::{maker, step_node};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
 use crate::state::{Place, Places, Session, SessionList, SessionStore};
 use crate::step::Step;
-use crate::topology::{maker, step_node};
 use crate::window::{InWindow, SessionTable};
 use crate::{Data, Key, Record, Stream};
 use smallvec::SmallVec;

@@ -1,8 +1,8 @@
 //! Writes a stream to a topic.
 
+use crate::draft::maker;
 use crate::format::{Encoded, Format};
 use crate::row::typed;
-use crate::topology::maker;
 use crate::{Stream, Topic};
 use suiro_core::{Headers, Result, Timestamp};
 use suiro_engine::{

@@ -2,12 +2,12 @@
 
 use super::exchange::settle;
 use super::window_fold::Emit;
+use crate::draft::{maker, step_node};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
 use crate::state::{Folds, Pane, Sliding, SlidingStore};
 use crate::step::{Step, caught};
-use crate::topology::{maker, step_node};
 use crate::window::{InWindow, WindowTable};
 use crate::{Data, Key, Record, Stream};
 use std::marker::PhantomData;

@@ -1,10 +1,10 @@
 //! One stream into several, by a look at the value.
 
 use crate::Stream;
+use crate::draft::{maker, step_node};
 use crate::row::{Batch, emit, typed};
 use crate::show;
 use crate::step::Step;
-use crate::topology::{maker, step_node};
 use std::sync::Arc;
 use suiro_core::Result;
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};

@@ -1,8 +1,8 @@
 //! Every change of a table, as a stream.
 
+use crate::draft::{maker, step_node};
 use crate::row::{copy, emit, typed};
 use crate::table::Change;
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Stream, Table};
 use std::marker::PhantomData;
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};

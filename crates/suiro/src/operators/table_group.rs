@@ -1,12 +1,12 @@
 //! Groups the rows of a table by what is in them: each change of a row becomes what it changes
 //! in its group, or first in its old group and then in its new one (rule A2).
 
+use crate::draft::{maker, step_node};
 use crate::format::JsonKey;
 use crate::policy::Rule;
 use crate::row::{copy, emit, typed};
 use crate::step::{Step, caught};
 use crate::table::{Change, show_change};
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, Stream, Table};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;

@@ -1,10 +1,10 @@
 //! Writes the changelog of a table to a topic: the last change of each key, once per commit.
 
 use super::sink::Write;
+use crate::draft::maker;
 use crate::row::typed;
 use crate::state::TableStore;
 use crate::table::Change;
-use crate::topology::maker;
 use crate::{Data, Key, Record, Table, Topic};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

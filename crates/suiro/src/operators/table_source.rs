@@ -2,12 +2,12 @@
 //! the row of its key, a null removes it.
 
 use super::exchange::settle;
+use crate::draft::{Draft, maker, step_node};
 use crate::expire::{arrive, move_on};
 use crate::format::Format;
 use crate::row::{Batch, copy, emit, typed, waiting};
 use crate::state::{Expiry, Places, TableStore, keep_headers};
 use crate::table::{Change, Demand, view_of_store};
-use crate::topology::{Draft, maker, step_node};
 use crate::ttl::{Lifetime, Owner};
 use crate::{Data, IntoRow, Key, Record, Stream, Table, Topic};
 use std::marker::PhantomData;

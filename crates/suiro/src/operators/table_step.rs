@@ -1,9 +1,9 @@
 //! Steps on tables: filter and map. They keep no rows; a look-up goes through to the rows above.
 
+use crate::draft::{maker, step_node};
 use crate::row::{emit, typed};
 use crate::step::Step;
 use crate::table::{Change, Demand, View, copy_changes, show_change};
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, Table};
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! A topic read as a versioned table: a record is the version of its key from its time on, a
 //! null too (rules A3 and K2).
 
+use crate::draft::{Draft, maker, step_node};
 use crate::format::Format;
 use crate::row::{Batch, copy, emit, typed, waiting};
 use crate::state::VersionStore;
 use crate::table::{Change, Demand};
-use crate::topology::{Draft, maker, step_node};
 use crate::{Data, Key, Record, Topic};
 use std::marker::PhantomData;
 use suiro_core::{Headers, Timestamp};

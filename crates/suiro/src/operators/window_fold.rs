@@ -3,12 +3,12 @@
 
 use super::exchange::settle;
 use super::fold::{Add, Init};
+use crate::draft::{Draft, maker, step_node};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
 use crate::state::{Held, Place, Places, WindowStore, may_have_rows};
 use crate::step::Step;
-use crate::topology::{Draft, maker, step_node};
 use crate::window::{InWindow, WindowTable};
 use crate::{Data, Key, Record, Stream};
 use std::marker::PhantomData;

@@ -4,6 +4,7 @@ mod as_of;
 mod distinct;
 mod emit;
 mod fallible;
+mod global;
 mod joins;
 mod records;
 mod sinks;
@@ -12,11 +13,11 @@ mod timed;
 
 pub use emit::Emit;
 
+use crate::draft::Draft;
 use crate::format::Format;
 use crate::operators;
 use crate::policy::Policy;
 use crate::step::Step;
-use crate::topology::Draft;
 use crate::{Data, Key, Topic, row};
 use std::marker::PhantomData;
 use suiro_core::Error;

@@ -1,9 +1,9 @@
 //! A table that knows what was valid when.
 
 use super::{Table, View};
+use crate::draft::Draft;
 use crate::operators::versioned_source::{self, Source};
 use crate::state::VersionStore;
-use crate::topology::Draft;
 use crate::{Data, Key, Topic};
 use std::marker::PhantomData;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use suiro_core::broker::Broker;
 use suiro_core::{Clock, Headers, Offset, Result, Timestamp};
-use suiro_engine::{Alone, Metrics, Plan, Round, Scope, Settings, Shelf};
+use suiro_engine::{Crew, Metrics, Plan, Round, Scope, Settings, Shelf, crew_of};
 use suiro_log::Log;
 use suiro_store::MemoryStores;
 
@@ -43,6 +43,7 @@ pub struct TestDriver {
     log: Log,
     scope: Option<Scope>,
     settings: Settings,
+    crew: Box<dyn Crew>,
     options: TestOptions,
     clock: Arc<StillClock>,
     producers: HashMap<String, Box<dyn Any>>,
@@ -164,6 +165,7 @@ impl TestDriver {
             log,
             scope: None,
             settings,
+            crew: crew_of(options.threads),
             options,
             clock,
             producers: HashMap::new(),
@@ -173,13 +175,13 @@ impl TestDriver {
         Ok(driver)
     }
 
-    fn open(&mut self, bounded: bool) -> Result<&mut Scope> {
+    fn open(&mut self, bounded: bool) -> Result<(&mut Scope, &mut dyn Crew)> {
         let settings = Settings { bounded, ..self.settings.clone() };
         let clock: Arc<dyn Clock> = Arc::<StillClock>::clone(&self.clock);
         // The old session must be gone before one of the same name comes.
         self.scope = None;
         let scope = Scope::open(self.plan.clone(), &self.log, settings, clock)?;
-        Ok(self.scope.insert(scope))
+        Ok((self.scope.insert(scope), &mut *self.crew))
     }
 
     /// The log that the plan runs on.
@@ -339,13 +341,13 @@ impl TestDriver {
         while quiet < 3 {
             scope.look_again();
             let commits = scope.commits();
-            match scope.round(&mut Alone)? {
+            match scope.round(&mut *self.crew)? {
                 Round::Busy => quiet = 0,
                 Round::Idle if scope.commits() > commits => quiet = 0,
                 Round::Idle => quiet += 1,
                 Round::Ended => return Ok(()),
             }
-            if quiet == 3 && scope.commit_now(&mut Alone)? {
+            if quiet == 3 && scope.commit_now(&mut *self.crew)? {
                 quiet = 0;
             }
         }
@@ -374,15 +376,15 @@ impl TestDriver {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn finish(&mut self) -> Result<()> {
-        let scope = self.open(true)?;
+        let (scope, crew) = self.open(true)?;
         loop {
             scope.look_again();
-            match scope.round(&mut Alone)? {
+            match scope.round(crew)? {
                 Round::Busy => {}
                 // Somebody may wait for what only a commit shows, and its interval never ends
                 // on a clock that stands still.
                 Round::Idle => {
-                    scope.commit_now(&mut Alone)?;
+                    scope.commit_now(crew)?;
                 }
                 Round::Ended => break,
             }

@@ -44,6 +44,8 @@ pub struct TestOptions {
     /// Whether tables hold as few rows in memory as they can; the others are in a store below,
     /// as with [`App::stores`](crate::App::stores). Default: no.
     pub lean: bool,
+    /// How many threads share the tasks. Default: 1, that of the test.
+    pub threads: usize,
 }
 
 impl Default for TestOptions {
@@ -55,6 +57,7 @@ impl Default for TestOptions {
             max_idle: Duration::ZERO,
             run_at_send: true,
             lean: false,
+            threads: 1,
         }
     }
 }

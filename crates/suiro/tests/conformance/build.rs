@@ -6,8 +6,9 @@ use super::output::Shown;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro::{
-    CountWindows, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Sliding, Stream, Table,
-    Text, Topic, Topology, Tumbling, Unkeyed, VersionedTable, WindowTable, Within,
+    CountWindows, GlobalTable, Hopping, InWindow, JsonKey, NoKey, Plan, Sessions, Sliding,
+    Stream, Table, Text, Topic, Topology, Tumbling, Unkeyed, VersionedTable, WindowTable,
+    Within,
 };
 
 // `key_by` gives JSON keys, which are plain text for strings; joins ask for one key format.
@@ -29,6 +30,7 @@ enum Handle {
     Windows(Stream<String, Windowed>),
     Table(Table<String, String>),
     Versioned(VersionedTable<String, String>),
+    Global(GlobalTable<String, String>),
 }
 
 /// A stream, and whether `key_by` gave it keys since it was last partitioned.
@@ -76,6 +78,7 @@ impl Building<'_> {
         let handle = match node.op.as_str() {
             "stream" => self.source(node)?,
             "table" => self.source_table(node)?,
+            "global_table" => self.global_table(node)?,
             "map" => self.map(node)?,
             "filter" => self.filter(node)?,
             "flat_map" => {
@@ -107,6 +110,7 @@ impl Building<'_> {
             "join" => self.join(node)?,
             "join_table" => self.join_table(node)?,
             "join_as_of" => self.join_as_of(node)?,
+            "join_global" => self.join_global(node)?,
             "table_filter" => {
                 let test = function::test(&given(&node.pred, node, "pred")?)?;
                 Handle::Table(self.table(node, 0)?.filter(move |value| test(value)))
@@ -382,6 +386,30 @@ impl Building<'_> {
         Ok(keyed(joined, false))
     }
 
+    fn global_table(&self, node: &Node) -> Result<Handle, String> {
+        let topic = TEXT.named(given(&node.topic, node, "topic")?);
+        Ok(Handle::Global(self.topology.global_table(&topic)))
+    }
+
+    fn join_global(&self, node: &Node) -> Result<Handle, String> {
+        let Keyed { stream, moved } = self.stream(node, 0)?;
+        let Handle::Global(table) = self.from(node, 1)? else {
+            return Err(format!("node `{}` needs a global table", node.id));
+        };
+        let by = function::make_key(&given(&node.by, node, "by")?)?;
+        let by = move |key: &String, value: &String| by(key, value);
+        let joined = match node.kind.as_deref() {
+            Some("inner") => stream.join_global(&table, by, |left, right| {
+                function::pair(Some(&left), Some(right))
+            }),
+            Some("left") => stream.left_join_global(&table, by, |left, right| {
+                function::pair(Some(&left), right.map(String::as_str))
+            }),
+            kind => return Err(format!("unknown kind of join {kind:?}")),
+        };
+        Ok(keyed(joined, moved))
+    }
+
     fn table_group_fold(&self, node: &Node) -> Result<Handle, String> {
         let by = function::make_key(&given(&node.by, node, "by")?)?;
         let first = given(&node.init, node, "init")?;
@@ -440,7 +468,10 @@ impl Building<'_> {
             Handle::Stream(Keyed { stream, .. }) => stream.to(&OUT.named(name)),
             Handle::Changes(changes) => changes.to(&CHANGES.named(name)),
             Handle::Windows(windows) => windows.to(&WINDOWS.named(name)),
-            Handle::Unkeyed(_) | Handle::Table(_) | Handle::Versioned(_) => {
+            Handle::Unkeyed(_)
+            | Handle::Table(_)
+            | Handle::Versioned(_)
+            | Handle::Global(_) => {
                 return Err(format!("node `{}` writes neither stream nor changes", node.id));
             }
         }

@@ -19,24 +19,28 @@ pub struct Variant {
     pub batch_rows: usize,
     /// Tables hold as few rows as they can.
     pub lean: bool,
+    pub threads: usize,
 }
 
 /// How the inputs come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feed {
-    /// One at a time.
+    /// One at a time, with a commit after each.
     Steps,
     /// One at a time, and the program crashes after each.
     Crashes,
-    /// All inputs are there when the program starts.
+    /// All inputs are there when the program starts, and it commits once, at the end.
     AtOnce,
 }
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { feed, exchange, batch_rows, lean } = self;
+        let Self { feed, exchange, batch_rows, lean, threads } = self;
         let stores = if *lean { "stores below" } else { "stores in memory" };
-        write!(f, "{feed:?}, exchange {exchange:?}, batches of {batch_rows}, {stores}")
+        write!(
+            f,
+            "{feed:?}, exchange {exchange:?}, batches of {batch_rows}, {stores}, {threads} threads"
+        )
     }
 }
 
@@ -53,9 +57,11 @@ pub fn variants(case: &Case) -> Vec<Variant> {
     for feed in feeds {
         for exchange in [ExchangeKind::Memory, ExchangeKind::Topic] {
             for batch_rows in [1, 2, 7, 8192] {
-                variants.push(Variant { feed, exchange, batch_rows, lean: false });
+                variants.push(Variant { feed, exchange, batch_rows, lean: false, threads: 1 });
             }
-            variants.push(Variant { feed, exchange, batch_rows: 7, lean: true });
+            for (lean, threads) in [(true, 1), (false, 3)] {
+                variants.push(Variant { feed, exchange, batch_rows: 7, lean, threads });
+            }
         }
     }
     variants
@@ -80,6 +86,7 @@ fn run_variant(case: &Case, variant: Variant) -> Result<(), String> {
         batch_rows: variant.batch_rows,
         run_at_send: !at_once,
         lean: variant.lean,
+        threads: variant.threads,
         ..TestOptions::default()
     };
     let words = |error: suiro::Error| error.report();

@@ -2,6 +2,7 @@
 //! answered for each left row that it is about, in order of the bytes of their keys (rule F1).
 
 use super::{Answer, Reference, Row, Says, Version};
+use crate::draft::{maker, step_node};
 use crate::format::Format;
 use crate::operators::join_tables::Combine;
 use crate::row::{Batch, copy, emit, typed};
@@ -9,7 +10,6 @@ use crate::show;
 use crate::state::{KeyBytes, Referrer, ReferrerStore, encode_key};
 use crate::step::Step;
 use crate::table::{Change, View, show_change};
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, Stream, Table};
 use std::sync::Arc;
 use suiro_core::{Error, Headers, Result, Timestamp};

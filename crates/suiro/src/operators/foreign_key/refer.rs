@@ -1,6 +1,7 @@
 //! Sends each change of a left row to the key that it names.
 
 use super::{Answer, Foreign, Reference, Row, Says, Version};
+use crate::draft::{maker, step_node};
 use crate::format::{Format, Integer};
 use crate::operators::join_tables::Combine;
 use crate::policy::Rule;
@@ -8,7 +9,6 @@ use crate::row::{Batch, copy, emit, typed};
 use crate::state::TableStore;
 use crate::step::{Step, caught};
 use crate::table::{Change, show_change};
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, Stream, Table};
 use std::marker::PhantomData;
 use std::sync::Arc;

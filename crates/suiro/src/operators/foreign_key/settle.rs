@@ -5,11 +5,11 @@
 //! the version is larger, and is gone if it is not.
 
 use super::{Answer, Says, Version};
+use crate::draft::{maker, step_node};
 use crate::format::Integer;
 use crate::row::{Batch, emit, typed, waiting};
 use crate::state::{Paired, Places, TableStore};
 use crate::table::{Change, Demand, View, copy_changes};
-use crate::topology::{maker, step_node};
 use crate::{Data, Key, Record, Stream, Table};
 use std::marker::PhantomData;
 use std::sync::Arc;
