@@ -72,7 +72,8 @@ impl Job {
             Work::Step(budget) => match self.task.absorb() {
                 Err(error) => Done::Saved(Err(error)),
                 Ok(()) => {
-                    let stepped = self.task.step(budget);
+                    let heard = self.task.hear();
+                    let stepped = heard.and_then(|()| self.task.step(budget));
                     let listened = stepped.and_then(|()| self.task.listen());
                     Done::Stepped(listened.and_then(|()| self.task.speak()))
                 }

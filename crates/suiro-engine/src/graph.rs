@@ -56,6 +56,8 @@ pub struct Graph {
     pub parts: BTreeMap<usize, u32>,
     /// The nodes that speak by the clock, with how long they wait in between (rule E1).
     pub every: BTreeMap<usize, Duration>,
+    /// The nodes that ask for work outside.
+    pub askers: BTreeSet<usize>,
     /// How dead letters show rows that go into a node, by node and port.
     pub shows: BTreeMap<(usize, usize), Show>,
 }

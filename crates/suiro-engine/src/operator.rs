@@ -2,6 +2,7 @@
 
 use crate::exchange::Sends;
 use crate::outbox::Outbox;
+use crate::outside::Asks;
 use crate::rows::{BoxRows, RowQueue};
 use crate::stores::Stores;
 use suiro_core::{Error, Timestamp};
@@ -45,6 +46,19 @@ pub trait Operator: Send {
     fn speak(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let _ = cx;
         Ok(())
+    }
+
+    /// Emits what follows from work outside that has ended, and asks for more if there is room.
+    /// Called in each round, for nodes that ask.
+    fn hear(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let _ = cx;
+        Ok(())
+    }
+
+    /// How it stands with what it has asked for.
+    fn asks(&self, stores: &Stores) -> Asks {
+        let _ = stores;
+        Asks::default()
     }
 
     /// A commit is near: emits what is to be said once per commit.

@@ -2,6 +2,7 @@
 
 use crate::below::Shelf;
 use crate::exchange::ExchangeKind;
+use crate::outside::ExecutorHandle;
 use crate::snapshots::SnapshotSettings;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub restore_threads: usize,
     /// Where snapshots of the stores are kept, if there are any.
     pub snapshots: Option<SnapshotSettings>,
+    /// What runs the work that the program asks for outside.
+    pub executor: Option<ExecutorHandle>,
     /// Where the rows of stores are, when they are more than memory holds.
     pub shelf: Shelf,
 }
@@ -50,6 +53,7 @@ impl Default for Settings {
             create_sources: None,
             restore_threads: 1,
             snapshots: None,
+            executor: None,
             shelf: Shelf::Memory,
         }
     }

@@ -77,7 +77,7 @@ impl Task {
         if self.silence.after.is_none() || self.ended {
             return Ok(());
         }
-        if self.silence.taken != self.taken {
+        if self.silence.taken != self.taken || self.is_owed() {
             self.silence.taken = self.taken;
             (self.silence.lasted, self.silence.at) = (Duration::ZERO, self.now);
             return Ok(());

@@ -3,6 +3,7 @@
 use crate::forms::Form;
 use crate::globals::Globals;
 use crate::lowered::lowered;
+use crate::outside::Outside;
 use bytes::Bytes;
 use std::any::Any;
 use suiro_core::batch::{BatchWriter, Compression};
@@ -218,12 +219,23 @@ impl Changes {
 pub struct Stores {
     states: Vec<Option<Box<dyn State>>>,
     globals: Globals,
+    outside: Option<Outside>,
 }
 
 impl Stores {
     /// Lets operators look at the global tables.
     pub(crate) fn show(&mut self, globals: Globals) {
         self.globals = globals;
+    }
+
+    /// Lets operators ask for work outside.
+    pub(crate) fn reach(&mut self, outside: Outside) {
+        self.outside = Some(outside);
+    }
+
+    /// What operators ask for work outside with.
+    pub fn outside(&self) -> &Outside {
+        self.outside.as_ref().expect("a program that asks does not start without an executor")
     }
 
     /// The global tables of the program.

@@ -63,11 +63,15 @@ pub struct Task {
     pub(crate) alone: Alone,
     /// The end of a bounded run was reached and spoken of.
     pub(crate) ended: bool,
+    /// The first node that was not told of the end.
+    ending: usize,
     /// What the clock of the scope said when this round began; it counts for `max_idle` and for
     /// silence only.
     pub(crate) now: Duration,
     pub(crate) silence: Silence,
     pub(crate) speakers: Vec<Speaker>,
+    /// The operators that ask for work outside.
+    pub(crate) askers: Vec<usize>,
     /// How many batches operators have emitted.
     pub(crate) said: u64,
     pub(crate) max_idle: Duration,
@@ -155,9 +159,11 @@ impl Task {
             careful: false,
             alone: Alone::default(),
             ended: false,
+            ending: 0,
             now: Duration::ZERO,
             silence: Silence::default(),
             speakers: Speaker::all(plan, sub),
+            askers: plan.askers(sub),
             said: 0,
             max_idle: Duration::ZERO,
             operators,
@@ -179,7 +185,7 @@ impl Task {
         }
         let links = Arc::clone(&self.plan.links);
         let mut left = budget;
-        while left > 0 {
+        while left > 0 && !self.is_full() {
             let Some((input, count)) = self.choose() else { break };
             let count = count.min(left);
             left -= count;
@@ -355,6 +361,11 @@ impl Task {
         self.call(links, node, turn, |operator, cx| operator.process(port, rows, cx))
     }
 
+    /// The operator of a node, if it has one.
+    pub(crate) fn operator(&self, node: usize) -> Option<&dyn Operator> {
+        self.operators[node].as_deref()
+    }
+
     /// Calls an operator, and hands on what it emits.
     pub(crate) fn call(
         &mut self,
@@ -434,10 +445,22 @@ impl Task {
         self.call_all(|_, _| true, |operator, cx| operator.flush(cx))
     }
 
-    /// Lets operators speak of what will not come, at the end of a bounded run.
+    /// Lets operators speak of what will not come, at the end of a bounded run. Those behind one
+    /// that is owed results hear of the end when it has them, in a later call.
     pub(crate) fn end(&mut self) -> Result<(), Failure> {
+        let links = Arc::clone(&self.plan.links);
+        while self.ending < self.operators.len() {
+            let node = self.ending;
+            self.ending += 1;
+            if self.operators[node].is_some() {
+                self.call(&links, node, Turning { input: None }, |op, cx| op.end(cx))?;
+            }
+            if self.askers.contains(&node) && self.is_owed() {
+                return Ok(());
+            }
+        }
         self.ended = true;
-        self.call_all(|_, _| true, |operator, cx| operator.end(cx))
+        Ok(())
     }
 
     fn call_all(
@@ -477,7 +500,7 @@ impl Task {
 
     /// Collects what this task sends, with a mark per lane.
     pub(crate) fn collect(&mut self, deliver: &mut Vec<Delivery>) {
-        let caught_up = self.inputs.iter().all(Input::is_caught_up);
+        let caught_up = self.inputs.iter().all(Input::is_caught_up) && !self.is_owed();
         let at = self.inputs.iter().map(Input::time).max().unwrap_or(Timestamp::MIN);
         self.sends.collect(self.id.partition, at, caught_up, self.ended, deliver);
     }
@@ -529,7 +552,7 @@ impl Task {
 
     /// Whether every input of a bounded run is at its end.
     pub(crate) fn is_at_end(&self) -> bool {
-        self.inputs.iter().all(Input::is_ended)
+        self.inputs.iter().all(Input::is_ended) && !self.is_owed()
     }
 
     /// Puts everything back to the last commit; inputs start again at `positions`.
@@ -545,7 +568,7 @@ impl Task {
             input.seek(positions(&input.origin).unwrap_or(0));
         }
         self.counters = Counters::default();
-        (self.read, self.moved, self.spoke) = (0, false, false);
+        (self.read, self.moved, self.spoke, self.ending) = (0, false, false, 0);
         self.silence.rollback(self.taken);
         self.speakers.iter_mut().for_each(Speaker::rollback);
         Ok(())

@@ -9,9 +9,9 @@ use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
-    CountWindows, Data, Encoded, Format, GlobalTable, Hopping, InWindow, JsonKey, Plan, Policy,
-    Result, Sessions, Sliding, Stream, Table, Text, Topic, Topology, Tumbling, VersionedTable,
-    Within,
+    Calls, CountWindows, Data, Encoded, Format, GlobalTable, Hopping, InWindow, JsonKey, Plan,
+    Policy, Result, Sessions, Sliding, Stream, Table, Text, Topic, Topology, Tumbling,
+    VersionedTable, Within,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -190,6 +190,15 @@ fn build(
                 stream.join(&table, |value, row| act::joins(&value, Some(row)))
             };
             keyed(joined, false)
+        }
+        Op::Call(from) => {
+            let (stream, name) = (stream(handles, from).stream, format!("calls-{number}"));
+            let ask = move |value: String| async move {
+                Ok::<_, std::convert::Infallible>(act::maps(&value, number))
+            };
+            let calls = Calls::at_most(3);
+            let calls = if number.is_multiple_of(2) { calls } else { calls.unordered() };
+            keyed(stream.call(&name, calls, ask), false)
         }
         Op::Global(from, left) => {
             let global = global.expect("a program that joins with the global table reads it");

@@ -1,7 +1,8 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
 use crate::draw::{
-    draw, draw_distincts, draw_every, draw_foreign_keys, draw_globals, draw_lasts, draw_ttls,
+    draw, draw_calls, draw_distincts, draw_every, draw_foreign_keys, draw_globals, draw_lasts,
+    draw_ttls,
 };
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
@@ -119,6 +120,7 @@ impl Case {
         draw_distincts(&mut Seed::new(number ^ 0x6f6e_6365), &mut program);
         draw_globals(&mut Seed::new(number ^ 0x676c_6f62), &mut program);
         draw_foreign_keys(&mut Seed::new(number ^ 0x666b), &mut program);
+        draw_calls(&mut Seed::new(number ^ 0x6361_6c6c), &mut program);
         let partitions = match family {
             Family::Local => 1 + seed.below(3) as u32,
             Family::Exchanged => 1,
@@ -194,6 +196,10 @@ impl Case {
     /// A silence is an input like the records. The auditor knows of it by the notes of positions,
     /// which tell all only where no row crosses.
     fn draw_silence(&mut self, seed: &mut Seed) {
+        // Between the end of its windows and that of what they have called for, a task is at neither.
+        if self.program.calls_for_windows() {
+            self.bounded = Bounded::Never;
+        }
         let can_idle = self.program.exchanges() == 0 && self.bounded == Bounded::Never;
         if can_idle && !self.letters && !self.shares && !seed.one_in(4) {
             self.program.idles = true;
@@ -303,6 +309,11 @@ impl Life {
                 let other = others[seed.below(4) as usize];
                 let fault = if seed.one_in(3) { Fault::Joins } else { other };
                 plan(when(seed, &[Call::Commit, Call::Fetch]), fault);
+            }
+            // One that goes back to its last commit finds others that have nothing more to say.
+            for _ in 0..seed.below(5) {
+                let commit = 1 + seed.below(40);
+                plan(When::Call(Call::Commit, commit), Fault::AbortedCommit);
             }
             self.planned.retain(|planned| planned.fault != Fault::Zombie);
         }

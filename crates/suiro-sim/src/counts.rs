@@ -63,6 +63,8 @@ pub struct Counts {
     pub silences: u64,
     /// Times that the tasks were shared anew by several processes, and held against the model.
     pub rebalanced: u64,
+    /// Calls to the world outside that ended.
+    pub answered: u64,
     /// Commits that a process of a group made in vain, since the others had gone on.
     pub taken_over: u64,
     /// Faults that struck.
@@ -112,6 +114,7 @@ impl Counts {
         self.torn += other.torn;
         self.silences += other.silences;
         self.rebalanced += other.rebalanced;
+        self.answered += other.answered;
         self.taken_over += other.taken_over;
         add(&mut self.faults, &other.faults);
         add(&mut self.calls, &other.calls);
@@ -163,6 +166,7 @@ impl Counts {
             (self.torn, "torn object of a snapshot"),
             (self.silences, "silence"),
             (self.rebalanced, "rebalance"),
+            (self.answered, "call to the world outside"),
             (self.taken_over, "fenced commit of an old generation"),
         ] {
             need(count, what.to_owned());
@@ -215,13 +219,14 @@ impl fmt::Display for Counts {
         writeln!(
             f,
             "snapshots {}, rows loaded {}, objects torn {}; rebalances {}, commits of old \
-             generations {}; silences {}",
+             generations {}; silences {}; calls outside {}",
             self.snapshots,
             self.loaded,
             self.torn,
             self.rebalanced,
             self.taken_over,
-            self.silences
+            self.silences,
+            self.answered
         )?;
         write!(f, "faults:")?;
         for (fault, count) in &self.faults {

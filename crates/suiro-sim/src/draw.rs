@@ -109,6 +109,29 @@ pub fn draw_distincts(seed: &mut Seed, program: &mut Program) {
     }
 }
 
+/// Has some programs make calls. Their results are fixed when all is at rest, and so they are where
+/// the model says no more.
+pub fn draw_calls(seed: &mut Seed, program: &mut Program) {
+    if program.family != Family::Parallel || !seed.one_in(4) {
+        return;
+    }
+    let is_stream = |op: &Op| {
+        matches!(op, Op::Stream(_) | Op::Filter(_) | Op::Map(_) | Op::FlatMap(_) | Op::KeyBy(_))
+            || matches!(op, Op::Merge(..) | Op::Global(..) | Op::Window(..) | Op::Call(_))
+    };
+    let sinks = program.sinks();
+    let unused = SINKS.into_iter().filter(|sink| !sinks.contains(sink));
+    for sink in unused.take(1 + seed.below(2) as usize) {
+        let ops = program.ops.iter().enumerate();
+        let streams: Vec<usize> =
+            ops.filter(|(_, op)| is_stream(op)).map(|(number, _)| number).collect();
+        let op = streams[seed.below(streams.len() as u64) as usize];
+        program.ops.push(Op::Call(From { op, late: false }));
+        let from = From { op: program.ops.len() - 1, late: false };
+        program.ops.push(Op::To(from, sink));
+    }
+}
+
 /// Has some streams look up what their values name in the global table, in place of a change.
 pub fn draw_globals(seed: &mut Seed, program: &mut Program) {
     for op in &mut program.ops {

@@ -145,6 +145,8 @@ impl<'a> Group<'a> {
                 Round::Ended => all.ended = true,
                 Round::Idle => process.scope.wait(),
             }
+            // What comes from outside is still to come.
+            all.busy |= process.scope.is_owed();
         }
         let joined = self.world.state().joined();
         if joined != before {

@@ -36,6 +36,7 @@ pub mod model;
 pub mod mutants;
 mod objects;
 pub mod options;
+mod outside;
 mod process;
 pub mod program;
 mod rot;

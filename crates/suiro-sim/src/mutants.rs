@@ -35,6 +35,8 @@ pub const MUTANTS: &[(&str, &str)] = &[
     ("lanes_lost_in_roll_back", "how far lanes of other processes are is lost in a roll-back"),
     ("accepted_record_dropped_early", "a record goes with the window that ends with it"),
     ("letter_after_position", "a commit passes a record before its letter is written"),
+    ("global_not_whole", "a global table is not read to its end before the start"),
+    ("call_given_twice", "a call whose result was committed is made again after a crash"),
     ("late_answer_believed", "a row has the pair of a key that it has left"),
 ];
 

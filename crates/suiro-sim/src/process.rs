@@ -6,6 +6,7 @@ use crate::clock::SimClock;
 use crate::crew::SimCrew;
 use crate::ledger::Ledger;
 use crate::objects::SimObjects;
+use crate::outside::SimExecutor;
 use crate::tap::Tap;
 use crate::world::World;
 use std::sync::atomic::AtomicBool;
@@ -13,7 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use suiro::{Clock, Error, ErrorKind, Log, Plan, Result};
 use suiro_core::objects::Objects;
-use suiro_engine::{Round, Scope, Settings, Shelf, SnapshotSettings, Snapshots, Tuning};
+use suiro_engine::{
+    ExecutorHandle, Round, Scope, Settings, Shelf, SnapshotSettings, Snapshots, Tuning,
+};
 
 /// What a process is opened with.
 pub(crate) struct Opening<'a> {
@@ -38,6 +41,7 @@ pub(crate) struct Process {
     /// For so many rounds it stands still.
     pub(crate) stands: u64,
     snapshots: Option<Snapshots>,
+    outside: SimExecutor,
     world: World,
     every: u64,
 }
@@ -61,14 +65,27 @@ impl Opening<'_> {
     pub(crate) fn open(&self, member: usize, machine: &Machine) -> Result<Process> {
         let (tap, world) = (self.tap(member), self.world.clone());
         let clock: Arc<dyn Clock> = Arc::new(SimClock(world.clone()));
-        let mut scope = Scope::open(self.plan.clone(), &tap, self.settings(machine), clock)?;
+        let outside = SimExecutor::new(&world);
+        let executor = Some(ExecutorHandle::new(outside.clone()));
+        let settings = Settings { executor, ..self.settings(machine) };
+        let mut scope = Scope::open(self.plan.clone(), &tap, settings, clock)?;
         if self.case.room.is_some() {
             scope.set_porter(machine.porter());
         }
         let snapshots = Snapshots::open(&scope, &tap)?;
         let (machine, every) = (machine.clone(), self.case.snapshots.unwrap_or(1));
         let is_zombie = tap.is_zombie;
-        Ok(Process { scope, is_zombie, member, machine, stands: 0, snapshots, world, every })
+        Ok(Process {
+            scope,
+            is_zombie,
+            member,
+            machine,
+            stands: 0,
+            snapshots,
+            outside,
+            world,
+            every,
+        })
     }
 
     fn settings(&self, machine: &Machine) -> Settings {
@@ -109,6 +126,7 @@ impl Opening<'_> {
 impl Process {
     /// A round, beside which rows go down and snapshots are taken.
     pub(crate) fn round(&mut self, crew: &mut SimCrew) -> Result<Round> {
+        self.outside.go_on();
         let before = (self.held(), self.world.state().opened());
         let round = self.scope.round(crew)?;
         let after = (self.held(), self.world.state().opened());

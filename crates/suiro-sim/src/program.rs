@@ -141,6 +141,8 @@ pub enum Op {
     /// A stream looks a global table up by the keys that its values name, if they name one;
     /// `true` keeps what finds nothing.
     Global(From, bool),
+    /// Asks the world outside for another value: the results come when they come.
+    Call(From),
     /// Keeps some rows.
     TableFilter(usize),
     /// Changes rows.
@@ -194,6 +196,7 @@ impl Op {
             | Self::Map(of)
             | Self::FlatMap(of)
             | Self::KeyBy(of)
+            | Self::Call(of)
             | Self::Global(of, _)
             | Self::Repartition(of)
             | Self::Fold(of, ..)
@@ -227,6 +230,7 @@ impl Op {
             Self::Map(of) => Self::Map(from(of)),
             Self::FlatMap(of) => Self::FlatMap(from(of)),
             Self::KeyBy(of) => Self::KeyBy(from(of)),
+            Self::Call(of) => Self::Call(from(of)),
             Self::Global(of, left) => Self::Global(from(of), left),
             Self::Repartition(of) => Self::Repartition(from(of)),
             Self::Merge(left, right) => Self::Merge(from(left), from(right)),
@@ -325,6 +329,17 @@ impl Program {
         })
     }
 
+    /// Whether calls are made for what windows and the like send at the end of a bounded run.
+    pub fn calls_for_windows(&self) -> bool {
+        let calls = (0..self.ops.len()).filter(|op| matches!(self.ops[*op], Op::Call(_)));
+        let mut above = BTreeSet::new();
+        calls.for_each(|op| self.above(op, &mut above));
+        above.iter().any(|op| {
+            matches!(self.ops[*op], Op::Window(..) | Op::Sliding(..) | Op::Within(..))
+                || self.is_told_times(*op)
+        })
+    }
+
     /// Whether it reads the global table.
     pub fn has_global(&self) -> bool {
         self.ops.iter().any(|op| matches!(op, Op::Global(..)))
@@ -387,6 +402,7 @@ impl Program {
             | Op::Window(of, _)
             | Op::Sliding(of, _)
             | Op::CountWindow(of, _)
+            | Op::Call(of)
             | Op::Join { stream: of, .. }
             | Op::AsOf(of, ..) => self.has_moved(of),
             Op::Group { .. } | Op::ForeignKey { .. } | Op::Repartition(_) => true,
@@ -527,6 +543,8 @@ impl Program {
         match self.ops[op] {
             // Those of its parts, too.
             Op::ForeignKey { .. } => 4,
+            // What is under way depends on when calls end.
+            Op::Call(_) => 1,
             _ => usize::from(self.store(op).is_some()),
         }
     }

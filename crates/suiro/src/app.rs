@@ -8,7 +8,9 @@ use std::time::Duration;
 use suiro_core::broker::Broker;
 use suiro_core::store::StoreProvider;
 use suiro_core::{Clock, Error, Result, SystemClock};
-use suiro_engine::{ExchangeKind, Metrics, Plan, Settings, Shelf, Worker};
+use suiro_engine::{
+    ExchangeKind, Executor, ExecutorHandle, Metrics, Plan, Settings, Shelf, Worker,
+};
 
 /// So many bytes of changes may always be on their way to stores below.
 const UNDER_WAY: usize = 1 << 20;
@@ -294,12 +296,62 @@ impl App {
         self
     }
 
+    /// What runs the calls that the program makes ([`Stream::call`](crate::Stream::call)). Default:
+    /// with the feature `tokio`, the runtime in which the app is started; without it there is none,
+    /// and a program that makes calls does not start.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{App, Executor, Log, Producer, Reader, Topic, Topology, Work};
+    ///
+    /// /// Runs each call where it is made. It holds up the program, and knows no time.
+    /// struct Here;
+    ///
+    /// impl Executor for Here {
+    ///     fn spawn(&self, mut work: Work) {
+    ///         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    ///         while work.as_mut().poll(&mut cx).is_pending() {
+    ///             std::thread::yield_now();
+    ///         }
+    ///     }
+    ///
+    ///     fn sleep(&self, _time: Duration) -> Work {
+    ///         Box::pin(std::future::pending())
+    ///     }
+    /// }
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// let shout = |word: String| async move { Ok::<_, std::io::Error>(word.to_uppercase()) };
+    /// topology.stream(&WORDS).call("shouts", 4, shout).to(&LOUD);
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(1)?;
+    /// words.send(1, "tea".into(), 0)?;
+    /// words.flush()?;
+    /// App::new(topology.build()?, log.clone()).executor(Here).run_to_end()?;
+    /// assert_eq!(Reader::open(&log, &LOUD)?.read_to_end()?[0].value.as_deref(), Some("TEA"));
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[must_use]
+    pub fn executor(mut self, executor: impl Executor + 'static) -> Self {
+        self.settings.executor = Some(ExecutorHandle::new(executor));
+        self
+    }
+
     /// What the engine runs with: stores are loaded on all cores.
     fn settings(&self) -> Result<Settings> {
         let snapshots = self.snapshots.as_ref();
         let snapshots = snapshots.map(|it| it.open(&*self.broker)).transpose()?;
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Ok(Settings { snapshots, restore_threads: cores, ..self.settings.clone() })
+        let executor = self.settings.executor.clone();
+        #[cfg(feature = "tokio")]
+        let executor =
+            executor.or_else(|| Some(ExecutorHandle::new(crate::TokioExecutor::here()?)));
+        Ok(Settings { snapshots, executor, restore_threads: cores, ..self.settings.clone() })
     }
 
     /// Starts the program on a thread of its own. It returns when it is known where each source

@@ -43,6 +43,7 @@
 mod app;
 #[cfg(feature = "disk")]
 mod budget;
+mod calls;
 mod data;
 mod draft;
 mod ended;
@@ -68,6 +69,8 @@ mod step;
 mod stream;
 mod table;
 mod testing;
+#[cfg(feature = "tokio")]
+mod tokio_executor;
 mod topic;
 mod topology;
 mod transaction;
@@ -75,6 +78,7 @@ mod ttl;
 mod window;
 
 pub use app::App;
+pub use calls::Calls;
 pub use data::{Data, IntoRow, Key, NoKey, SameKey};
 pub use ended::Ended;
 pub use format::{Encoded, Format, Integer, Json, JsonKey, Raw, Text, Unkeyed};
@@ -89,6 +93,8 @@ pub use snapshots::Snapshots;
 pub use stream::{Emit, Stream};
 pub use table::{GlobalTable, GroupedTable, Table, VersionedTable};
 pub use testing::{TestDriver, TestOptions};
+#[cfg(feature = "tokio")]
+pub use tokio_executor::TokioExecutor;
 pub use topic::Topic;
 pub use topology::{Start, Topology};
 pub use transaction::Transaction;
@@ -105,7 +111,8 @@ pub use suiro_core::{
     TopicPartition,
 };
 pub use suiro_engine::{
-    ExchangeKind, Metrics, Plan, PlanDiff, Restoring, SnapshotReport, TaskMetrics, Traffic,
+    ExchangeKind, Executor, Metrics, Plan, PlanDiff, Restoring, SnapshotReport, TaskMetrics,
+    Traffic, Work,
 };
 pub use suiro_log::{Durability, Log, LogOptions};
 #[cfg(feature = "disk")]

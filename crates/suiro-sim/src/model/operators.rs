@@ -90,7 +90,9 @@ impl Model {
                 }
             }
             Op::Map(_) if panics => self.fail(number, &key, at),
-            Op::Map(_) => self.emit(partition, number, key, act::maps(&value, number), at),
+            Op::Map(_) | Op::Call(_) => {
+                self.emit(partition, number, key, act::maps(&value, number), at)
+            }
             Op::FlatMap(_) => {
                 for part in act::splits(&value, number) {
                     self.emit(partition, number, key.clone(), part, at);

@@ -1,6 +1,7 @@
 //! Operators, one per file, all of one shape: `add` draws the node and gives the handle, a
 //! struct holds what the operator needs, and `impl Operator` says what it does with rows.
 
+pub(crate) mod call;
 pub(crate) mod count_fold;
 pub(crate) mod distinct;
 pub(crate) mod each;

@@ -424,7 +424,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
         touches.sort_unstable();
         let Some(limit) = touches.get(touches.len() / 4) else { return };
         let limit = match cfg!(suiro_mutant = "dirty_row_dropped") {
-            true => self.base.min(*limit),
+            true => self.base,
             false => safe.min(*limit),
         };
         let held = self.table.len();

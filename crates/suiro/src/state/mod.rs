@@ -2,6 +2,7 @@
 
 mod agenda;
 mod beneath;
+mod call_store;
 mod cells;
 mod counted;
 mod due;
@@ -33,6 +34,7 @@ mod wait_store;
 mod window_store;
 
 pub(crate) use agenda::Agenda;
+pub(crate) use call_store::{Answer, CallStore, Due};
 pub(crate) use cells::Cells;
 pub(crate) use counted::Counted;
 pub(crate) use expiry::{Expired, Expiry};

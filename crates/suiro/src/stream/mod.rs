@@ -1,6 +1,7 @@
 //! A stream: an endless run of independent events.
 
 mod as_of;
+mod calls;
 mod distinct;
 mod emit;
 mod fallible;

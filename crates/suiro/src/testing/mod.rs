@@ -1,8 +1,11 @@
 //! Runs a plan in a test: no threads, no disk, and a clock that stands still.
 
 mod options;
+mod polled;
 
 pub use options::TestOptions;
+
+use polled::Polled;
 
 use crate::{Data, Key, Producer, Reader, Received, Record, Topic};
 use std::any::Any;
@@ -11,8 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use suiro_core::broker::Broker;
-use suiro_core::{Clock, Headers, Offset, Result, Timestamp};
-use suiro_engine::{Crew, Metrics, Plan, Round, Scope, Settings, Shelf, crew_of};
+use suiro_core::{Clock, Error, Headers, Offset, Result, Timestamp};
+use suiro_engine::{
+    Crew, ExecutorHandle, Metrics, Plan, Round, Scope, Settings, Shelf, crew_of,
+};
 use suiro_log::Log;
 use suiro_store::MemoryStores;
 
@@ -44,6 +49,7 @@ pub struct TestDriver {
     scope: Option<Scope>,
     settings: Settings,
     crew: Box<dyn Crew>,
+    polled: Polled,
     options: TestOptions,
     clock: Arc<StillClock>,
     producers: HashMap<String, Box<dyn Any>>,
@@ -58,6 +64,9 @@ impl std::fmt::Debug for TestDriver {
             .finish_non_exhaustive()
     }
 }
+
+/// After so many rounds in which nothing happens nothing will.
+const STANDS: usize = 8;
 
 /// A clock that moves only when it is told to.
 #[derive(Default)]
@@ -143,6 +152,8 @@ impl TestDriver {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn on_log(plan: Plan, options: TestOptions, log: Log) -> Result<Self> {
+        let clock = Arc::new(StillClock::default());
+        let polled = Polled::new(Arc::<StillClock>::clone(&clock));
         let settings = Settings {
             exchange: options.exchange,
             batch_rows: options.batch_rows,
@@ -157,15 +168,16 @@ impl TestDriver {
                 },
                 false => Shelf::Memory,
             },
+            executor: Some(ExecutorHandle::new(polled.clone())),
             ..Settings::default()
         };
-        let clock = Arc::new(StillClock::default());
         let mut driver = Self {
             plan,
             log,
             scope: None,
             settings,
             crew: crew_of(options.threads),
+            polled,
             options,
             clock,
             producers: HashMap::new(),
@@ -175,13 +187,14 @@ impl TestDriver {
         Ok(driver)
     }
 
-    fn open(&mut self, bounded: bool) -> Result<(&mut Scope, &mut dyn Crew)> {
+    fn open(&mut self, bounded: bool) -> Result<(&mut Scope, &mut dyn Crew, &Polled)> {
         let settings = Settings { bounded, ..self.settings.clone() };
         let clock: Arc<dyn Clock> = Arc::<StillClock>::clone(&self.clock);
         // The old session must be gone before one of the same name comes.
         self.scope = None;
+        self.polled.forget();
         let scope = Scope::open(self.plan.clone(), &self.log, settings, clock)?;
-        Ok((self.scope.insert(scope), &mut *self.crew))
+        Ok((self.scope.insert(scope), &mut *self.crew, &self.polled))
     }
 
     /// The log that the plan runs on.
@@ -340,6 +353,9 @@ impl TestDriver {
         // may show what other tasks wait for.
         while quiet < 3 {
             scope.look_again();
+            if self.polled.go_on() {
+                quiet = 0;
+            }
             let commits = scope.commits();
             match scope.round(&mut *self.crew)? {
                 Round::Busy => quiet = 0,
@@ -376,11 +392,18 @@ impl TestDriver {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn finish(&mut self) -> Result<()> {
-        let (scope, crew) = self.open(true)?;
+        let (scope, crew, polled) = self.open(true)?;
+        let mut stands = 0;
         loop {
             scope.look_again();
+            stands = if polled.go_on() { 0 } else { stands + 1 };
             match scope.round(crew)? {
-                Round::Busy => {}
+                Round::Busy => stands = 0,
+                Round::Idle if stands > STANDS && scope.is_owed() => {
+                    let text = "a call does not end, and so the run does not; have it end, or \
+                                give it a time limit and move the clock on before";
+                    return Err(Error::unavailable(text));
+                }
                 // Somebody may wait for what only a commit shows, and its interval never ends
                 // on a clock that stands still.
                 Round::Idle => {
