@@ -58,6 +58,8 @@ pub struct Graph {
     pub every: BTreeMap<usize, Duration>,
     /// The nodes that ask for work outside.
     pub askers: BTreeSet<usize>,
+    /// The nodes that wait for times of day, each with the store that knows for which.
+    pub clocks: BTreeMap<usize, usize>,
     /// How dead letters show rows that go into a node, by node and port.
     pub shows: BTreeMap<(usize, usize), Show>,
 }

@@ -55,6 +55,13 @@ pub trait Operator: Send {
         Ok(())
     }
 
+    /// The time of day has come for which it waits, by [`Context::wall`]: does what was put off
+    /// until then. Called for nodes that the graph says wait for times of day.
+    fn wake(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let _ = cx;
+        Ok(())
+    }
+
     /// How it stands with what it has asked for.
     fn asks(&self, stores: &Stores) -> Asks {
         let _ = stores;
@@ -91,6 +98,8 @@ pub struct Context<'a> {
     pub counters: &'a mut Counters,
     /// How far the lanes of exchanges above this operator let its stream time rise.
     pub gate: Gate,
+    /// The time of day as of this round. What is made of it is outside of rule D1.
+    pub wall: Timestamp,
     /// Whether a panic in user code must leave the row as it was before this record. Off, until
     /// a panic has happened: then the commit is rolled back and done again with care.
     pub careful: bool,

@@ -256,6 +256,11 @@ impl Scope {
         if let Some(every) = self.plan.speaks_every() {
             longest = longest.min(every.max(SPEECH));
         }
+        if let Some(wakes_at) = self.wakes_at() {
+            let left = wakes_at.as_millis().saturating_sub(self.clock.now().as_millis());
+            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+            longest = longest.min(left.max(SPEECH));
+        }
         if !self.settings.max_idle.is_zero() {
             longest = longest.min(self.settings.max_idle);
         }
@@ -440,7 +445,7 @@ impl Scope {
 
     /// Takes tasks out for the crew; of one level, or all.
     pub(crate) fn jobs(&mut self, level: Option<usize>, work: Work) -> Vec<Job> {
-        let (mut jobs, now) = (Vec::new(), self.clock.elapsed());
+        let (mut jobs, now, wall) = (Vec::new(), self.clock.elapsed(), self.clock.now());
         let alone = self.alone > 0;
         let newest: Arc<str> =
             if alone { self.newest().join(", ").into() } else { Arc::default() };
@@ -450,7 +455,7 @@ impl Scope {
                 level.is_none_or(|level| level == of)
             });
             if is_due && let Some(mut task) = self.tasks[index].take() {
-                task.now = now;
+                (task.now, task.wall) = (now, wall);
                 task.alone.on = alone;
                 if alone {
                     task.alone.newest = Arc::clone(&newest);

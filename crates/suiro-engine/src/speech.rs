@@ -1,4 +1,4 @@
-//! Steps that speak by the clock, and not with each record (rule E1).
+//! Steps that speak by the clock (rule E1) or wait for times of day, and not for a record.
 //!
 //! What they have not said yet is kept as state, so that it survives a crash however long they
 //! wait; a commit waits for nobody. How often they speak is no input, and is not kept: after a
@@ -6,9 +6,11 @@
 //! nor failures keep them from it.
 
 use crate::plan::{Plan, SubTopology};
+use crate::scope::Scope;
 use crate::task::{Task, Tried, Turning};
 use std::sync::Arc;
 use std::time::Duration;
+use suiro_core::Timestamp;
 
 /// A node that speaks by the clock.
 #[derive(Clone, Copy)]
@@ -47,7 +49,36 @@ impl Task {
                 .map_err(|failure| self.failed_at_end(failure))?;
         }
         self.spoke |= self.said != said;
+        self.wake()
+    }
+
+    /// Wakes those whose time of day has come, in order of declaration. A task that has ended
+    /// wakes nobody: what waits there stays for a run to come.
+    fn wake(&mut self) -> Tried<()> {
+        let plan = self.plan.clone();
+        for (node, store) in &plan.graph.clocks {
+            let is_due = |task: &mut Self| {
+                let wakes_at = task.stores.state(*store).wakes_at();
+                wakes_at.is_some_and(|at| at <= task.wall)
+            };
+            if self.ended || !self.stores.has(*store) || !is_due(self) {
+                continue;
+            }
+            self.call(&plan.links, *node, Turning { input: None }, |op, cx| op.wake(cx))
+                .map_err(|failure| self.failed_at_end(failure))?;
+            // What goes without a word is to be committed, too.
+            self.spoke = true;
+        }
         Ok(())
+    }
+}
+
+impl Scope {
+    /// The time of day for which something waits, or a moment before that.
+    pub(crate) fn wakes_at(&self) -> Option<Timestamp> {
+        let tasks = self.tasks.iter().flatten().filter(|task| !task.ended);
+        let stores = tasks.flat_map(|task| task.stores.iter());
+        stores.filter_map(|(_, store)| store.wakes_at()).min()
     }
 }
 

@@ -122,6 +122,12 @@ pub trait State: Any + Send {
         None
     }
 
+    /// The time of day for which something in it waits, or a moment before that; `None` if
+    /// nothing does.
+    fn wakes_at(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// How its rows are laid out in the changelog. It is compared at the start with what was
     /// written; a store that does not say is not checked.
     fn form(&self) -> Option<Form> {

@@ -68,6 +68,8 @@ pub struct Task {
     /// What the clock of the scope said when this round began; it counts for `max_idle` and for
     /// silence only.
     pub(crate) now: Duration,
+    /// The time of day then.
+    pub(crate) wall: Timestamp,
     pub(crate) silence: Silence,
     pub(crate) speakers: Vec<Speaker>,
     /// The operators that ask for work outside.
@@ -161,6 +163,7 @@ impl Task {
             ended: false,
             ending: 0,
             now: Duration::ZERO,
+            wall: Timestamp::ZERO,
             silence: Silence::default(),
             speakers: Speaker::all(plan, sub),
             askers: plan.askers(sub),
@@ -384,6 +387,7 @@ impl Task {
             sends: &mut self.sends,
             counters: &mut self.counters,
             gate,
+            wall: self.wall,
             careful: self.careful,
         };
         let mut result = call(&mut **operator, &mut cx);

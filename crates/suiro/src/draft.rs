@@ -4,7 +4,7 @@ use crate::policy::PolicyCell;
 use crate::source::TimeOf;
 use crate::step::Step;
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use suiro_core::{Error, Result};
@@ -26,6 +26,8 @@ pub(crate) struct Sketch {
     /// By source: what tells its event times, as a `TimeOf` of its values.
     pub(crate) times: HashMap<usize, Box<dyn Any + Send>>,
     pub(crate) errors: Vec<Error>,
+    /// Nodes that were begun, and what is wrong unless they are completed.
+    unfinished: BTreeMap<usize, Error>,
 }
 
 impl Draft {
@@ -39,7 +41,7 @@ impl Draft {
     /// The program as it was written down, or the first mistake that was made.
     pub(crate) fn finish(&self) -> Result<Plan> {
         let sketch = std::mem::take(&mut *self.sketch());
-        match sketch.errors.into_iter().next() {
+        match sketch.errors.into_iter().chain(sketch.unfinished.into_values()).next() {
             Some(error) => Err(error),
             None => Plan::new(sketch.graph),
         }
@@ -52,6 +54,18 @@ impl Draft {
     /// Notes a mistake; `build` reports the first.
     pub(crate) fn refuse(&self, error: Error) {
         self.sketch().errors.push(error);
+    }
+
+    /// A node is begun; to build reports the mistake, unless the node is completed by then.
+    pub(crate) fn begin(&self, node: usize, unless_completed: Error) {
+        self.sketch().unfinished.insert(node, unless_completed);
+    }
+
+    /// A node that was begun gets its operator.
+    pub(crate) fn complete(&self, node: usize, make: MakeOperator) {
+        let mut sketch = self.sketch();
+        sketch.graph.nodes[node].kind = NodeKind::Step(make);
+        sketch.unfinished.remove(&node);
     }
 
     /// A step with a policy of its own to be set.

@@ -2,8 +2,8 @@
 
 use crate::operators::count_fold;
 use crate::state::{
-    Counted, Either, Held, JoinStore, Paired, SessionStore, SlidingView, TableStore,
-    VersionStore, WaitStore, WindowStore,
+    Clock, Counted, Either, Held, JoinStore, Paired, SessionStore, SlidingView, TableStore,
+    TimerStore, VersionStore, WaitStore, WindowStore,
 };
 use crate::{Data, InWindow, Key, Record, Timestamp};
 use suiro_core::Result;
@@ -152,4 +152,35 @@ pub fn versions<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Vec<Ver
 pub fn waiting<K: Key, V: Data>(stores: &Stores, slot: usize) -> Option<Vec<Record<K, V>>> {
     let store = stores.find::<WaitStore<K, V>>(slot)?;
     Some(store.all_committed().cloned().collect())
+}
+
+/// A timer of a processor.
+#[derive(Clone, Debug)]
+pub struct Timer<K, T> {
+    /// Its key.
+    pub key: K,
+    /// Its name.
+    pub name: T,
+    /// When it fires.
+    pub at: Timestamp,
+    /// Whether it is one of wall time.
+    pub is_wall: bool,
+}
+
+/// The timers in `slot`, as of the last commit, those of a key together and in the order in which
+/// they were set; `None` if the store is of other types or of another kind.
+pub fn timers<K: Key, T: Data + PartialEq>(
+    stores: &Stores,
+    slot: usize,
+) -> Option<Vec<Timer<K, T>>> {
+    let store = stores.find::<TimerStore<K, T>>(slot)?;
+    let all = store.all_committed().flat_map(|(key, timers)| {
+        timers.iter().map(move |timer| Timer {
+            key: key.clone(),
+            name: timer.name.clone(),
+            at: Timestamp::from_millis(timer.at),
+            is_wall: timer.clock == Clock::Wall,
+        })
+    });
+    Some(all.collect())
 }

@@ -33,6 +33,7 @@
 //! | group by time | [`Tumbling`], [`Hopping`], [`Sliding`], [`Sessions`], [`CountWindows`], [`InWindow`] |
 //! | join streams by time | [`Stream::join_within`], [`Within`] |
 //! | look up what was valid at a time | [`Topology::versioned_table`], [`Stream::join_as_of`] |
+//! | write what no operator does | [`Stream::process`], [`Processor`] |
 //! | run it | [`App`], [`Running`], [`Log`] |
 //! | test it | [`TestDriver`] |
 //! | write and read beside it | [`Producer`], [`Transaction`], [`Reader`] |
@@ -56,6 +57,7 @@ mod key_order;
 mod letters;
 mod operators;
 mod policy;
+mod process;
 mod producer;
 mod query;
 mod reader;
@@ -84,6 +86,7 @@ pub use ended::Ended;
 pub use format::{Encoded, Format, Integer, Json, JsonKey, Raw, Text, Unkeyed};
 pub use letters::{DeadLetter, DeadLetters, LetterOrigin};
 pub use policy::Policy;
+pub use process::{Outcome, OutputOf, Process, Processor, StoreOf, TableOf, Turn};
 pub use producer::Producer;
 pub use query::Query;
 pub use reader::{Reader, Received, ToEnd};

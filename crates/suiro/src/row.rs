@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::vec::IntoIter;
 use suiro_core::{Headers, Timestamp};
-use suiro_engine::{BoxRows, Context, RowQueue, Rows};
+use suiro_engine::{BoxRows, Context, Emitted, RowQueue, Rows};
 
 /// A record with its types: who it is about, what it says, when it happened.
 ///
@@ -209,8 +209,17 @@ pub(crate) fn emit<K: Send + 'static, V: Send + 'static>(
     output: usize,
     rows: Batch<K, V>,
 ) {
+    emit_to(cx.out, output, rows);
+}
+
+/// As [`emit`], for who has lent out the rest of the context.
+pub(crate) fn emit_to<K: Send + 'static, V: Send + 'static>(
+    out: &mut Emitted,
+    output: usize,
+    rows: Batch<K, V>,
+) {
     if !rows.is_empty() {
-        cx.out.emit(output, boxed(rows));
+        out.emit(output, boxed(rows));
     }
 }
 

@@ -79,7 +79,7 @@ impl Step {
 
 /// Whether an error is the fault of a record or of user code. A store that cannot be read is not
 /// one that a policy may pass over.
-fn is_of_record(cause: &Error) -> bool {
+pub(crate) fn is_of_record(cause: &Error) -> bool {
     cause.kind() == ErrorKind::Invalid
 }
 

@@ -7,6 +7,7 @@ use crate::state::pending::{self, Pending};
 use crate::state::prefix;
 use crate::state::session_store::turn_sessions;
 use crate::state::sliding_rows::turn_row;
+use crate::state::timers::{self, Timer};
 use crate::state::version_rows;
 use crate::{Data, Key};
 use std::sync::Arc;
@@ -51,6 +52,13 @@ pub(crate) fn migration<Old: Data, New: Data>(
                 let all = read_state::<Vec<Pending<Old>>>(value)?.into_iter();
                 write_state(
                     &all.map(|update| update.turned(&turn)).collect::<Vec<_>>(),
+                    &mut out,
+                )?;
+            }
+            Some(timers::KIND) => {
+                let all = read_state::<Vec<Timer<Old>>>(value)?.into_iter();
+                write_state(
+                    &all.map(|timer| timer.turned(&turn)).collect::<Vec<_>>(),
                     &mut out,
                 )?;
             }

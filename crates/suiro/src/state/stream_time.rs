@@ -29,6 +29,11 @@ impl StreamTime {
         self.now
     }
 
+    /// Stream time, or the largest time seen while the lanes of an exchange hold all of it back.
+    pub(crate) fn latest(&self) -> Timestamp {
+        if self.now == Timestamp::MIN { self.seen } else { self.now }
+    }
+
     /// What it was at the last commit.
     pub(crate) fn committed(&self) -> Timestamp {
         self.committed.0

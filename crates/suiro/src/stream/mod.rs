@@ -7,6 +7,7 @@ mod emit;
 mod fallible;
 mod global;
 mod joins;
+mod process;
 mod records;
 mod sinks;
 mod stateless;
