@@ -39,6 +39,51 @@ pub fn splits(value: &str, op: usize) -> Vec<String> {
     (0..count).map(|part| format!("{value}/{part}")).collect()
 }
 
+/// One thing that a step of one's own does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Tells the row, and what the table says, if it looks at one.
+    Tell,
+    /// Tells the number of the turn aside.
+    Aside,
+    /// Sets the timer of a name for so much later than the turn.
+    Set(u64, i64),
+    /// Takes the timer of a name back.
+    Cancel(u64),
+    /// Takes the row away.
+    Forget,
+}
+
+/// How many names of timers there are.
+const NAMES: u64 = 3;
+
+/// What a step of one's own does with a value, or with a timer, of which `fired` is the name. A
+/// timer sets only those of larger names, so that they come to an end.
+pub fn deeds(text: &str, op: usize, ahead: i64, fired: Option<u64>) -> Vec<Deed> {
+    let mut seed = Seed::new(digest(text, op as u64 ^ 0x7072));
+    let mut deeds = Vec::new();
+    if seed.one_in(3) {
+        deeds.push(Deed::Cancel(seed.below(NAMES)));
+    }
+    if seed.one_in(2) {
+        let name = fired.map_or(0, |name| name + 1) + seed.below(NAMES);
+        let after = seed.below(ahead as u64 + 4) as i64 - 3;
+        if name < NAMES {
+            deeds.push(Deed::Set(name, after));
+        }
+    }
+    if !seed.one_in(3) {
+        deeds.push(Deed::Tell);
+    }
+    if seed.one_in(4) {
+        deeds.push(Deed::Aside);
+    }
+    if seed.one_in(6) {
+        deeds.push(Deed::Forget);
+    }
+    deeds
+}
+
 /// A new key.
 pub fn key(value: &str, op: usize) -> String {
     format!("k{}", digest(value, op as u64) % 5)

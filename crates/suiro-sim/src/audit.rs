@@ -7,13 +7,14 @@ use crate::ledger::{Ledger, Raw};
 use crate::letters;
 use crate::model::{Arrival, Model, Output, count};
 use crate::program::{Adds, Family, From, Op, PATIENCE, TABLES};
+use crate::timers;
 use std::collections::{BTreeMap, BTreeSet};
 use suiro::{InWindow, Record, Timestamp, inspect};
 use suiro_core::{Error, TopicPartition};
 use suiro_engine::{Scope, Stores};
 
 /// What a store holds in one partition: by key and start, the value, the end and the time.
-type Rows = BTreeMap<(String, i64), (Option<String>, i64, i64)>;
+pub(crate) type Rows = BTreeMap<(String, i64), (Option<String>, i64, i64)>;
 
 /// Says what is wrong.
 pub(crate) type Verdict = Result<(), String>;
@@ -52,8 +53,15 @@ impl Auditor {
 
     /// An epoch begins: gives the model what was written.
     pub(crate) fn begin(&mut self, bounded: bool, ledger: &Ledger) {
-        self.ended.clear();
         self.bounded = bounded;
+        // What has ended, and of which no source has grown, does not end again.
+        let grew = |topic: &str, partition: u32| {
+            let name = TopicPartition::new(topic, partition);
+            let there = ledger.partitions.get(&name).map_or(0, |kept| kept.records.len());
+            there > self.fed.get(&name).copied().unwrap_or(0)
+        };
+        let grown = self.model.grown(grew);
+        self.ended.retain(|task| !grown.contains(task));
         for topic in self.case.program.sources() {
             for (partition, records) in ledger.topic(topic) {
                 let fed = self.fed.entry(TopicPartition::new(topic, partition)).or_default();
@@ -86,7 +94,7 @@ impl Auditor {
             for partition in 0..self.case.partitions {
                 self.advance(sub, partition, ledger)?;
             }
-            self.hold_stores(sub, scopes)?;
+            self.hold_stores(sub, ledger, scopes)?;
             if self.case.program.family == Family::Local {
                 self.hold_outputs(sub, ledger)?;
             }
@@ -161,8 +169,9 @@ impl Auditor {
         let position = |topic: &str| ledger.next(topic, 0);
         let mut first = None;
         loop {
-            let held =
-                self.hold_outputs(sub, ledger).and_then(|()| self.hold_stores(sub, scopes));
+            let held = self
+                .hold_outputs(sub, ledger)
+                .and_then(|()| self.hold_stores(sub, ledger, scopes));
             let Err(differs) = held else { return Ok(()) };
             let first = first.get_or_insert_with(|| differs.clone()).clone();
             if self.model.turn(sub, 0, position) {
@@ -192,7 +201,7 @@ impl Auditor {
                 ledger.positions.get(&name).map_or(0, |position| position.next)
             }) {
                 let held = self.hold_outputs(above, ledger);
-                if held.and_then(|()| self.hold_stores(above, scopes)).is_ok() {
+                if held.and_then(|()| self.hold_stores(above, ledger, scopes)).is_ok() {
                     return true;
                 }
             }
@@ -232,7 +241,7 @@ impl Auditor {
         }
         self.hold_tasks(scopes)?;
         for sub in self.model.first_subs().into_iter().chain(self.model.later_subs()) {
-            self.hold_stores(sub, scopes)?;
+            self.hold_stores(sub, ledger, scopes)?;
             self.hold_tables(sub, ledger)?;
             if self.case.program.family != Family::Parallel {
                 self.hold_outputs(sub, ledger)?;
@@ -270,7 +279,7 @@ impl Auditor {
             Op::To(_, topic) => Some(topic),
             _ => None,
         });
-        topics.collect()
+        topics.filter(|topic| !self.case.program.is_wall_sink(topic)).collect()
     }
 
     /// Holds outputs against the model, record by record.
@@ -304,7 +313,8 @@ impl Auditor {
     /// the last of each key, of a stream all, in any order.
     fn hold_any_order(&self, ledger: &Ledger) -> Verdict {
         for topic in self.case.program.sinks() {
-            if self.case.program.table_behind(topic).is_some() {
+            let program = &self.case.program;
+            if program.table_behind(topic).is_some() || program.is_wall_sink(topic) {
                 continue;
             }
             let written =
@@ -388,7 +398,12 @@ impl Auditor {
     }
 
     /// Holds the stores of a sub-topology against the model.
-    fn hold_stores(&self, sub: usize, scopes: &[&Scope]) -> Verdict {
+    fn hold_stores(&self, sub: usize, ledger: &Ledger, scopes: &[&Scope]) -> Verdict {
+        let partitions = self.case.partitions;
+        for op in self.model.ops_of(sub) {
+            let of = (&self.case.program, &self.model);
+            timers::hold_walls(ledger, of, op, scopes, partitions)?;
+        }
         for op in self.model.ops_of(sub) {
             let Some(name) = self.case.program.store(op) else { continue };
             // What was not shown yet is not laid down; at rest all was.
@@ -402,7 +417,10 @@ impl Auditor {
                     continue;
                 }
                 let of = self.case.program.ops[op];
-                let held = without_panics(|| held(of, stores, slot));
+                let held = without_panics(|| match of {
+                    Op::Process(..) => timers::held(first.plan(), stores, op),
+                    _ => held(of, stores, slot),
+                });
                 let held = held.ok_or_else(|| format!("store {name} has other types"))?;
                 let mut held = held.map_err(|error| error.report())?;
                 let mut expected = self.model.rows(partition, op);

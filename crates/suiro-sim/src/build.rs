@@ -5,6 +5,7 @@ use crate::program::{
     Adds, AsOf, CountWindow, From, GLOBAL, Needs, Op, PATIENCE, Program, Reach, Slide, Ttl,
     Windows,
 };
+use crate::steps;
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -113,6 +114,13 @@ fn build(
         Op::Distinct(from, within) => {
             let (stream, name) = (stream(handles, from).stream, format!("distinct-{number}"));
             keyed(stream.distinct(&name, Duration::from_millis(within as u64)), false)
+        }
+        Op::Process(from, how) => {
+            let stream = stream(handles, from).stream;
+            let table = how.table.map(|of| table(handles, of));
+            let (results, late) = steps::add(stream, table, number, how, (commutative, panics));
+            let keyed = |stream| Keyed { stream, moved: false };
+            Handle::Stream { results: keyed(results), late: Some(keyed(late)) }
         }
         Op::Map(from) => {
             let Keyed { stream, moved } = stream(handles, from);
@@ -395,7 +403,7 @@ pub(crate) fn without_panics<T>(look: impl FnOnce() -> T) -> T {
 }
 
 /// Panics if user code does so at this value, without a word on the terminal.
-fn trip(panics: bool, value: &str, op: usize) {
+pub(crate) fn trip(panics: bool, value: &str, op: usize) {
     let soon = SOON.get();
     SOON.set(soon.saturating_sub(1));
     if soon == 1 || (panics && act::panics(value, op)) {

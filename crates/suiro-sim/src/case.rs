@@ -2,7 +2,7 @@
 
 use crate::draw::{
     draw, draw_calls, draw_distincts, draw_every, draw_foreign_keys, draw_globals, draw_lasts,
-    draw_ttls,
+    draw_processes, draw_ttls,
 };
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
@@ -119,6 +119,7 @@ impl Case {
         draw_lasts(&mut Seed::new(number ^ 0x6c61_7374), &mut program);
         draw_distincts(&mut Seed::new(number ^ 0x6f6e_6365), &mut program);
         draw_globals(&mut Seed::new(number ^ 0x676c_6f62), &mut program);
+        draw_processes(&mut Seed::new(number ^ 0x7072_6f63), &mut program);
         draw_foreign_keys(&mut Seed::new(number ^ 0x666b), &mut program);
         draw_calls(&mut Seed::new(number ^ 0x6361_6c6c), &mut program);
         let partitions = match family {
@@ -422,6 +423,23 @@ fn when(seed: &mut Seed, calls: &[Call]) -> When {
 #[cfg(test)]
 mod tests {
     use super::Case;
+    use crate::program::{Op, Process};
+
+    /// What is drawn apart from the rest is neither rare nor in every program.
+    #[test]
+    fn some_programs_have_steps_of_their_own() {
+        let drawn: Vec<_> = (0..200).map(|seed| Case::draw(seed).program).collect();
+        let count = |is: &dyn Fn(&Process) -> bool| {
+            let has = |op: &Op| matches!(op, Op::Process(_, how) if is(how));
+            drawn.iter().filter(|program| program.ops.iter().any(has)).count()
+        };
+        let counts = [
+            count(&|how| how.wall),
+            count(&|how| !how.wall),
+            count(&|how| how.table.is_some()),
+        ];
+        assert!(counts.iter().all(|count| (10..100).contains(count)), "{counts:?} of 200");
+    }
 
     /// What is drawn apart from the rest is neither rare nor in every program.
     #[test]

@@ -2,8 +2,8 @@
 
 use crate::build;
 use crate::program::{
-    Adds, AsOf, CountWindow, Family, From, Needs, Op, Program, Reach, SINKS, STREAMS, Slide,
-    TABLES, Windows,
+    Adds, AsOf, CountWindow, Family, From, Needs, Op, Process, Program, Reach, SINKS, STREAMS,
+    Slide, TABLES, Windows,
 };
 use suiro::Seed;
 
@@ -139,6 +139,40 @@ pub fn draw_globals(seed: &mut Seed, program: &mut Program) {
             && seed.one_in(3)
         {
             *op = Op::Global(from, seed.one_in(2));
+        }
+    }
+}
+
+/// Has some streams go through steps of one's own, in place of some that change or drop values.
+pub fn draw_processes(seed: &mut Seed, program: &mut Program) {
+    for number in 0..program.ops.len() {
+        let (Op::Map(from) | Op::Filter(from)) = program.ops[number] else { continue };
+        // Between lanes it is the order of arrival that says what timers see.
+        let parallel = program.family == Family::Parallel;
+        let is_open = |op| parallel && program.is_behind_exchange(op);
+        let moves = parallel && program.has_moved(from);
+        if seed.one_in(3) || is_open(number) || moves || program.is_held(number) {
+            continue;
+        }
+        let is_table = |op: &usize| {
+            matches!(program.ops[*op], Op::Table(..) | Op::Fold(..) | Op::TableFilter(_))
+                && !is_open(*op)
+        };
+        let tables: Vec<usize> = (0..number).filter(is_table).collect();
+        let count = tables.len() as u64;
+        let table = (count > 0 && seed.one_in(2)).then(|| tables[seed.below(count) as usize]);
+        let ahead = [0, 3, 20, 100][seed.below(4) as usize];
+        let sinks = program.sinks();
+        let sink = SINKS.into_iter().rev().find(|sink| !sinks.contains(sink));
+        let wall = sink.is_some() && seed.one_in(2);
+        let mut longer = program.clone();
+        longer.ops[number] = Op::Process(from, Process { table, ahead, wall });
+        if let Some(sink) = sink.filter(|_| wall || seed.one_in(2)) {
+            longer.ops.push(Op::To(From { op: number, late: true }, sink));
+        }
+        // What looks at a table is in one task with it.
+        if !longer.has_held_windows() && build::plan(&longer, None).is_ok() {
+            *program = longer;
         }
     }
 }

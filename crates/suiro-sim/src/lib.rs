@@ -41,8 +41,10 @@ mod process;
 pub mod program;
 mod rot;
 mod shrink;
+mod steps;
 pub mod sweep;
 mod tap;
+mod timers;
 mod world;
 
 pub use life::{Report, run};

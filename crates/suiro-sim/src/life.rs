@@ -498,7 +498,9 @@ impl Story<'_> {
             if fruitless > 100 && poisoned() {
                 return Err(Error::unavailable("the log takes nothing more").into());
             }
-            if quiet > QUIET && !opening.bounded {
+            // What is read in small pieces, and waits, is neither taken nor committed for long.
+            let reads = || group.scopes().iter().any(|scope| scope.metrics().lag() > 0);
+            if quiet > QUIET && !opening.bounded && !(quiet < QUIET * 20 && reads()) {
                 // Positions may have passed records that say nothing.
                 let written = self.ledger().written();
                 let is_calm = group.commit(crew)?;

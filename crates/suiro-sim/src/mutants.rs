@@ -37,6 +37,9 @@ pub const MUTANTS: &[(&str, &str)] = &[
     ("letter_after_position", "a commit passes a record before its letter is written"),
     ("global_not_whole", "a global table is not read to its end before the start"),
     ("call_given_twice", "a call whose result was committed is made again after a crash"),
+    ("timers_not_restored", "after a start no timer fires that was set before"),
+    ("timers_lost_in_roll_back", "what a roll-back sets again does not fire"),
+    ("timers_not_put_back", "a turn that fails sets and cancels timers all the same"),
     ("late_answer_believed", "a row has the pair of a key that it has left"),
 ];
 

@@ -80,6 +80,17 @@ pub struct CountWindow {
     pub on_close: bool,
 }
 
+/// A step of one's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The table in which it looks rows up, if it does.
+    pub table: Option<usize>,
+    /// About how far ahead its timers are set.
+    pub ahead: i64,
+    /// Whether its second output tells of timers of wall time, and of nothing else.
+    pub wall: bool,
+}
+
 /// Which sides a joined row needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -107,6 +118,8 @@ pub enum Op {
     Filter(From),
     /// Keeps the first record of each key within a time.
     Distinct(From, i64),
+    /// Stores and timers; what it sends to its second output is what came `late`.
+    Process(From, Process),
     /// Changes values.
     Map(From),
     /// Makes no, one or two values of one.
@@ -208,6 +221,7 @@ impl Op {
             Self::Join { stream, table: of, .. } | Self::AsOf(stream, of, _) => {
                 vec![stream, table(of)]
             }
+            Self::Process(of, how) => [of].into_iter().chain(how.table.map(table)).collect(),
             Self::TableFilter(of)
             | Self::TableMap(of)
             | Self::Group { table: of, .. }
@@ -220,13 +234,22 @@ impl Op {
         }
     }
 
+    /// Whether all that it reads but the first is only looked at.
+    pub fn looks(&self) -> bool {
+        matches!(self, Self::Join { .. } | Self::AsOf(..) | Self::Process(..))
+    }
+
     /// The same operator behind operators with other numbers.
     pub(crate) fn renumbered(self, number: impl Fn(usize) -> usize) -> Self {
+        let number = &number;
         let from = |of: From| From { op: number(of.op), ..of };
         match self {
             Self::Stream(_) | Self::Table(..) | Self::Versioned(..) => self,
             Self::Filter(of) => Self::Filter(from(of)),
             Self::Distinct(of, within) => Self::Distinct(from(of), within),
+            Self::Process(of, how) => {
+                Self::Process(from(of), Process { table: how.table.map(number), ..how })
+            }
             Self::Map(of) => Self::Map(from(of)),
             Self::FlatMap(of) => Self::FlatMap(from(of)),
             Self::KeyBy(of) => Self::KeyBy(from(of)),
@@ -363,6 +386,20 @@ impl Program {
         all
     }
 
+    /// The sink that hears of the timers of wall time of an operator.
+    pub fn wall_sink(&self, op: usize) -> Option<&'static str> {
+        let Op::Process(_, Process { wall: true, .. }) = self.ops[op] else { return None };
+        self.ops.iter().find_map(|it| match it {
+            Op::To(from, topic) if *from == From { op, late: true } => Some(*topic),
+            _ => None,
+        })
+    }
+
+    /// Whether a topic hears of timers of wall time: when they fire is not laid down.
+    pub fn is_wall_sink(&self, topic: &str) -> bool {
+        (0..self.ops.len()).any(|op| self.wall_sink(op) == Some(topic))
+    }
+
     /// The table whose changes a sink gets.
     pub fn table_shown(&self, topic: &str) -> Option<usize> {
         self.ops.iter().find_map(|op| match op {
@@ -403,6 +440,7 @@ impl Program {
             | Op::Sliding(of, _)
             | Op::CountWindow(of, _)
             | Op::Call(of)
+            | Op::Process(of, _)
             | Op::Join { stream: of, .. }
             | Op::AsOf(of, ..) => self.has_moved(of),
             Op::Group { .. } | Op::ForeignKey { .. } | Op::Repartition(_) => true,
@@ -504,7 +542,7 @@ impl Program {
             return;
         }
         // The table of a join is looked at; it does not speak, but for the time.
-        if matches!(self.ops[op], Op::Join { .. } | Op::AsOf(..)) && !self.is_told_times(op) {
+        if self.ops[op].looks() && !self.is_told_times(op) {
             inputs.truncate(1);
         }
         inputs.iter().for_each(|from| self.roots(from.op, roots));
@@ -527,6 +565,7 @@ impl Program {
             Op::AsOf(..) if self.is_told_times(op) => Some(format!("as-of-{op}")),
             Op::Fold(..) => Some(format!("fold-{op}")),
             Op::Distinct(..) => Some(format!("distinct-{op}")),
+            Op::Process(..) => Some(format!("process-{op}.timers")),
             Op::Window(..) | Op::Sliding(..) | Op::CountWindow(..) => {
                 Some(format!("windows-{op}"))
             }
@@ -543,6 +582,7 @@ impl Program {
         match self.ops[op] {
             // Those of its parts, too.
             Op::ForeignKey { .. } => 4,
+            Op::Process(..) => 3,
             // What is under way depends on when calls end.
             Op::Call(_) => 1,
             _ => usize::from(self.store(op).is_some()),

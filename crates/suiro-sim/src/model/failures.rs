@@ -23,6 +23,12 @@ impl Model {
         self.turn = Some(Failed { origin, key, at: arrival.at });
     }
 
+    /// User code fails at what is no record: a timer.
+    pub(super) fn fail_apart(&mut self, key: &str, at: i64) {
+        let key = Some(key.to_owned().into_bytes());
+        self.failures.push(Failed { origin: None, key, at });
+    }
+
     /// User code fails at a row.
     pub(super) fn fail(&mut self, op: usize, key: &str, at: i64) {
         let row = Failed { origin: None, key: Some(key.to_owned().into_bytes()), at };
@@ -47,12 +53,14 @@ impl Program {
     /// Whether what comes to an operator waited in a window on its way through the task.
     fn has_waited(&self, op: usize) -> bool {
         let mut inputs = self.ops[op].inputs();
-        if let Op::Join { .. } | Op::AsOf(..) = self.ops[op] {
+        if self.ops[op].looks() {
             inputs.truncate(1);
         }
         let waits = |op: usize| match self.ops[op] {
             Op::Window(_, windows) => windows.on_close,
             Op::Sliding(_, slide) => slide.on_close,
+            // What it sends may be that of a timer.
+            Op::Process(..) => true,
             _ => false,
         };
         !self.crosses(op)

@@ -12,6 +12,7 @@ mod failures;
 mod foreign;
 mod groups;
 mod operators;
+mod process;
 mod shape;
 mod silence;
 mod sliding;
@@ -109,6 +110,12 @@ pub(crate) struct State {
     pub(crate) counting: BTreeMap<String, Counting>,
     /// What a join keeps, in order of arrival.
     pub(crate) waiting: Vec<Waiting>,
+    /// The timers of event time that are set: key, name and time, in order of setting.
+    pub(crate) timers: Vec<(String, String, i64)>,
+    /// How many turns the keys of a processor have had, with the times of the last.
+    pub(crate) turns: BTreeMap<String, (u64, i64)>,
+    /// All timers of wall time that ever were set: key and name.
+    pub(crate) walls: BTreeSet<(String, String)>,
     /// Records that sliding windows have accepted, in order of arrival.
     pub(crate) slid: Vec<Slid>,
     /// The time up to which sliding windows were closed.
@@ -210,6 +217,27 @@ impl Model {
         order.filter(|sub| self.shape.subs[*sub].level > 0).collect()
     }
 
+    /// The tasks whose sources `grew`, and those behind them.
+    pub fn grown(&self, grew: impl Fn(&str, u32) -> bool) -> BTreeSet<(usize, u32)> {
+        let mut all: BTreeSet<(usize, u32)> = BTreeSet::new();
+        for sub in &self.shape.order {
+            let mut crossing = self.ops_of(*sub).filter(|op| self.program.crosses(*op));
+            let is_fed = crossing.any(|op| {
+                let senders = self.program.ops[op].inputs();
+                let mut senders = senders.iter().map(|from| self.shape.of_op[from.op]);
+                senders.any(|sender| all.iter().any(|(grown, _)| *grown == sender))
+            });
+            for partition in 0..self.partitions {
+                let mut topics =
+                    self.ops_of(*sub).filter_map(|op| self.program.ops[op].topic());
+                if is_fed || topics.any(|topic| grew(topic, partition)) {
+                    all.insert((*sub, partition));
+                }
+            }
+        }
+        all
+    }
+
     /// The operators of a sub-topology.
     pub fn ops_of(&self, sub: usize) -> impl Iterator<Item = usize> + '_ {
         let of_op = self.shape.of_op.iter().enumerate();
@@ -293,6 +321,14 @@ impl Model {
         let mut all = BTreeMap::new();
         for (key, (value, at)) in &state.rows {
             all.insert((key.clone(), 0), (Some(value.clone()), 0, *at));
+        }
+        for (key, (turns, at)) in &state.turns {
+            all.insert((key.clone(), 1), (Some(turns.to_string()), 0, *at));
+        }
+        for (key, name, at) in &state.timers {
+            let places = all.range((key.clone(), 2)..=(key.clone(), i64::MAX));
+            let place = 2 + places.count() as i64;
+            all.insert((key.clone(), place), (Some(name.clone()), 0, *at));
         }
         for (key, versions) in &state.versions {
             for (at, row) in versions {

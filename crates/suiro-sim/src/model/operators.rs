@@ -89,6 +89,7 @@ impl Model {
                     self.emit(partition, number, key, value, at);
                 }
             }
+            Op::Process(_, how) => self.process(partition, (number, how), key, value, at),
             Op::Map(_) if panics => self.fail(number, &key, at),
             Op::Map(_) | Op::Call(_) => {
                 self.emit(partition, number, key, act::maps(&value, number), at)
@@ -269,7 +270,7 @@ fn joined(needs: Needs, left: Option<&str>, right: Option<&str>) -> Option<Strin
 fn ports(op: &Op, from: From) -> Vec<usize> {
     let mut inputs = op.inputs();
     // The table of a join is looked at; it does not speak of its rows.
-    if let Op::Join { .. } | Op::AsOf(..) = op {
+    if op.looks() {
         inputs.truncate(1);
     }
     let inputs = inputs.into_iter().enumerate();

@@ -35,6 +35,7 @@ impl Model {
                 Op::AsOf(_, table, how) => {
                     self.release(partition, (op, table), how, now - how.grace);
                 }
+                Op::Process(_, how) => self.fire(partition, (op, how), now),
                 Op::Distinct(_, within) => self.forget(partition, op, within, now),
                 Op::Table(_, ttl) | Op::Fold(_, _, ttl) => {
                     self.let_go(partition, op, ttl, now);

@@ -261,6 +261,9 @@ impl Model {
         if let Op::Sliding(_, slide) = self.program.ops[op] {
             self.end_slides(partition, op, slide);
         }
+        if let Op::Process(_, how) = self.program.ops[op] {
+            self.end_timers(partition, (op, how));
+        }
         if let Op::AsOf(_, table, how) = self.program.ops[op] {
             self.release(partition, (op, table), how, i64::MAX);
         }

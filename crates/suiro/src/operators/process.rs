@@ -207,7 +207,9 @@ impl<P: Processor> Processing<P> {
         for (store, row) in self.parts.stores.iter().zip(rows) {
             store.put_back(to.stores, &key, row);
         }
-        to.timers(self.parts.timers).put_back(&key, timers);
+        if !cfg!(suiro_mutant = "timers_not_put_back") {
+            to.timers(self.parts.timers).put_back(&key, timers);
+        }
         to.buffers.iter_mut().zip(sent).for_each(|(buffer, count)| buffer.truncate(count));
     }
 

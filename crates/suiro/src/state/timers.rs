@@ -284,7 +284,9 @@ impl<K: Key, T: Data + PartialEq> State for TimerStore<K, T> {
     fn rollback(&mut self) {
         self.cells.rollback();
         self.time.rollback();
-        self.note_all();
+        if !cfg!(suiro_mutant = "timers_lost_in_roll_back") {
+            self.note_all();
+        }
     }
 
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {
@@ -303,7 +305,9 @@ impl<K: Key, T: Data + PartialEq> State for TimerStore<K, T> {
     }
 
     fn restored(&mut self) -> Result<()> {
-        self.note_all();
+        if !cfg!(suiro_mutant = "timers_not_restored") {
+            self.note_all();
+        }
         Ok(())
     }
 
