@@ -3,7 +3,7 @@
 use std::time::Duration;
 use suiro::{
     App, DeadLetters, Error, Log, Outcome, OutputOf, Plan, Policy, Processor, Producer, Reader,
-    Record, Result, StoreOf, TestDriver, Topic, Topology, Turn,
+    Record, Result, StoreOf, TestDriver, TestOptions, Topic, Topology, Turn,
 };
 
 const IN: Topic<String, i64> = Topic::json("in");
@@ -210,7 +210,7 @@ fn a_timer_that_fails_stops_the_program_and_all_before_it_is_committed() -> Resu
     let fails =
         |_: &Of, _: &mut Turn<'_, Of>, timer: String| Err(format!("{timer} fails").into());
     for options in [1, 8192] {
-        let options = suiro::TestOptions { batch_rows: options, ..Default::default() };
+        let options = TestOptions { batch_rows: options, ..Default::default() };
         let mut driver = TestDriver::with_options(plan(|_| {}, adds, fails)?, options)?;
         driver.send(&IN, "a".into(), 1, 0)?;
         let error = driver.send(&IN, "b".into(), 1, 10).expect_err("the timer fails").report();
@@ -323,4 +323,68 @@ fn timers_go_by_the_clock_of_the_machine() -> Result<()> {
     assert_eq!(seen, expected);
     assert_eq!(running.query::<String, i64>("sums.sum")?.get(&"a".into())?, Some(1));
     running.shutdown()
+}
+
+/// A version of a processor whose rows and timers are of the type `N`.
+struct Versioned<N> {
+    last: StoreOf<N>,
+    out: OutputOf<String>,
+}
+
+impl<N> Processor for Versioned<N>
+where
+    N: suiro::Data + PartialEq + std::fmt::Debug + From<u16>,
+{
+    type Key = String;
+    type In = i64;
+    type Timer = N;
+
+    fn on_record(&self, turn: &mut Turn<'_, Self>, value: i64) -> Outcome {
+        turn.put(self.last, N::from(u16::try_from(value)?));
+        turn.set_timer(N::from(7), turn.at() + Duration::from_millis(10));
+        Ok(())
+    }
+
+    fn on_timer(&self, turn: &mut Turn<'_, Self>, timer: N) -> Outcome {
+        let text = format!("{timer:?}: {:?}", turn.get(self.last));
+        turn.send(self.out, text);
+        Ok(())
+    }
+}
+
+fn version<N>(migrates: impl Fn(&Topology)) -> Result<Plan>
+where
+    N: suiro::Data + PartialEq + std::fmt::Debug + From<u16>,
+{
+    let topology = Topology::new("app");
+    migrates(&topology);
+    let mut process = topology.stream(&IN).process("last");
+    let last = process.store::<N>("last");
+    let (out, texts) = process.output();
+    process.with(Versioned { last, out });
+    texts.to(&OUT);
+    topology.build()
+}
+
+#[test]
+fn rows_and_timers_of_other_types_are_refused_or_migrated() -> Result<()> {
+    let log = Log::in_memory();
+    let start = |plan| TestDriver::on_log(plan, TestOptions::default(), log.clone());
+    start(version::<u16>(|_| {})?)?.send(&IN, "a".into(), 3, 0)?;
+    let one: fn(&Topology) = |it| it.migrate("last.last", |old: u16| i64::from(old) * 100);
+    let none: fn(&Topology) = |_| {};
+    for (store, migrates) in [("last.last", none), ("last.timers", one)] {
+        let error = start(version::<i64>(migrates)?).expect_err("it is of another type");
+        assert!(error.report().contains(store), "{}", error.report());
+    }
+    let both = |it: &Topology| {
+        one(it);
+        it.migrate("last.timers", |old: u16| i64::from(old) + 1);
+    };
+    let mut driver = start(version::<i64>(both)?)?;
+    driver.crash()?;
+    driver.send(&IN, "b".into(), 3, 9)?;
+    driver.send(&IN, "b".into(), 3, 10)?;
+    assert_eq!(out(&mut driver)?, [line("a", "8: Some(300)", 10)]);
+    Ok(())
 }

@@ -82,17 +82,63 @@ impl<P: Processor<Key: std::fmt::Debug>> std::fmt::Debug for Turn<'_, P> {
 
 impl<P: Processor> Turn<'_, P> {
     /// The key of the record, or of the timer.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, OutputOf, Processor, Turn};
+    /// # struct Step { told: OutputOf<String> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, value: String) -> Outcome {
+    ///     let text = format!("{} says {value}", turn.key());
+    ///     turn.send(self.told, text);
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn key(&self) -> &P::Key {
         self.key
     }
 
     /// The time of the turn, which is that of what it sends: the time of the record; for a timer
     /// of event time the time for which it was set; for one of wall time the stream time.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, Processor, StoreOf, Turn};
+    /// # use std::time::Duration;
+    /// # struct Step { seen: StoreOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, _value: String) -> Outcome {
+    ///     turn.set_timer((), turn.at() + Duration::from_mins(30));
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn at(&self) -> Timestamp {
         self.at
     }
 
     /// The headers of the record (rule H1); a timer has none.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, OutputOf, Processor, Turn};
+    /// # struct Step { urgent: OutputOf<String> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, value: String) -> Outcome {
+    ///     if turn.headers().iter().any(|header| header.key == "urgent") {
+    ///         turn.send(self.urgent, value);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn headers(&self) -> &Headers {
         self.headers
     }
@@ -100,17 +146,64 @@ impl<P: Processor> Turn<'_, P> {
     /// The stream time of this step: the largest time that has reached it, this record included
     /// (rule T4). Behind an exchange it may be held back by what other partitions have still to
     /// send (rule T6), and be [`Timestamp::MIN`] while all of it is.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, OutputOf, Processor, Turn};
+    /// # struct Step { out_of_order: OutputOf<String> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, value: String) -> Outcome {
+    ///     if turn.at() < turn.stream_time() {
+    ///         turn.send(self.out_of_order, value);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn stream_time(&self) -> Timestamp {
         self.stream_time
     }
 
     /// The time of day. After a crash a record may be taken again at another time of day: what is
     /// made of it is outside of rule D1.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, Processor, StoreOf, Turn};
+    /// # use std::time::Duration;
+    /// # struct Step { seen: StoreOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, _value: String) -> Outcome {
+    ///     turn.set_wall_timer((), turn.wall_time() + Duration::from_secs(1));
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn wall_time(&self) -> Timestamp {
         self.wall
     }
 
     /// The row of this key in a store, if there is one.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, OutputOf, Processor, StoreOf, Turn};
+    /// # struct Step { seen: StoreOf<u64>, first: OutputOf<String> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, value: String) -> Outcome {
+    ///     if turn.get(self.seen).is_none() {
+    ///         turn.send(self.first, value);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     #[inline]
     pub fn get<A: Data>(&self, store: StoreOf<A>) -> Option<&A> {
         let place = store.place(self.node);
@@ -119,12 +212,42 @@ impl<P: Processor> Turn<'_, P> {
     }
 
     /// Puts a row in the place of the one of this key.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, Processor, StoreOf, Turn};
+    /// # struct Step { last: StoreOf<String> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, value: String) -> Outcome {
+    ///     turn.put(self.last, value);
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     #[inline]
     pub fn put<A: Data>(&mut self, store: StoreOf<A>, row: A) {
         self.update(store, |old| *old = Some(row));
     }
 
     /// Takes away the row of this key, and gives it.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, OutputOf, Processor, StoreOf, Turn};
+    /// # struct Step { last: StoreOf<String>, replaced: OutputOf<String> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, _value: String) -> Outcome {
+    ///     if let Some(last) = turn.remove(self.last) {
+    ///         turn.send(self.replaced, last);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn remove<A: Data>(&mut self, store: StoreOf<A>) -> Option<A> {
         self.get(store)?;
         self.update(store, Option::take)
@@ -132,6 +255,23 @@ impl<P: Processor> Turn<'_, P> {
 
     /// Changes the row of this key: `change` may also put one where there was none, or take it
     /// away. Gives what `change` gives.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, OutputOf, Processor, StoreOf, Turn};
+    /// # struct Step { seen: StoreOf<u64>, numbers: OutputOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, _value: String) -> Outcome {
+    ///     let seen = turn.update(self.seen, |seen| {
+    ///         *seen.insert(seen.unwrap_or(0) + 1)
+    ///     });
+    ///     turn.send(self.numbers, seen);
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     #[inline]
     pub fn update<A: Data, R>(
         &mut self,
@@ -149,6 +289,21 @@ impl<P: Processor> Turn<'_, P> {
     }
 
     /// The row of this key in a table, as it is at this turn (rule K1).
+    ///
+    /// ```
+    /// # use suiro::{Outcome, OutputOf, Processor, TableOf, Turn};
+    /// # struct Step { prices: TableOf<u64>, bills: OutputOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = u64;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, value: u64) -> Outcome {
+    ///     let price = turn.look_up(self.prices).ok_or("an article without a price")?;
+    ///     turn.send(self.bills, value * price);
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn look_up<R: Data>(&mut self, table: TableOf<R>) -> Option<R> {
         let view = self.tables[table.place(self.node)].downcast_ref::<View<P::Key, R>>();
         let view = view.expect("a handle has the type of the table that it names");
@@ -163,6 +318,23 @@ impl<P: Processor> Turn<'_, P> {
     /// Sends a value to an output, with the key, the time and the headers of this turn. What one
     /// turn sends goes output by output, in order of their declaration, and in the order in
     /// which it was sent to each.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, OutputOf, Processor, Turn};
+    /// # struct Step { zeros: OutputOf<String>, numbers: OutputOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = u64;
+    /// #     type Timer = ();
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, value: u64) -> Outcome {
+    ///     match value {
+    ///         0 => turn.send(self.zeros, "zero".to_owned()),
+    ///         _ => turn.send(self.numbers, value),
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     #[inline]
     pub fn send<U: Send + 'static>(&mut self, output: OutputOf<U>, value: U) {
         let buffer = self.outputs[output.place(self.node)].as_any_mut();
@@ -179,12 +351,43 @@ impl<P: Processor> Turn<'_, P> {
     /// If stream time has come that far already, the timer fires as soon as this turn is over;
     /// so that a timer which sets itself again comes to an end, one that is set by a timer is a
     /// millisecond later than that at least.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, Processor, StoreOf, Turn};
+    /// # use std::time::Duration;
+    /// # struct Step { seen: StoreOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = String;
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, _value: String) -> Outcome {
+    ///     // However often it is set: the key is silent for a minute when it fires.
+    ///     turn.set_timer("silent".to_owned(), turn.at() + Duration::from_mins(1));
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn set_timer(&mut self, name: P::Timer, at: impl Into<Timestamp>) {
         self.set(Clock::Event, name, at.into());
     }
 
     /// Sets a timer of this key that fires when the time of day has come to `at` (rules P3 and
     /// P4). It has nothing to do with one of event time of the same name.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, Processor, StoreOf, Turn};
+    /// # use std::time::Duration;
+    /// # struct Step { seen: StoreOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = String;
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, _value: String) -> Outcome {
+    ///     turn.set_wall_timer("again".to_owned(), turn.wall_time() + Duration::from_secs(5));
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn set_wall_timer(&mut self, name: P::Timer, at: impl Into<Timestamp>) {
         self.set(Clock::Wall, name, at.into());
     }
@@ -196,11 +399,41 @@ impl<P: Processor> Turn<'_, P> {
     }
 
     /// Takes back the timer of this name in event time; gives for when it was set, if it was.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, OutputOf, Processor, Turn};
+    /// # struct Step { in_time: OutputOf<String> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = String;
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, value: String) -> Outcome {
+    ///     if turn.cancel_timer(&"unpaid".to_owned()).is_some() {
+    ///         turn.send(self.in_time, value);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn cancel_timer(&mut self, name: &P::Timer) -> Option<Timestamp> {
         self.cancel(Clock::Event, name)
     }
 
     /// Takes back the timer of this name in wall time; gives for when it was set, if it was.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, Processor, StoreOf, Turn};
+    /// # struct Step { seen: StoreOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = String;
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, _value: String) -> Outcome {
+    ///     turn.cancel_wall_timer(&"again".to_owned());
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn cancel_wall_timer(&mut self, name: &P::Timer) -> Option<Timestamp> {
         self.cancel(Clock::Wall, name)
     }
@@ -211,6 +444,23 @@ impl<P: Processor> Turn<'_, P> {
     }
 
     /// For when the timer of this name is set in event time, if it is.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, Processor, StoreOf, Turn};
+    /// # use std::time::Duration;
+    /// # struct Step { seen: StoreOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = String;
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, _value: String) -> Outcome {
+    ///     if turn.timer(&"unpaid".to_owned()).is_none() {
+    ///         turn.set_timer("unpaid".to_owned(), turn.at() + Duration::from_mins(30));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn timer(&self, name: &P::Timer) -> Option<Timestamp> {
         self.stores.get::<TimerStore<P::Key, P::Timer>>(self.timers).when(
             self.key,
@@ -220,6 +470,22 @@ impl<P: Processor> Turn<'_, P> {
     }
 
     /// For when the timer of this name is set in wall time, if it is.
+    ///
+    /// ```
+    /// # use suiro::{Outcome, Processor, StoreOf, Turn};
+    /// # struct Step { seen: StoreOf<u64> }
+    /// # impl Processor for Step {
+    /// #     type Key = String;
+    /// #     type In = String;
+    /// #     type Timer = String;
+    /// fn on_record(&self, turn: &mut Turn<'_, Self>, _value: String) -> Outcome {
+    ///     if turn.wall_timer(&"again".to_owned()).is_none() {
+    ///         turn.set_wall_timer("again".to_owned(), turn.wall_time());
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     pub fn wall_timer(&self, name: &P::Timer) -> Option<Timestamp> {
         self.stores.get::<TimerStore<P::Key, P::Timer>>(self.timers).when(
             self.key,

@@ -289,6 +289,10 @@ impl<K: Key, T: Data + PartialEq> State for TimerStore<K, T> {
         }
     }
 
+    fn reserve(&mut self, rows: usize) {
+        self.cells.reserve(rows);
+    }
+
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {
         match change.key.split_first() {
             Some((&prefix::TIME, _)) => self.time.restore(change.value),

@@ -8,6 +8,9 @@ impl<K: 'static, V: 'static> Stream<K, V> {
     /// with typed stores, timers of each key in event time and in wall time, tables to look at, and
     /// any number of typed outputs. `name` names its stores for good.
     ///
+    /// To take several streams, [`merge`](Stream::merge) them first, as values of one enum: their
+    /// records come in the order of their turns (rule T2).
+    ///
     /// Records are moved to where their keys belong first, if `key_by` gave them new ones. The
     /// key of what comes out is that of what came in; give it another with
     /// [`key_by`](Stream::key_by) behind the step.
