@@ -55,11 +55,12 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// The time of day has come for which it waits, by [`Context::wall`]: does what was put off
-    /// until then. Called for nodes that the graph says wait for times of day.
-    fn wake(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+    /// The time of day may have come for which it waits, by [`Context::wall`]: does what was put
+    /// off until then, and gives whether there was something. Called for nodes that the graph says
+    /// wait for times of day.
+    fn wake(&mut self, cx: &mut Context<'_>) -> Result<bool, Failure> {
         let _ = cx;
-        Ok(())
+        Ok(false)
     }
 
     /// How it stands with what it has asked for.

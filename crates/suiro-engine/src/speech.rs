@@ -64,10 +64,15 @@ impl Task {
             if self.ended || !self.stores.has(*store) || !is_due(self) {
                 continue;
             }
-            self.call(&plan.links, *node, Turning { input: None }, |op, cx| op.wake(cx))
-                .map_err(|failure| self.failed_at_end(failure))?;
+            let mut is_awake = false;
+            let turn = Turning { input: None };
+            self.call(&plan.links, *node, turn, |operator, cx| {
+                is_awake = operator.wake(cx)?;
+                Ok(())
+            })
+            .map_err(|failure| self.failed_at_end(failure))?;
             // What goes without a word is to be committed, too.
-            self.spoke = true;
+            self.spoke |= is_awake;
         }
         Ok(())
     }

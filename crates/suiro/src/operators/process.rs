@@ -245,21 +245,21 @@ impl<P: Processor> Processing<P> {
             .map_err(|error| Error::invalid("the processor returned an error").caused_by(error))
     }
 
-    /// Fires all timers that are due.
+    /// Fires all timers that are due; gives whether there were some.
     fn fire(
         &self,
         clock: Clock,
         now: Timestamp,
         to: &mut Work<'_, P::Key, P::Timer>,
-    ) -> Result<()> {
-        loop {
+    ) -> Result<bool> {
+        let mut has_rung = false;
+        while to.broken.is_none() {
             let due = to.timers(self.parts.timers).take_due(clock, now);
-            let Some(Some(fired)) = to.sound(due) else { return Ok(()) };
+            let Some(Some(fired)) = to.sound(due) else { break };
             self.ring(clock, fired, to)?;
-            if to.broken.is_some() {
-                return Ok(());
-            }
+            has_rung = true;
         }
+        Ok(has_rung)
     }
 
     /// Fires a timer, which has been taken out. With care one that fails is put aside.
@@ -373,16 +373,20 @@ impl<P: Processor> Operator for Processing<P> {
         let gate = cx.gate;
         self.work(cx, true, |this, to| {
             let now = to.timers(this.parts.timers).time.settle(&gate);
-            this.fire(Clock::Event, now, to)
+            this.fire(Clock::Event, now, to)?;
+            Ok(())
         })
     }
 
-    fn wake(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+    fn wake(&mut self, cx: &mut Context<'_>) -> Result<bool, Failure> {
+        let mut has_rung = false;
         self.work(cx, true, |this, to| {
-            this.fire(Clock::Wall, to.wall, to)?;
+            has_rung |= this.fire(Clock::Wall, to.wall, to)?;
             let now = to.timers(this.parts.timers).time.now();
-            this.fire(Clock::Event, now, to)
-        })
+            this.fire(Clock::Event, now, to)?;
+            Ok(())
+        })?;
+        Ok(has_rung)
     }
 
     fn end(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
