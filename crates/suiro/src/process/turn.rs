@@ -162,6 +162,8 @@ impl<P: Processor> Turn<'_, P> {
     /// }
     /// # }
     /// ```
+    #[doc(alias = "currentStreamTimeMs")]
+    #[doc(alias = "currentWatermark")]
     pub fn stream_time(&self) -> Timestamp {
         self.stream_time
     }
@@ -183,6 +185,8 @@ impl<P: Processor> Turn<'_, P> {
     /// }
     /// # }
     /// ```
+    #[doc(alias = "currentSystemTimeMs")]
+    #[doc(alias = "currentProcessingTime")]
     pub fn wall_time(&self) -> Timestamp {
         self.wall
     }
@@ -335,6 +339,8 @@ impl<P: Processor> Turn<'_, P> {
     /// }
     /// # }
     /// ```
+    #[doc(alias = "forward")]
+    #[doc(alias = "collect")]
     #[inline]
     pub fn send<U: Send + 'static>(&mut self, output: OutputOf<U>, value: U) {
         let buffer = self.outputs[output.place(self.node)].as_any_mut();
@@ -367,6 +373,8 @@ impl<P: Processor> Turn<'_, P> {
     /// }
     /// # }
     /// ```
+    #[doc(alias = "registerEventTimeTimer")]
+    #[doc(alias = "schedule")]
     pub fn set_timer(&mut self, name: P::Timer, at: impl Into<Timestamp>) {
         self.set(Clock::Event, name, at.into());
     }
@@ -388,6 +396,8 @@ impl<P: Processor> Turn<'_, P> {
     /// }
     /// # }
     /// ```
+    #[doc(alias = "registerProcessingTimeTimer")]
+    #[doc(alias = "schedule")]
     pub fn set_wall_timer(&mut self, name: P::Timer, at: impl Into<Timestamp>) {
         self.set(Clock::Wall, name, at.into());
     }
@@ -415,6 +425,7 @@ impl<P: Processor> Turn<'_, P> {
     /// }
     /// # }
     /// ```
+    #[doc(alias = "deleteEventTimeTimer")]
     pub fn cancel_timer(&mut self, name: &P::Timer) -> Option<Timestamp> {
         self.cancel(Clock::Event, name)
     }
@@ -434,6 +445,7 @@ impl<P: Processor> Turn<'_, P> {
     /// }
     /// # }
     /// ```
+    #[doc(alias = "deleteProcessingTimeTimer")]
     pub fn cancel_wall_timer(&mut self, name: &P::Timer) -> Option<Timestamp> {
         self.cancel(Clock::Wall, name)
     }
