@@ -2,10 +2,10 @@
 
 use crate::operators::count_fold;
 use crate::state::{
-    Clock, Counted, Either, Held, JoinStore, Paired, SessionStore, SlidingView, TableStore,
-    TimerStore, VersionStore, WaitStore, WindowStore,
+    Clock, Counted, Either, Held, JoinStore, Paired, PartialStore, SessionStore, SlidingView,
+    TableStore, TimerStore, VersionStore, WaitStore, WindowStore,
 };
-use crate::{Data, InWindow, Key, Record, Timestamp};
+use crate::{Data, InWindow, Key, Match, Record, Timestamp};
 use suiro_core::Result;
 use suiro_engine::Stores;
 
@@ -183,4 +183,24 @@ pub fn timers<K: Key, T: Data + PartialEq>(
         })
     });
     Some(all.collect())
+}
+
+/// A partial match of a key, with the stage that it fills or waits for.
+pub type Partial<K, V> = (K, usize, Match<V>);
+
+/// The partial matches in `slot`, as of the last commit, those of a key together and in order of
+/// arrival; `None` if the store is of other types or of another kind.
+pub fn partials<K: Key, V: Data>(
+    stores: &Stores,
+    slot: usize,
+) -> Option<Result<Vec<Partial<K, V>>>> {
+    let store = stores.find::<PartialStore<K, V>>(slot)?;
+    let all = store.all_committed().map(|all| {
+        let parts = all.into_iter().flat_map(|(key, row)| {
+            let parts = row.parts().map(|(stage, part)| (key.clone(), stage, part));
+            parts.collect::<Vec<_>>()
+        });
+        parts.collect()
+    });
+    Some(all)
 }

@@ -32,6 +32,7 @@
 //! | close windows when nothing comes | [`Topology::idle_after`] |
 //! | group by time | [`Tumbling`], [`Hopping`], [`Sliding`], [`Sessions`], [`CountWindows`], [`InWindow`] |
 //! | join streams by time | [`Stream::join_within`], [`Within`] |
+//! | find what follows, or does not | [`Stream::pattern`], [`Match`], [`Found`] |
 //! | look up what was valid at a time | [`Topology::versioned_table`], [`Stream::join_as_of`] |
 //! | write what no operator does | [`Stream::process`], [`Processor`] |
 //! | run it | [`App`], [`Running`], [`Log`] |
@@ -50,6 +51,7 @@ mod draft;
 mod ended;
 mod expire;
 mod format;
+mod found;
 mod generate;
 #[doc(hidden)]
 pub mod inspect;
@@ -84,6 +86,7 @@ pub use calls::Calls;
 pub use data::{Data, IntoRow, Key, NoKey, SameKey};
 pub use ended::Ended;
 pub use format::{Encoded, Format, Integer, Json, JsonKey, Raw, Text, Unkeyed};
+pub use found::{Found, Match};
 pub use letters::{DeadLetter, DeadLetters, LetterOrigin};
 pub use policy::Policy;
 pub use process::{Outcome, OutputOf, Process, Processor, StoreOf, TableOf, Turn};
@@ -93,7 +96,7 @@ pub use reader::{Reader, Received, ToEnd};
 pub use row::Record;
 pub use running::{AppState, Running};
 pub use snapshots::Snapshots;
-pub use stream::{Emit, Stream};
+pub use stream::{Emit, Pattern, Stream, TimedPattern};
 pub use table::{GlobalTable, GroupedTable, Table, VersionedTable};
 pub use testing::{TestDriver, TestOptions};
 #[cfg(feature = "tokio")]

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 use suiro::{
-    App, ErrorKind, Json, Log, Plan, Policy, Producer, Result, Running, Text, Topic, Topology,
-    Tumbling,
+    App, ErrorKind, Json, Log, Pattern, Plan, Policy, Producer, Result, Running, Text, Topic,
+    Topology, Tumbling,
 };
 
 const CLICKS: Topic<u32, u64> = Topic::json("clicks");
@@ -234,4 +234,31 @@ fn a_ttl_that_leaves_no_row_and_a_second_one() {
     let text = "a table has two ttls; it is one table whatever its handle: say it once \
                 table=`clicks` ttl_ms=`2000`";
     assert_says(plan, text);
+}
+
+#[test]
+fn patterns_that_say_nothing() {
+    let at_end = "`at_least` at the end of a pattern would be over at once; say `times`, or \
+                  `not` behind it to wait for the time pattern=`many`";
+    let twice = "`times` and `at_least` stand directly behind a stage, and once pattern=`many`";
+    let none = "a stage needs one event at least; `not` says that none may come pattern=`many`";
+    let large = "a pattern has 64 stages and forbidden events at most pattern=`many`";
+    fn many(pattern: Pattern<u32, u64>, count: u64) -> Pattern<u32, u64> {
+        (1..count).fold(pattern, |pattern, number| pattern.then(move |it| *it == number))
+    }
+    let build = |write: fn(Pattern<u32, u64>) -> Pattern<u32, u64>| {
+        build(|topology| {
+            let pattern = topology.stream(&CLICKS).pattern("many", |click| *click > 1);
+            let _matches = write(pattern).within(Duration::from_secs(1)).matches();
+        })
+    };
+    assert_says(build(|pattern| pattern.at_least(2)), at_end);
+    assert_says(build(|pattern| pattern.then(|click| *click > 2).at_least(2)), at_end);
+    assert_says(build(|pattern| pattern.times(2).times(3)), twice);
+    assert_says(build(|pattern| pattern.not(|click| *click == 1).times(3)), twice);
+    assert_says(build(|pattern| pattern.times(0)), none);
+    assert_says(build(|pattern| many(pattern, 65)), large);
+    assert!(build(|pattern| many(pattern, 64)).is_ok());
+    let waits = build(|pattern| pattern.at_least(2).not(|click| *click == 1));
+    assert!(waits.is_ok());
 }

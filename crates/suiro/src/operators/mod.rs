@@ -19,6 +19,7 @@ pub(crate) mod lookup_as_of;
 pub(crate) mod merge;
 pub(crate) mod named_sink;
 pub(crate) mod partition_sink;
+pub(crate) mod pattern;
 pub(crate) mod process;
 pub(crate) mod session_fold;
 pub(crate) mod sink;

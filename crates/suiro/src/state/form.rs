@@ -3,6 +3,7 @@
 use crate::format::{Format, read_state, schema, write_state};
 use crate::state::counted::{self, Counted};
 use crate::state::paired::{self, Paired};
+use crate::state::partial_store::{self, turn_partials};
 use crate::state::pending::{self, Pending};
 use crate::state::prefix;
 use crate::state::session_store::turn_sessions;
@@ -31,6 +32,7 @@ pub(crate) fn migration<Old: Data, New: Data>(
         match kind.split(' ').next() {
             Some("sessions") => turn_sessions(value, &turn, &mut out)?,
             Some("sliding") => turn_row(value, &turn, &mut out)?,
+            Some(partial_store::KIND) => turn_partials(value, &turn, &mut out)?,
             Some("windows") => {
                 write_state(&read_state::<Option<Old>>(value)?.map(&turn), &mut out)?;
             }

@@ -7,6 +7,7 @@ mod emit;
 mod fallible;
 mod global;
 mod joins;
+mod pattern;
 mod process;
 mod records;
 mod sinks;
@@ -14,6 +15,7 @@ mod stateless;
 mod timed;
 
 pub use emit::Emit;
+pub use pattern::{Pattern, TimedPattern};
 
 use crate::draft::Draft;
 use crate::format::Format;
