@@ -153,6 +153,42 @@ pub fn windowed(value: Option<&str>, start: i64, end: i64) -> String {
     format!("{}@{start}..{end}", value.unwrap_or("gone"))
 }
 
+/// Whether the test of a part of a pattern holds.
+pub fn fits(value: &str, op: usize, place: usize) -> bool {
+    digest(value, op as u64 ^ (place as u64) << 32).is_multiple_of(3)
+}
+
+/// The value of what a pattern has found.
+pub fn found<'a, S>(
+    is_match: bool,
+    stages: impl Iterator<Item = S>,
+    start: i64,
+    end: i64,
+) -> String
+where
+    S: Iterator<Item = &'a str>,
+{
+    let what = if is_match { "all" } else { "part" };
+    let text = format!("{what} {}", staged(stages));
+    if text.len() <= 40 {
+        return format!("{text}@{start}..{end}");
+    }
+    format!("{what} {:06x}@{start}..{end}", digest(&text, 11) & 0xff_ffff)
+}
+
+/// What is known of a partial match.
+pub fn partial<'a, S>(stage: usize, stages: impl Iterator<Item = S>) -> String
+where
+    S: Iterator<Item = &'a str>,
+{
+    format!("{stage}: {}", staged(stages))
+}
+
+fn staged<'a, S: Iterator<Item = &'a str>>(stages: impl Iterator<Item = S>) -> String {
+    let stages = stages.map(|stage| stage.collect::<Vec<_>>().join("+"));
+    stages.collect::<Vec<_>>().join("|")
+}
+
 /// The value of a change.
 pub fn changed(value: Option<&str>) -> String {
     value.unwrap_or("gone").to_owned()

@@ -471,6 +471,7 @@ fn held(op: Op, stores: &Stores, slot: usize) -> Option<Result<Rows, Error>> {
             let passed = |(key, (), at)| row((key, String::new(), at));
             all(inspect::rows(stores, slot)?, passed)
         }
+        Op::Pattern(..) => partials(inspect::partials(stores, slot)?),
         Op::Window(..) | Op::Sliding(..) => all(inspect::windows(stores, slot)?, window),
         Op::CountWindow(..) => {
             let filling = |(key, count, held, at): (_, u64, InWindow<String>, _)| {
@@ -503,6 +504,19 @@ fn held(op: Op, stores: &Stores, slot: usize) -> Option<Result<Rows, Error>> {
         Op::Within(..) => kept(inspect::kept(stores, slot)?),
         _ => all(inspect::rows(stores, slot)?, row),
     })
+}
+
+fn partials(rows: Result<Vec<inspect::Partial<String, String>>, Error>) -> Result<Rows, Error> {
+    let (mut all, mut places) = (Rows::new(), BTreeMap::<String, i64>::new());
+    for (key, stage, part) in rows? {
+        let place = places.entry(key.clone()).or_default();
+        let stages =
+            (0..part.stages()).map(|stage| part.stage(stage).iter().map(String::as_str));
+        let value = Some(act::partial(stage, stages));
+        all.insert((key, *place), (value, part.end.as_millis(), part.start.as_millis()));
+        *place += 1;
+    }
+    Ok(all)
 }
 
 fn kept(

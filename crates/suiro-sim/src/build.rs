@@ -5,14 +5,15 @@ use crate::program::{
     Adds, AsOf, CountWindow, From, GLOBAL, Needs, Op, PATIENCE, Program, Reach, Slide, Ttl,
     Windows,
 };
+use crate::sought::{Count, Part, Sought};
 use crate::steps;
 use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
-    Calls, CountWindows, Data, Encoded, Format, GlobalTable, Hopping, InWindow, JsonKey, Plan,
-    Policy, Result, Sessions, Sliding, Stream, Table, Text, Topic, Topology, Tumbling,
-    VersionedTable, Within,
+    Calls, CountWindows, Data, Encoded, Format, Found, GlobalTable, Hopping, InWindow, JsonKey,
+    Match, Pattern, Plan, Policy, Result, Sessions, Sliding, Stream, Table, Text, Topic,
+    Topology, Tumbling, VersionedTable, Within,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -121,6 +122,10 @@ fn build(
             let (results, late) = steps::add(stream, table, number, how, (commutative, panics));
             let keyed = |stream| Keyed { stream, moved: false };
             Handle::Stream { results: keyed(results), late: Some(keyed(late)) }
+        }
+        Op::Pattern(from, sought) => {
+            let stream = stream(handles, from).stream;
+            keyed(pattern(stream, number, sought, panics), false)
         }
         Op::Map(from) => {
             let Keyed { stream, moved } = stream(handles, from);
@@ -260,6 +265,50 @@ fn build(
             table(handles, of).to(&TEXT.named(topic));
             Handle::Nothing
         }
+    }
+}
+
+fn pattern(
+    stream: Stream<String, String>,
+    number: usize,
+    sought: Sought,
+    panics: bool,
+) -> Stream<String, String> {
+    let is = |place: usize| {
+        move |value: &String| {
+            trip(panics, value, number);
+            act::fits(value, number, place)
+        }
+    };
+    let counted = |pattern: Pattern<String, String>, count| match count {
+        Count::Times(1) => pattern,
+        Count::Times(count) => pattern.times(count),
+        Count::AtLeast(count) => pattern.at_least(count),
+    };
+    let mut pattern = stream.pattern(&format!("pattern-{number}"), is(0));
+    for (place, part) in sought.parts().iter().enumerate() {
+        pattern = match *part {
+            Part::Then(count) if place == 0 => counted(pattern, count),
+            Part::Then(count) => counted(pattern.then(is(place)), count),
+            Part::Next(count) => counted(pattern.next(is(place)), count),
+            Part::Not => pattern.not(is(place)),
+        };
+    }
+    let mut pattern = pattern.within(Duration::from_millis(sought.within as u64));
+    if sought.overlapping {
+        pattern = pattern.overlapping();
+    }
+    let tell = |is_match, found: &Match<String>| {
+        let stages = (0..found.stages()).map(|stage| found.stage(stage).iter());
+        let stages = stages.map(|stage| stage.map(String::as_str));
+        act::found(is_match, stages, found.start.as_millis(), found.end.as_millis())
+    };
+    match sought.time_outs {
+        false => pattern.matches().map(move |found| tell(true, &found)),
+        true => pattern.with_time_outs().map(move |found| match found {
+            Found::Match(found) => tell(true, &found),
+            Found::TimeOut(part) => tell(false, &part),
+        }),
     }
 }
 

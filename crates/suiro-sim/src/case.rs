@@ -2,7 +2,7 @@
 
 use crate::draw::{
     draw, draw_calls, draw_distincts, draw_every, draw_foreign_keys, draw_globals, draw_lasts,
-    draw_processes, draw_ttls,
+    draw_patterns, draw_processes, draw_ttls,
 };
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
@@ -122,6 +122,7 @@ impl Case {
         draw_processes(&mut Seed::new(number ^ 0x7072_6f63), &mut program);
         draw_foreign_keys(&mut Seed::new(number ^ 0x666b), &mut program);
         draw_calls(&mut Seed::new(number ^ 0x6361_6c6c), &mut program);
+        draw_patterns(&mut Seed::new(number ^ 0x0063_6570), &mut program);
         let partitions = match family {
             Family::Local => 1 + seed.below(3) as u32,
             Family::Exchanged => 1,
@@ -447,5 +448,15 @@ mod tests {
         let drawn = (0..200).filter(|seed| Case::draw(*seed).program.has_foreign_keys());
         let count = drawn.count();
         assert!((10..60).contains(&count), "{count} of 200");
+    }
+
+    #[test]
+    fn some_programs_look_for_patterns() {
+        let has_one = |seed: &u64| {
+            let ops = Case::draw(*seed).program.ops;
+            ops.iter().any(|op| matches!(op, Op::Pattern(..)))
+        };
+        let count = (0..200).filter(has_one).count();
+        assert!((20..120).contains(&count), "{count} of 200");
     }
 }

@@ -5,6 +5,7 @@ use crate::program::{
     Adds, AsOf, CountWindow, Family, From, Needs, Op, Process, Program, Reach, SINKS, STREAMS,
     Slide, TABLES, Windows,
 };
+use crate::sought::{PATTERNS, Sought};
 use suiro::Seed;
 
 /// A grace that no input of the simulator outlives.
@@ -173,6 +174,26 @@ pub fn draw_processes(seed: &mut Seed, program: &mut Program) {
         // What looks at a table is in one task with it.
         if !longer.has_held_windows() && build::plan(&longer, None).is_ok() {
             *program = longer;
+        }
+    }
+}
+
+/// Looks for patterns in some streams, in place of changing or keeping values.
+pub fn draw_patterns(seed: &mut Seed, program: &mut Program) {
+    for number in 0..program.ops.len() {
+        let (Op::Filter(from) | Op::Map(from)) = program.ops[number] else { continue };
+        let sought = Sought {
+            pattern: seed.below(PATTERNS.len() as u64) as usize,
+            within: [0, 4, 15, 60][seed.below(4) as usize],
+            overlapping: seed.one_in(3),
+            time_outs: seed.one_in(2),
+        };
+        // Between lanes what follows what is any.
+        let parallel = program.family == Family::Parallel;
+        let is_open = parallel && program.is_behind_exchange(number);
+        let is_open = is_open || program.is_held(number) || program.has_moved(from);
+        if seed.one_in(3) && !is_open {
+            program.ops[number] = Op::Pattern(from, sought);
         }
     }
 }

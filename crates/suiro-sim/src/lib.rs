@@ -6,7 +6,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | `program`, `act`, `draw`, `build` | random programs: as data, what they do, as plans |
+//! | `program`, `sought`, `act`, `draw`, `build` | random programs: as data, what they do, as plans |
 //! | `case`, `fault` | everything that a seed decides, and what can go wrong |
 //! | `model` | the right answer, from the rules alone |
 //! | `world`, `clock`, `disk`, `tap`, `crew` | time, files, broker and scheduler with faults |
@@ -41,6 +41,7 @@ mod process;
 pub mod program;
 mod rot;
 mod shrink;
+pub mod sought;
 mod steps;
 pub mod sweep;
 mod tap;

@@ -1,5 +1,6 @@
 //! Random programs as data: the library runs them, and so does a naive model.
 
+use crate::sought::Sought;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -120,6 +121,8 @@ pub enum Op {
     Distinct(From, i64),
     /// Stores and timers; what it sends to its second output is what came `late`.
     Process(From, Process),
+    /// Looks for a pattern in the records of each key.
+    Pattern(From, Sought),
     /// Changes values.
     Map(From),
     /// Makes no, one or two values of one.
@@ -206,6 +209,7 @@ impl Op {
             Self::Stream(_) | Self::Table(..) | Self::Versioned(..) => Vec::new(),
             Self::Filter(of)
             | Self::Distinct(of, _)
+            | Self::Pattern(of, _)
             | Self::Map(of)
             | Self::FlatMap(of)
             | Self::KeyBy(of)
@@ -250,6 +254,7 @@ impl Op {
             Self::Process(of, how) => {
                 Self::Process(from(of), Process { table: how.table.map(number), ..how })
             }
+            Self::Pattern(of, sought) => Self::Pattern(from(of), sought),
             Self::Map(of) => Self::Map(from(of)),
             Self::FlatMap(of) => Self::FlatMap(from(of)),
             Self::KeyBy(of) => Self::KeyBy(from(of)),
@@ -359,6 +364,7 @@ impl Program {
         calls.for_each(|op| self.above(op, &mut above));
         above.iter().any(|op| {
             matches!(self.ops[*op], Op::Window(..) | Op::Sliding(..) | Op::Within(..))
+                || matches!(self.ops[*op], Op::Pattern(..) | Op::Process(..))
                 || self.is_told_times(*op)
         })
     }
@@ -566,6 +572,7 @@ impl Program {
             Op::Fold(..) => Some(format!("fold-{op}")),
             Op::Distinct(..) => Some(format!("distinct-{op}")),
             Op::Process(..) => Some(format!("process-{op}.timers")),
+            Op::Pattern(..) => Some(format!("pattern-{op}")),
             Op::Window(..) | Op::Sliding(..) | Op::CountWindow(..) => {
                 Some(format!("windows-{op}"))
             }

@@ -61,6 +61,7 @@ impl Program {
             Op::Sliding(_, slide) => slide.on_close,
             // What it sends may be that of a timer.
             Op::Process(..) => true,
+            Op::Pattern(_, sought) => sought.waits(),
             _ => false,
         };
         !self.crosses(op)

@@ -12,6 +12,7 @@ mod failures;
 mod foreign;
 mod groups;
 mod operators;
+mod patterns;
 mod process;
 mod shape;
 mod silence;
@@ -23,6 +24,7 @@ mod within;
 pub use failures::Failed;
 
 use crate::program::{Op, Program};
+use patterns::Partial;
 use shape::Shape;
 use sliding::Slid;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -116,6 +118,9 @@ pub(crate) struct State {
     pub(crate) turns: BTreeMap<String, (u64, i64)>,
     /// All timers of wall time that ever were set: key and name.
     pub(crate) walls: BTreeSet<(String, String)>,
+    /// What patterns have begun, in order of arrival, and how many records they have seen.
+    pub(crate) partials: Vec<Partial>,
+    pub(crate) arrived: u64,
     /// Records that sliding windows have accepted, in order of arrival.
     pub(crate) slid: Vec<Slid>,
     /// The time up to which sliding windows were closed.
@@ -346,6 +351,12 @@ impl Model {
         }
         for Waiting { key, value, at, side, matched } in &state.waiting {
             count(&mut all, (key, *side, value), *at, *matched);
+        }
+        for partial in &state.partials {
+            let of_key = all.range((partial.key.clone(), 0)..(partial.key.clone(), i64::MAX));
+            let place = of_key.count() as i64;
+            let row = (Some(partial.shown()), partial.end(), partial.start());
+            all.insert((partial.key.clone(), place), row);
         }
         if let Op::Sliding(_, slide) = self.program.ops[op] {
             let open = state.open_slides(slide, self.program.is_commutative());

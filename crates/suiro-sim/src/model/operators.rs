@@ -90,6 +90,9 @@ impl Model {
                 }
             }
             Op::Process(_, how) => self.process(partition, (number, how), key, value, at),
+            Op::Pattern(_, sought) => {
+                self.seek(partition, number, sought, (key, value, at));
+            }
             Op::Map(_) if panics => self.fail(number, &key, at),
             Op::Map(_) | Op::Call(_) => {
                 self.emit(partition, number, key, act::maps(&value, number), at)

@@ -36,6 +36,7 @@ impl Model {
                     self.release(partition, (op, table), how, now - how.grace);
                 }
                 Op::Process(_, how) => self.fire(partition, (op, how), now),
+                Op::Pattern(_, sought) => self.time_out(partition, op, sought, now),
                 Op::Distinct(_, within) => self.forget(partition, op, within, now),
                 Op::Table(_, ttl) | Op::Fold(_, _, ttl) => {
                     self.let_go(partition, op, ttl, now);

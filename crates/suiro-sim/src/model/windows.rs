@@ -264,6 +264,7 @@ impl Model {
         if let Op::Process(_, how) = self.program.ops[op] {
             self.end_timers(partition, (op, how));
         }
+        self.end_patterns(partition, op);
         if let Op::AsOf(_, table, how) = self.program.ops[op] {
             self.release(partition, (op, table), how, i64::MAX);
         }
