@@ -7,6 +7,7 @@ mod count_log;
 mod foreign_key;
 mod join;
 mod latency;
+mod pattern;
 mod restart;
 mod session;
 mod sliding;
@@ -38,6 +39,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         "join" => join::run(options),
         "foreign-key" => foreign_key::run(options),
         "as-of" => as_of::run(options),
+        "pattern" => pattern::run(options),
         "stream-stream" => stream_stream::run(options),
         bench if bench.starts_with("nexmark") => crate::nexmark::run(options),
         "latency" => latency::run(options),
