@@ -14,6 +14,7 @@ mod sliding;
 mod start;
 mod stream_stream;
 mod table_group;
+mod top_n;
 mod tumbling;
 mod window_format;
 mod words;
@@ -40,6 +41,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         "foreign-key" => foreign_key::run(options),
         "as-of" => as_of::run(options),
         "pattern" => pattern::run(options),
+        "top-n" => top_n::run(options),
         "stream-stream" => stream_stream::run(options),
         bench if bench.starts_with("nexmark") => crate::nexmark::run(options),
         "latency" => latency::run(options),
