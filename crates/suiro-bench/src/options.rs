@@ -36,7 +36,7 @@ impl Emit {
 const USAGE: &str = "usage: suiro-bench BENCH [--records N] [--keys N] \
 [--durability none|interval|fsync] [--commit-ms N] [--threads N] [--emit every-change|per-commit]
 [--store memory|disk] [--memory-budget BYTES]
-benches: count, count-log, words, tumbling, session, sliding, join, as-of, stream-stream, pattern, top-n,
+benches: count, count-log, words, tumbling, hopping, session, sliding, join, as-of, stream-stream, pattern, top-n,
 table-group, foreign-key, nexmark, nexmark-q0 to -q22, latency, start, restart";
 
 impl Options {

@@ -467,7 +467,8 @@ fn window(
     from: From,
     windows: Windows,
 ) -> Handle {
-    let (commutative, panics) = (program.is_commutative(), program.panics);
+    let panics = program.panics;
+    let commutative = program.is_commutative() || windows.combining;
     let stream = stream(handles, from).stream;
     let name = format!("windows-{number}");
     let add = move |so_far: &mut String, value: String| {
@@ -476,7 +477,7 @@ fn window(
     };
     let late = From { op: number, late: true };
     let wants_late = program.ops.iter().any(|op| op.inputs().contains(&late));
-    let Windows { size, advance, grace, sessions, on_close } = windows;
+    let Windows { size, advance, grace, sessions, on_close, combining } = windows;
     let is_hopping = advance < size;
     let [size, advance, grace] =
         [size, advance, grace].map(|millis| Duration::from_millis(millis as u64));
@@ -497,7 +498,11 @@ fn window(
     }
     let table = if is_hopping {
         let windows = Hopping::of(size).every(advance).grace(grace);
-        stream.window(windows).fold(&name, String::new, add)
+        let table = stream.window(windows).fold(&name, String::new, add);
+        match combining {
+            true => table.combining(|all, more| *all = act::merges(all, &more, true)),
+            false => table,
+        }
     } else {
         stream.window(Tumbling::of(size).grace(grace)).fold(&name, String::new, add)
     };

@@ -408,7 +408,8 @@ impl Drawing<'_> {
         let grace = if parallel && (sessions || hops) { FOR_EVER } else { grace };
         let on_close = parallel || self.seed.one_in(2);
         let advance = if hops { (size / 3).max(1) } else { size };
-        let windows = Windows { size, advance, grace, sessions, on_close };
+        let combining = hops && self.seed.one_in(2);
+        let windows = Windows { size, advance, grace, sessions, on_close, combining };
         let op = self.add(Op::Window(of.from, windows));
         let by_arrival = of.by_arrival || of.moved;
         self.flow(op, false, false, by_arrival);

@@ -26,6 +26,8 @@ pub struct Windows {
     pub sessions: bool,
     /// Whether they speak when they close, or at every update.
     pub on_close: bool,
+    /// Whether states of parts can be put together: then windows that hop are made of slices.
+    pub combining: bool,
 }
 
 /// A fold over sliding windows.

@@ -90,7 +90,19 @@ impl Draft {
         topic: Option<Arc<str>>,
         make: impl Fn() -> S + Send + Sync + 'static,
     ) -> usize {
-        let make: MakeState = Arc::new(move || Box::new(make()));
+        self.put_store(name, topic, Arc::new(move || Box::new(make())))
+    }
+
+    /// As [`Draft::store`], for one whose kind is known when all is said.
+    pub(crate) fn store_of(
+        &self,
+        name: &str,
+        make: impl Fn() -> Box<dyn State> + Send + Sync + 'static,
+    ) -> usize {
+        self.put_store(name, None, Arc::new(make))
+    }
+
+    fn put_store(&self, name: &str, topic: Option<Arc<str>>, make: MakeState) -> usize {
         let stores = &mut self.sketch().graph.stores;
         stores.push(StoreSpec { name: name.into(), make, topic, differs: false });
         stores.len() - 1

@@ -2,8 +2,8 @@
 
 use crate::operators::count_fold;
 use crate::state::{
-    Clock, Counted, Either, Held, JoinStore, Paired, PartialStore, SessionStore, SlidingView,
-    TableStore, TimerStore, VersionStore, WaitStore, WindowStore,
+    Clock, Counted, Either, Held, JoinStore, Paired, PartialStore, SessionStore, SliceStore,
+    SlidingView, TableStore, TimerStore, VersionStore, WaitStore, WindowStore,
 };
 use crate::{Data, InWindow, Key, Match, Record, Timestamp};
 use suiro_core::Result;
@@ -84,10 +84,23 @@ pub fn windows<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Result<W
         });
         return Some(all);
     }
+    if let Some(slices) = stores.find::<SliceStore<K, A>>(slot) {
+        let all = slices.all_windows().map(|all| {
+            let windows = all.into_iter().flat_map(|(key, open)| {
+                open.into_iter().map(move |(start, part)| {
+                    // A window that is closed has no time of its own any more.
+                    let (value, at) = part.map_or((None, start), |it| (Some(it.value), it.at));
+                    (key.clone(), InWindow { start, end: slices.hops.end(start), value }, at)
+                })
+            });
+            windows.collect()
+        });
+        return Some(all);
+    }
     let store = stores.find::<WindowStore<K, A>>(slot)?;
     let all = store.all_committed().map(|all| {
         let windows = all.into_iter().map(|(start, key, held, at)| {
-            let end = start.plus_millis(store.size);
+            let end = store.hops.end(start);
             let value = match held {
                 Held::Open(value, _) => Some(value),
                 Held::Closed => None,

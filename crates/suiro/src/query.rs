@@ -2,8 +2,8 @@
 
 use crate::inspect::rows;
 use crate::state::{
-    Counted, GlobalRows, Held, Paired, SessionStore, SlidingView, TableStore, VersionStore,
-    WindowStore,
+    Counted, GlobalRows, Held, Paired, SessionStore, SliceStore, SlidingView, TableStore,
+    VersionStore, WindowStore,
 };
 use crate::{Data, InWindow, Key, Record};
 use std::marker::PhantomData;
@@ -214,10 +214,18 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
                     }));
                 }));
             }
+            if let Some(slices) = stores.find::<SliceStore<K, A>>(store) {
+                return Some(slices.windows_of(&key).map(|open| {
+                    found.extend(open.into_iter().filter_map(|(start, part)| {
+                        let end = slices.hops.end(start);
+                        part.map(|part| InWindow { start, end, value: part.value })
+                    }));
+                }));
+            }
             let windows = stores.find::<WindowStore<K, A>>(store)?;
             Some(windows.panes.keys().try_for_each(|start| {
                 if let Some(Held::Open(value, _)) = windows.committed(*start, &key)? {
-                    let (start, end) = (*start, start.plus_millis(windows.size));
+                    let (start, end) = (*start, windows.hops.end(*start));
                     found.push(InWindow { start, end, value });
                 }
                 Ok(())

@@ -5,6 +5,7 @@ mod count;
 mod count_disk;
 mod count_log;
 mod foreign_key;
+mod hopping;
 mod join;
 mod latency;
 mod pattern;
@@ -34,6 +35,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         count_disk::STORE | count_disk::SUIRO => count_disk::child(options),
         "words" => words::run(options),
         "tumbling" => tumbling::run(options),
+        "hopping" => hopping::run(options),
         "session" => session::run(options),
         "sliding" => sliding::run(options),
         "table-group" => table_group::run(options),

@@ -11,6 +11,11 @@ impl Windows {
         self.grace + if self.sessions { self.size + 1 } else { 0 }
     }
 
+    /// Whether the library keeps slices: then a window that an end has closed has no time.
+    fn is_sliced(self) -> bool {
+        self.combining && self.on_close
+    }
+
     /// The starts of the windows that a time is in, in order (rule W1).
     fn starts(self, at: i64) -> impl DoubleEndedIterator<Item = i64> {
         let last = at.div_euclid(self.advance);
@@ -188,7 +193,8 @@ impl Model {
                 open.insert(place, Span { start, end, value: String::new(), at });
             }
             let span = &mut open[place];
-            span.value = act::adds(&span.value, value, self.program.is_commutative());
+            let commutative = self.program.is_commutative() || windows.combining;
+            span.value = act::adds(&span.value, value, commutative);
             span.at = span.at.max(at);
             said.push((act::windowed(Some(&span.value), start, end), span.at));
         }
@@ -273,8 +279,11 @@ impl Model {
         let state = &mut self.states[partition as usize][op];
         let due = state.take_due(|_| true);
         if !windows.sessions {
-            let marks =
-                due.iter().map(|(_, start, key, span)| ((key.clone(), *start), span.at));
+            let at =
+                |start: i64, span: &Span| if windows.is_sliced() { start } else { span.at };
+            let marks = due
+                .iter()
+                .map(|(_, start, key, span)| ((key.clone(), *start), at(*start, span)));
             state.closed.extend(marks);
         }
         self.lane_time = i64::MAX;

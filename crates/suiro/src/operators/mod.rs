@@ -23,6 +23,7 @@ pub(crate) mod pattern;
 pub(crate) mod process;
 pub(crate) mod session_fold;
 pub(crate) mod sink;
+pub(crate) mod slice_fold;
 pub(crate) mod sliding_fold;
 pub(crate) mod split;
 pub(crate) mod table_changes;

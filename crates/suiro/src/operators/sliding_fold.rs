@@ -52,7 +52,7 @@ pub(crate) fn add<K: Key, V: Data, T: Data, A: Data>(
     draft.show((node, 0), show::both::<K, V>(keys));
     let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step);
     let late = Stream::new(&draft, Edge { node, output: 1 }, keys);
-    WindowTable { results, late, emit }
+    WindowTable { results, late, emit, combine: None }
 }
 
 struct SlidingFold<K, V, T, A> {

@@ -3,54 +3,20 @@
 
 use super::exchange::settle;
 use super::fold::{Add, Init};
-use crate::draft::{Draft, maker, step_node};
+use super::slice_fold::{Combine, SliceFold};
+use crate::draft::{Draft, step_node};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
-use crate::state::{Held, Place, Places, WindowStore, may_have_rows};
+use crate::state::{Held, Hops, Place, Places, SliceStore, WindowStore, may_have_rows};
 use crate::step::Step;
 use crate::window::{InWindow, WindowTable};
 use crate::{Data, Key, Record, Stream};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use suiro_core::{Headers, Result, Timestamp};
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
-
-/// Size, distance of starts and grace in milliseconds.
-#[derive(Clone, Copy)]
-pub(crate) struct Spec {
-    pub(crate) size: i64,
-    pub(crate) advance: i64,
-    pub(crate) grace: i64,
-}
-
-impl Spec {
-    /// The start of the last window that a time is in.
-    fn start(self, at: Timestamp) -> Timestamp {
-        Timestamp::from_millis(at.as_millis() - at.as_millis().rem_euclid(self.advance))
-    }
-
-    /// The start of the first one; none starts before the epoch (rule W1).
-    fn first(self, at: Timestamp) -> Timestamp {
-        let behind = at.as_millis() - self.size;
-        let start = (behind.div_euclid(self.advance) + 1) * self.advance;
-        Timestamp::from_millis(start.max(0))
-    }
-
-    /// Whether a time is in one window and no other.
-    fn is_tumbling(self) -> bool {
-        self.size == self.advance
-    }
-
-    fn end(self, start: Timestamp) -> Timestamp {
-        start.plus_millis(self.size)
-    }
-
-    fn is_closed(self, start: Timestamp, now: Timestamp) -> bool {
-        self.end(start).plus_millis(self.grace) <= now
-    }
-}
+use suiro_core::{Error, Headers, Result, Timestamp};
+use suiro_engine::{BoxRows, Context, Edge, Failure, MakeOperator, Operator};
 
 /// When a windowed fold speaks, and whether somebody wants its late records.
 #[derive(Clone)]
@@ -78,6 +44,10 @@ impl Emit {
         self.flags.0.store(false, Ordering::Relaxed);
     }
 
+    pub(crate) fn refuse(&self, error: Error) {
+        self.draft.refuse(error);
+    }
+
     /// The name of the store of what the windows have not shown yet.
     pub(crate) fn name_of_pending(&self) -> String {
         super::every::name_of(&self.draft, self.node)
@@ -99,9 +69,9 @@ impl Emit {
 pub(crate) fn add<K: Key, V: Data, A: Data>(
     stream: Stream<K, V>,
     name: &str,
-    spec: Spec,
-    init: Init<A>,
-    add: Add<A, V>,
+    spec: Hops,
+    (init, add): (Init<A>, Add<A, V>),
+    combine: Option<Combine<A>>,
 ) -> WindowTable<K, V, A> {
     let stream = settle(stream, name);
     let label = match spec.is_tumbling() {
@@ -110,22 +80,41 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     };
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
-    let times = (spec.size, spec.advance, spec.grace);
-    let store = draft.store(name, None, move || WindowStore::<K, A>::new(keys, times));
     let emit = Emit::new(&draft, spec.size.saturating_add(spec.grace));
-    let make = {
+    let slices = {
+        let (combine, emit) = (combine.clone(), emit.clone());
+        move || combine.as_ref().and_then(|combine| combine.slices(spec, &emit))
+    };
+    let store = {
+        let slices = slices.clone();
+        draft.store_of(name, move || match slices() {
+            Some(merge) => Box::new(SliceStore::<K, A>::new(keys, spec, merge)),
+            None => Box::new(WindowStore::<K, A>::new(keys, spec)),
+        })
+    };
+    let make: MakeOperator = {
         let (step, emit) = (step.clone(), emit.clone());
-        maker(move |_| WindowFold::<K, V, A> {
-            store,
-            spec,
-            init: Arc::clone(&init),
-            add: Arc::clone(&add),
-            step: step.clone(),
-            closes: emit.closes(),
-            wants_late: emit.late(),
-            next_due: None,
-            places: Places::default(),
-            types: PhantomData,
+        Arc::new(move |_| {
+            let (init, add) = (Arc::clone(&init), Arc::clone(&add));
+            let (step, wants_late) = (step.clone(), emit.late());
+            match slices() {
+                Some(_) => {
+                    let fold = (init, add);
+                    Box::new(SliceFold::<K, V, A>::new(store, spec, fold, step, wants_late))
+                }
+                None => Box::new(WindowFold::<K, V, A> {
+                    store,
+                    spec,
+                    init,
+                    add,
+                    step,
+                    closes: emit.closes(),
+                    wants_late,
+                    next_due: None,
+                    places: Places::default(),
+                    types: PhantomData,
+                }),
+            }
         })
     };
     let mut node = step_node(&label, vec![stream.from], make);
@@ -135,12 +124,12 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     draft.show((node, 0), show::both::<K, V>(keys));
     let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step);
     let late = Stream::new(&draft, Edge { node, output: 1 }, keys);
-    WindowTable { results, late, emit }
+    WindowTable { results, late, emit, combine }
 }
 
 struct WindowFold<K, V, A> {
     store: usize,
-    spec: Spec,
+    spec: Hops,
     init: Init<A>,
     add: Add<A, V>,
     step: Step,
@@ -177,7 +166,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         careful: bool,
         to: &mut Progress<'_, K, V, A>,
     ) {
-        let (start, place) = (self.spec.start(row.at), self.places.next());
+        let (start, place) = (self.spec.last(row.at), self.places.next());
         if self.spec.is_closed(start, now) {
             return self.turn_away(row, to);
         }
@@ -195,7 +184,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
 
     /// Takes a record into each of its windows that is open, in order of start (rule W1).
     fn take_all(&mut self, row: Record<K, V>, now: Timestamp, to: &mut Progress<'_, K, V, A>) {
-        let (last, mut taken) = (self.spec.start(row.at), false);
+        let (last, mut taken) = (self.spec.last(row.at), false);
         let mut start = self.spec.first(row.at);
         while start < last {
             if !self.spec.is_closed(start, now) {
@@ -218,7 +207,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         row: Record<K, V>,
         to: &mut Progress<'_, K, V, A>,
     ) -> Option<Record<K, V>> {
-        let due = self.spec.end(start).plus_millis(self.spec.grace);
+        let due = self.spec.closing(start);
         self.next_due = self.next_due.map(|next| next.min(due));
         let slot = to.store.pane(start).edit_at(place, &row.key);
         if let Some(Held::Closed) = slot.get() {
@@ -253,7 +242,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
     /// Looks for the rows of a run of records whose last window is the same.
     fn find(&mut self, run: &[Record<K, V>], store: &mut WindowStore<K, A>) -> Result<()> {
         let keys = run.iter().map(|row| &row.key);
-        let last = self.spec.start(run[0].at);
+        let last = self.spec.last(run[0].at);
         if self.spec.is_tumbling() {
             return store.find(last, keys, &mut self.places);
         }
@@ -277,7 +266,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         self.next_due = Some(Timestamp::MAX);
         for start in due {
             if !self.spec.is_closed(start, now) {
-                self.next_due = Some(self.spec.end(start).plus_millis(self.spec.grace));
+                self.next_due = Some(self.spec.closing(start));
                 break;
             }
             self.close_pane(start, None, to)?;
@@ -346,7 +335,7 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         to.store.make_room(rows.len());
         let spec = self.spec;
         rows.as_slice()
-            .chunk_by(|a, b| spec.start(a.at) == spec.start(b.at))
+            .chunk_by(|a, b| spec.last(a.at) == spec.last(b.at))
             .try_for_each(|run| self.find(run, to.store))
             .map_err(|cause| Failure::stop(&step.label, cause))?;
         // A window may close, and its map serve another one, before its rows are at hand.

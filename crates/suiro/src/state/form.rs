@@ -7,6 +7,7 @@ use crate::state::partial_store::{self, turn_partials};
 use crate::state::pending::{self, Pending};
 use crate::state::prefix;
 use crate::state::session_store::turn_sessions;
+use crate::state::slice_rows::{self, turn_slice};
 use crate::state::sliding_rows::turn_row;
 use crate::state::timers::{self, Timer};
 use crate::state::version_rows;
@@ -33,6 +34,7 @@ pub(crate) fn migration<Old: Data, New: Data>(
             Some("sessions") => turn_sessions(value, &turn, &mut out)?,
             Some("sliding") => turn_row(value, &turn, &mut out)?,
             Some(partial_store::KIND) => turn_partials(value, &turn, &mut out)?,
+            Some(slice_rows::KIND) => turn_slice(value, &turn, &mut out)?,
             Some("windows") => {
                 write_state(&read_state::<Option<Old>>(value)?.map(&turn), &mut out)?;
             }

@@ -4,7 +4,7 @@ use super::beneath::{Beneath, raise};
 use super::form::form;
 use super::shares::Shares;
 use super::table_store::encode_key;
-use super::{Cells, Places, StreamTime, prefix};
+use super::{Cells, Hops, Places, StreamTime, prefix};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
 use std::any::Any;
@@ -34,29 +34,20 @@ pub(crate) struct WindowStore<K: 'static, A: 'static> {
     pub(crate) keys: &'static dyn Format<K>,
     /// Empty maps of windows that came and went between two commits, to be used again.
     spare: Vec<Cells<K, Held<A>>>,
-    /// The size of a window and the distance of starts, in milliseconds.
-    pub(crate) size: i64,
-    advance: i64,
-    /// How long after its end a window closes, in milliseconds.
-    grace: i64,
+    pub(crate) hops: Hops,
     /// The store that has all rows, where the windows hold only some.
     below: Option<Beneath>,
     shares: Shares,
 }
 
 impl<K: Key, A: Data> WindowStore<K, A> {
-    pub(crate) fn new(
-        keys: &'static dyn Format<K>,
-        (size, advance, grace): (i64, i64, i64),
-    ) -> Self {
+    pub(crate) fn new(keys: &'static dyn Format<K>, hops: Hops) -> Self {
         Self {
             panes: BTreeMap::new(),
             time: StreamTime::NONE,
             keys,
             spare: Vec::new(),
-            size,
-            advance,
-            grace,
+            hops,
             below: None,
             shares: Shares::default(),
         }
@@ -333,7 +324,7 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
                     pane.lean(false);
                     self.panes.insert(start, pane);
                 }
-                from = first.map(|start| start.plus_millis(self.advance));
+                from = first.map(|start| start.plus_millis(self.hops.advance));
             }
         }
         self.panes.retain(|_, cells| !cells.is_unused() || !cells.is_whole());
@@ -391,12 +382,11 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
 
     fn due_in(&self) -> Option<i64> {
         let mut open = self.panes.iter().filter(|(_, pane)| may_have_rows(pane));
-        let first = open.next().map(|(start, _)| start.plus_millis(self.size));
-        self.time.until(first.map(|end| end.plus_millis(self.grace)))
+        self.time.until(open.next().map(|(start, _)| self.hops.closing(*start)))
     }
 
     fn form(&self) -> Option<Form> {
-        let Self { size, advance, .. } = *self;
+        let Hops { size, advance, .. } = self.hops;
         let kind = match size == advance {
             true => format!("windows of {size} ms"),
             false => format!("windows of {size} ms every {advance} ms"),

@@ -1,7 +1,9 @@
 //! Hopping windows: of one size, and overlapping.
 
 use crate::operators::fold::{Add, Init};
+use crate::operators::slice_fold::Combine;
 use crate::operators::window_fold;
+use crate::state::Hops;
 use crate::{Data, Key, WindowTable, Windowed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,8 +117,9 @@ impl Hopping {
 
 impl<K: Key, V: Data> Windowed<K, V, Hopping> {
     /// Folds the values in each window, in order of their arrival. A record changes each of its
-    /// windows that is open, in order of their starts. `name` names the store and its
-    /// changelog, `<app>.<name>.changelog`, for good.
+    /// windows that is open, in order of their starts; say
+    /// [`combining`](WindowTable::combining) if the states of parts can be merged, and it changes
+    /// one. `name` names the store and its changelog, `<app>.<name>.changelog`, for good.
     ///
     /// `init` makes the state of a window at its first record, `add` takes each record into it.
     /// A panic in either is one failed record, for the policy: no window keeps it.
@@ -155,12 +158,12 @@ impl<K: Key, V: Data> Windowed<K, V, Hopping> {
             stream.draft.refuse(error.with("size", size).with("every", advance));
         }
         let (size, advance) = (size.max(1), advance.clamp(1, size.max(1)));
-        let spec = window_fold::Spec { size, advance, grace: millis(windows.grace) };
+        let hops = Hops { size, advance, grace: millis(windows.grace) };
         let (init, add): (Init<A>, Add<A, V>) = (Arc::new(init), Arc::new(add));
-        window_fold::add(stream, name, spec, init, add)
+        window_fold::add(stream, name, hops, (init, add), Some(Combine::default()))
     }
 
-    /// Counts the records in each window.
+    /// Counts the records in each window; counts are [combining](WindowTable::combining).
     ///
     /// ```
     /// use std::time::Duration;
@@ -183,6 +186,65 @@ impl<K: Key, V: Data> Windowed<K, V, Hopping> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn count(self, name: &str) -> WindowTable<K, V, u64> {
-        self.fold(name, || 0, |count, _| *count += 1)
+        self.fold(name, || 0, |count, _| *count += 1).combining(|count, more| *count += more)
+    }
+}
+
+impl<K: Key, V: Data, A: Data> WindowTable<K, V, A> {
+    /// Says that states can be put together: `merge` takes the state of some values of a window
+    /// into that of others. Hopping windows that speak [on close](WindowTable::on_close) are then
+    /// folded in slices, of which a record changes one, however many windows it is in; a window
+    /// is put together from its slices when it closes, with a few merges. What is sent, and in
+    /// which order, is the same. What is kept is not: a program that adds or leaves out
+    /// `combining`, or that speaks otherwise, is refused at the start where there are windows of
+    /// the other kind.
+    ///
+    /// The state of values that came in any order and in any parts must be the same: `merge` is
+    /// associative and commutative, and to add a value is to merge what it makes alone. Counts,
+    /// sums, extremes and sets are such states; the last value is not. A merge that is only nearly
+    /// so, such as that of sums of floats, gives the same result after a crash all the same: of
+    /// what a window is put together, and how, depends on nothing but its records. A panic in
+    /// `merge` stops the app, whatever the policy, for no record is at fault.
+    ///
+    /// With `on_update` and `every`, which send every window of every record anyway, and where
+    /// windows do not overlap, each window keeps a state of its own, and `merge` is not used. On
+    /// windows that do not hop `build` refuses it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{Hopping, TestDriver, Topic, Topology};
+    ///
+    /// const LATENCIES: Topic<String, u64> = Topic::json("latencies");
+    /// const WORST: Topic<String, u64> = Topic::json("worst-of-an-hour");
+    ///
+    /// let topology = Topology::new("latencies");
+    /// let hours = Hopping::of(Duration::from_hours(1)).every(Duration::from_mins(1));
+    /// let take = |worst: &mut u64, millis: u64| *worst = millis.max(*worst);
+    /// topology
+    ///     .stream(&LATENCIES)
+    ///     .window(hours)
+    ///     .fold("worst", || 0, take)
+    ///     .combining(take)
+    ///     .on_close()
+    ///     .map(|hour| hour.value)
+    ///     .to(&WORST);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// driver.send(&LATENCIES, "home".into(), 90, 0)?;
+    /// driver.send(&LATENCIES, "home".into(), 70, 59 * 60_000)?;
+    /// driver.send(&LATENCIES, "home".into(), 10, 61 * 60_000)?;
+    /// let worst: Vec<_> = driver.read(&WORST)?.into_iter().map(|hour| hour.value).collect();
+    /// assert_eq!(worst, [90, 70]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[doc(alias = "AggregateFunction.merge")]
+    pub fn combining(self, merge: impl Fn(&mut A, A) + Send + Sync + 'static) -> Self {
+        match &self.combine {
+            Some(combine) => combine.by(merge),
+            None => self.emit.refuse(Error::invalid(
+                "only windows that hop are put together from slices; leave `combining` out",
+            )),
+        }
+        self
     }
 }

@@ -2,7 +2,9 @@
 
 use super::Told;
 use crate::operators::fold::{Add, Init};
+use crate::operators::slice_fold::Combine;
 use crate::operators::{self, window_fold};
+use crate::state::Hops;
 use crate::{Data, InWindow, Key, Stream, Topic, Windowed};
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,9 +130,9 @@ impl<K: Key, V: Data> Windowed<K, V, Tumbling> {
             stream.draft.refuse(Error::invalid(text).with("fold", name));
         }
         let (size, grace) = (size.max(1), millis(windows.grace));
-        let spec = window_fold::Spec { size, advance: size, grace };
+        let hops = Hops { size, advance: size, grace };
         let (init, add): (Init<A>, Add<A, V>) = (Arc::new(init), Arc::new(add));
-        window_fold::add(stream, name, spec, init, add)
+        window_fold::add(stream, name, hops, (init, add), None)
     }
 
     /// Counts the records in each window.
@@ -191,6 +193,8 @@ pub struct WindowTable<K: 'static, V: 'static, A: 'static> {
     pub(crate) results: Stream<K, InWindow<A>>,
     pub(crate) late: Stream<K, V>,
     pub(crate) emit: window_fold::Emit,
+    /// By what states are merged, where that can be said.
+    pub(crate) combine: Option<Combine<A>>,
 }
 
 impl<K: 'static, V: 'static, A: 'static> std::fmt::Debug for WindowTable<K, V, A> {

@@ -240,7 +240,8 @@ impl Building<'_> {
     fn fold(&mut self, node: &Node) -> Result<Handle, String> {
         let stream = self.stream(node, 0)?.stream;
         let first = given(&node.init, node, "init")?;
-        let add = function::add(&given(&node.add, node, "add")?)?;
+        let adds = given(&node.add, node, "add")?;
+        let (add, combine) = (function::add(&adds)?, function::combine(&adds, &first));
         let init = move || first.clone();
         let add = move |so_far: &mut String, value: String| *so_far = add(so_far, &value);
         let name = &node.id;
@@ -268,7 +269,10 @@ impl Building<'_> {
                 let windows = Hopping::of(Duration::from_millis(size))
                     .every(Duration::from_millis(advance))
                     .grace(grace);
-                let table = stream.window(windows).fold(name, init, add);
+                let mut table = stream.window(windows).fold(name, init, add);
+                if let Some(combine) = combine {
+                    table = table.combining(move |all, more| *all = combine(all, &more));
+                }
                 let late = has_late.then(|| table.late());
                 (told(table, &emit)?.map(some), late)
             }

@@ -114,6 +114,15 @@ pub fn merge(name: &str) -> Result<Combine, String> {
     }
 }
 
+/// What puts together the states of two parts of a window, for a fold by its name that begins with
+/// `init`; none if it depends on the order.
+pub fn combine(name: &str, init: &str) -> Option<Combine> {
+    let first: i64 = init.parse().ok()?;
+    matches!(name, "sum" | "count").then(|| -> Combine {
+        Arc::new(move |left, right| (integer(left) + integer(right) - first).to_string())
+    })
+}
+
 /// What every join makes of its sides.
 pub fn pair(left: Option<&str>, right: Option<&str>) -> String {
     format!("{}-{}", left.unwrap_or("null"), right.unwrap_or("null"))

@@ -1,0 +1,361 @@
+//! The store of a combining fold over hopping windows: for each key, the slices that an open
+//! window is made of.
+//!
+//! In the changelog every slice of a key is a row of its own, and a window is none: a record
+//! changes one row, however many windows it is in.
+
+use super::StreamTime;
+use super::due::DueKeys;
+use super::hops::Hops;
+use super::slice_rows::{read_rows, rows_of};
+use super::slices::{Merge, Part, Slice, Slices};
+use super::slots::{Lower, Rows, Slot, Slots};
+use crate::format::Format;
+use crate::{Data, Key};
+use suiro_core::{Headers, Result, Timestamp};
+
+/// The slices of each key, with one open generation of changes.
+pub(crate) struct SliceStore<K: 'static, A: 'static> {
+    pub(super) slots: Slots<K, Slices<A>>,
+    /// What was done since the last commit, to be taken back or saved.
+    pub(super) log: Vec<Deed<A>>,
+    /// The number of the generation that is open.
+    pub(super) generation: u64,
+    /// How many slices there are.
+    pub(super) count: usize,
+    pub(crate) time: StreamTime,
+    /// What is closed at this time has been taken out.
+    swept: Timestamp,
+    /// The start of the first window that has not been closed, now and at the last commit. Those
+    /// before it stay closed also in a program with a longer grace: their slices are gone.
+    pub(super) opens: Timestamp,
+    pub(super) opened: Timestamp,
+    pub(crate) keys: &'static dyn Format<K>,
+    pub(crate) hops: Hops,
+    pub(super) merge: Merge<A>,
+    pub(super) due: DueKeys<K>,
+    pub(super) lower: Option<Lower>,
+}
+
+impl<A: Clone> Rows for Slices<A> {
+    fn count(&self) -> usize {
+        self.all().len()
+    }
+}
+
+/// The first change of a slice since the last commit, and what was there before.
+pub(super) struct Deed<A> {
+    pub(super) slot: u32,
+    pub(super) start: Timestamp,
+    pub(super) before: Option<Slice<A>>,
+}
+
+/// A window of a key by its start.
+pub(crate) type Closed<K, A> = (K, Timestamp, Part<A>);
+
+impl<K: Key, A: Data> SliceStore<K, A> {
+    /// How much of memory a slice or a key takes, at most and without what values point to: what
+    /// was merged of a slice is kept, too.
+    pub(super) const ROW_BYTES: usize = {
+        let slot = size_of::<Slot<K, Slices<A>>>();
+        let row = size_of::<Slice<A>>() + size_of::<Part<A>>();
+        if slot > row { slot } else { row }
+    };
+
+    pub(crate) fn new(keys: &'static dyn Format<K>, hops: Hops, merge: Merge<A>) -> Self {
+        Self {
+            slots: Slots::default(),
+            log: Vec::new(),
+            generation: 1,
+            count: 0,
+            time: StreamTime::NONE,
+            swept: Timestamp::MIN,
+            opens: Timestamp::ZERO,
+            opened: Timestamp::ZERO,
+            keys,
+            hops,
+            merge,
+            due: DueKeys::new(keys, hops.advance),
+            lower: None,
+        }
+    }
+
+    /// The slot of `key`, with all its slices; a new one if nothing is held.
+    fn raise(&mut self, key: &K) -> Result<u32> {
+        if let Some(slot) = self.slots.find(key) {
+            return Ok(slot);
+        }
+        let (mut slices, mut due) = (Slices::default(), Timestamp::MAX);
+        if let Some(lower) = &self.lower {
+            read_rows(&lower.below, self.keys, key, &mut |slice| {
+                slices.put(slice);
+                due = Timestamp::MIN;
+            })?;
+        }
+        self.count += slices.count();
+        Ok(self.slots.insert(key.clone(), slices, due))
+    }
+
+    /// Puts a committed slice or drops one, as restoring does.
+    pub(super) fn load(&mut self, key: K, start: Timestamp, slice: Option<Slice<A>>) {
+        let slot = self.slots.find(&key);
+        let slot =
+            slot.unwrap_or_else(|| self.slots.insert(key, Slices::default(), Timestamp::MAX));
+        let slices = &mut self.slots[slot].rows;
+        let before = slices.count();
+        match slice {
+            Some(slice) => slices.put(slice),
+            None => {
+                slices.remove(start);
+            }
+        }
+        self.count = self.count + slices.count() - before;
+    }
+
+    /// The slots of keys, with all their slices. They stay where they are until the next call
+    /// and the next commit.
+    pub(crate) fn find<'a>(
+        &mut self,
+        keys: impl ExactSizeIterator<Item = &'a K>,
+        slots: &mut Vec<u32>,
+    ) -> Result<()>
+    where
+        K: 'a,
+    {
+        let held = self.slots.len() + self.count;
+        if let Some(lower) =
+            self.lower.as_ref().filter(|it| it.below.is_tight(held, keys.len()))
+        {
+            self.count -= self.slots.evict(lower.safe);
+        }
+        for key in keys {
+            slots.push(self.raise(key)?);
+        }
+        Ok(())
+    }
+
+    /// Brings what is held of some slots into the caches: a pass that depends on nothing waits for
+    /// many of them at a time, where the work itself would wait for one after another.
+    pub(crate) fn warm(&self, slots: &[u32]) {
+        let glance = |slot: &u32| self.slots[*slot].rows.glance();
+        std::hint::black_box(slots.iter().map(glance).fold(0, |seen, of| seen ^ of));
+    }
+
+    /// Whether a record is in an open window; else it is late.
+    #[inline]
+    pub(crate) fn accepts(&self, slot: u32, at: Timestamp, now: Timestamp) -> bool {
+        let from = self.opens.max(self.hops.first_open(now));
+        self.slots[slot].rows.accepts(self.hops, at, from)
+    }
+
+    /// Takes a record into its slice. What is closed at the time of the record was closed before:
+    /// so it counts in no window that it is late for. If user code panics where `careful`, nothing
+    /// is changed.
+    pub(crate) fn take(
+        &mut self,
+        slot: u32,
+        (at, headers): (Timestamp, Headers),
+        careful: bool,
+        init: impl FnOnce() -> A,
+        add: impl FnOnce(&mut A),
+    ) {
+        let (start, generation) = (self.hops.slice(at), self.generation);
+        let kept = &mut self.slots[slot];
+        let number = kept.rows.next();
+        kept.changed = generation;
+        let Some(slice) = kept.rows.get_mut(start) else {
+            let mut value = init();
+            add(&mut value);
+            let value = Some(value);
+            kept.rows.put(Slice { start, at, number, changed: generation, value, headers });
+            self.log.push(Deed { slot, start, before: None });
+            self.count += 1;
+            return self.look_at(slot);
+        };
+        if slice.changed < generation {
+            self.log.push(Deed { slot, start, before: Some(slice.clone()) });
+            slice.changed = generation;
+        }
+        let value = slice.value.as_mut();
+        let value = value.expect("a slice that an end has closed takes no record");
+        if careful {
+            let mut next = value.clone();
+            add(&mut next);
+            *value = next;
+        } else {
+            add(value);
+        }
+        slice.at = slice.at.max(at);
+        (slice.number, slice.headers) = (number, headers);
+        if kept.due == Timestamp::MIN {
+            self.look_at(slot);
+        }
+    }
+
+    /// Has the key of a slot looked at when its next window closes.
+    fn look_at(&mut self, slot: u32) {
+        let (hops, from) = (self.hops, self.opens);
+        let kept = &mut self.slots[slot];
+        let look = kept.rows.first(hops, from).map(|start| hops.closing(start));
+        if let Some(look) = look
+            && (look < kept.due || kept.due == Timestamp::MIN)
+        {
+            kept.due = look;
+            self.due.push(look, kept.key().clone());
+        }
+    }
+
+    /// Whether a window may be due at `now`.
+    #[inline]
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        now > self.swept
+    }
+
+    /// Closes the windows that are due at `now`, and gives them.
+    pub(crate) fn close(
+        &mut self,
+        now: Timestamp,
+        closed: &mut Vec<Closed<K, A>>,
+    ) -> Result<()> {
+        let (hops, from) = (self.hops, self.opens);
+        let opens = from.max(hops.first_open(now));
+        loop {
+            let below = self.lower.as_ref().map(|lower| &lower.below);
+            let Some(key) = self.due.pop(now, below)? else { break };
+            let slot = match self.lower {
+                Some(_) => self.raise(&key)?,
+                None => match self.slots.find(&key) {
+                    Some(slot) => slot,
+                    None => continue,
+                },
+            };
+            let kept = &mut self.slots[slot];
+            if kept.due > now {
+                continue;
+            }
+            kept.changed = self.generation;
+            let (log, count, generation) = (&mut self.log, &mut self.count, self.generation);
+            let show = |start, part: Option<Part<A>>| {
+                closed.extend(part.map(|part| (key.clone(), start, part)));
+            };
+            let drop = |slice: Slice<A>| {
+                *count -= 1;
+                if slice.changed < generation {
+                    log.push(Deed { slot, start: slice.start, before: Some(slice) });
+                }
+            };
+            let is_due = |start| hops.is_closed(start, now);
+            kept.rows.close(hops, from, is_due, &self.merge, show, drop);
+            match kept.rows.first(hops, opens) {
+                Some(next) => {
+                    kept.due = hops.closing(next);
+                    self.due.push(kept.due, key);
+                }
+                None => {
+                    kept.due = Timestamp::MAX;
+                    self.slots.may_go(slot);
+                }
+            }
+        }
+        (self.swept, self.opens) = (self.swept.max(now), opens);
+        Ok(())
+    }
+
+    /// Closes all windows before their time, and gives them. The slices stay, without values, and
+    /// say which windows are closed.
+    pub(crate) fn close_all(&mut self, closed: &mut Vec<Closed<K, A>>) -> Result<()> {
+        self.raise_all()?;
+        let (hops, generation, from) = (self.hops, self.generation, self.opens);
+        let slots: Vec<u32> = self.slots.numbers().collect();
+        for slot in slots {
+            let kept = &mut self.slots[slot];
+            kept.changed = generation;
+            // If user code fails, what was taken out is known.
+            let all = kept.rows.all().iter();
+            for slice in all.filter(|it| it.changed < generation && it.value.is_some()) {
+                let (start, before) = (slice.start, Some(slice.clone()));
+                self.log.push(Deed { slot, start, before });
+            }
+            let key = kept.key().clone();
+            let mut gone = Vec::with_capacity(kept.rows.count());
+            let show = |start, part: Option<Part<A>>| {
+                closed.extend(part.map(|part| (key.clone(), start, part)));
+            };
+            kept.rows.close(hops, from, |_| true, &self.merge, show, |slice| gone.push(slice));
+            for mut slice in gone {
+                if slice.value.take().is_some() {
+                    (slice.changed, slice.headers) = (generation, Headers::NONE);
+                }
+                kept.rows.put(slice);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings up all slices that are below.
+    fn raise_all(&mut self) -> Result<()> {
+        let Some(lower) = &self.lower else { return Ok(()) };
+        let mut below = Vec::new();
+        rows_of(&lower.below, self.keys, &mut |key, _: Slice<A>| {
+            if below.last() != Some(&key) {
+                below.push(key);
+            }
+        })?;
+        for key in below {
+            self.raise(&key)?;
+        }
+        Ok(())
+    }
+
+    /// The changes are durable.
+    pub(super) fn commit_rows(&mut self) {
+        let changes = self.log.len();
+        self.log.clear();
+        if let Some(lower) = &mut self.lower {
+            lower.commit(self.generation, changes);
+        }
+        self.generation += 1;
+        self.opened = self.opens;
+        self.slots.let_idle_go(self.lower.is_some());
+    }
+
+    /// Puts everything back to the last commit; stream time has been put back.
+    pub(super) fn take_back(&mut self) {
+        for Deed { slot, start, before } in std::mem::take(&mut self.log).into_iter().rev() {
+            let slices = &mut self.slots[slot].rows;
+            let held = slices.count();
+            match before {
+                Some(slice) => slices.put(slice),
+                None => {
+                    slices.remove(start);
+                }
+            }
+            self.count = self.count + slices.count() - held;
+            self.slots.may_go(slot);
+        }
+        for slot in self.slots.iter_mut().filter(|slot| slot.changed >= self.generation) {
+            slot.rows.unmerge();
+        }
+        self.loaded();
+    }
+
+    /// All committed slices are there: looks at every key anew.
+    pub(super) fn loaded(&mut self) {
+        self.slots.let_idle_go(self.lower.is_some());
+        (self.swept, self.opens) = (Timestamp::MIN, self.opened);
+        self.due.clear();
+        let is_lean = self.due.is_lean();
+        let (hops, from) = (self.hops, self.opens);
+        for slot in self.slots.iter_mut() {
+            let next = slot.rows.first(hops, from).map(|start| hops.closing(start));
+            slot.due = match next {
+                Some(_) if is_lean => Timestamp::MIN,
+                Some(next) => next,
+                None => Timestamp::MAX,
+            };
+            if let Some(next) = next.filter(|_| !is_lean) {
+                self.due.push(next, slot.key().clone());
+            }
+        }
+    }
+}

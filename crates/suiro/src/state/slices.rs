@@ -1,0 +1,267 @@
+//! The slices of a key, and the hopping windows that are put together from them (rules W1, W4).
+//!
+//! A window is cut where it meets a multiple of the size (of so much of it as whole distances of
+//! starts make). Behind that moment its slices are merged from left to right and before it from
+//! right to left, and both rows of results are kept: the next window needs one more of the first
+//! and one less of the second. So a window costs a few merges, whatever its size. What was
+//! merged with what is a function of the slices alone, never of when a process began: a merge
+//! that is only nearly associative, such as that of sums of floats, gives the same after a crash.
+
+use super::hops::Hops;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use suiro_core::{Headers, Timestamp};
+
+/// Takes the state of later values into that of earlier ones.
+pub(crate) type Merge<A> = Arc<dyn Fn(&mut A, A) + Send + Sync>;
+
+/// What the records of a key in one slice have come to.
+#[derive(Clone, Debug)]
+pub(crate) struct Slice<A> {
+    pub(super) start: Timestamp,
+    /// The largest time of a record in it.
+    pub(super) at: Timestamp,
+    /// Grows with every record of the key: that of the last record in the slice.
+    pub(super) number: u64,
+    /// The generation of the last change; 0 for one that was read.
+    pub(super) changed: u64,
+    /// None if the end of a bounded run has closed the windows over it before their time.
+    pub(super) value: Option<A>,
+    /// The headers of the last record.
+    pub(super) headers: Headers,
+}
+
+/// A window, or some slices of one.
+#[derive(Clone, Debug)]
+pub(crate) struct Part<A> {
+    pub(crate) value: A,
+    /// The largest time of a record in it.
+    pub(crate) at: Timestamp,
+    number: u64,
+    /// The headers of the last record.
+    pub(crate) headers: Headers,
+}
+
+impl<A: Clone> Part<A> {
+    /// A slice alone; one that was closed is in no window that is put together.
+    fn of(slice: &Slice<A>) -> Option<Self> {
+        let Slice { at, number, ref value, ref headers, .. } = *slice;
+        Some(Self { value: value.clone()?, at, number, headers: headers.clone() })
+    }
+
+    /// Takes in what is later in time.
+    fn with(mut self, later: Self, merge: &Merge<A>) -> Self {
+        merge(&mut self.value, later.value);
+        self.at = self.at.max(later.at);
+        if later.number > self.number {
+            (self.number, self.headers) = (later.number, later.headers);
+        }
+        self
+    }
+}
+
+/// The slices of a key in order of time, as long as a window over them is open.
+pub(crate) struct Slices<A> {
+    all: VecDeque<Slice<A>>,
+    /// How many of them an end has closed.
+    shut: usize,
+    next: u64,
+    /// Where the parts meet that are kept.
+    middle: Timestamp,
+    /// For slices before it, the last one first: that slice and all between.
+    before: Vec<Part<A>>,
+    /// For slices behind it, the first one first: that slice and all between.
+    behind: Vec<Part<A>>,
+}
+
+impl<A> Default for Slices<A> {
+    fn default() -> Self {
+        Self {
+            all: VecDeque::new(),
+            shut: 0,
+            next: 0,
+            middle: Timestamp::MIN,
+            before: Vec::new(),
+            behind: Vec::new(),
+        }
+    }
+}
+
+impl<A: Clone> Slices<A> {
+    pub(super) fn all(&self) -> &VecDeque<Slice<A>> {
+        &self.all
+    }
+
+    /// The number of the next record.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Looks at what the next record will need, and gives a number that depends on it.
+    pub(super) fn glance(&self) -> u64 {
+        self.all.back().map_or(0, |slice| slice.number)
+    }
+
+    fn search(&self, start: Timestamp) -> Result<usize, usize> {
+        // Most that are looked for are the last.
+        match self.all.back() {
+            Some(last) if last.start == start => Ok(self.all.len() - 1),
+            Some(last) if last.start > start => {
+                self.all.binary_search_by_key(&start, |slice| slice.start)
+            }
+            _ => Err(self.all.len()),
+        }
+    }
+
+    pub(super) fn get(&self, start: Timestamp) -> Option<&Slice<A>> {
+        self.search(start).ok().map(|place| &self.all[place])
+    }
+
+    /// The slice that starts at `start`, to be given another value.
+    pub(super) fn get_mut(&mut self, start: Timestamp) -> Option<&mut Slice<A>> {
+        let place = self.search(start).ok()?;
+        self.forget(start, place + 1);
+        self.next += 1;
+        Some(&mut self.all[place])
+    }
+
+    /// Puts a slice in its place.
+    pub(super) fn put(&mut self, slice: Slice<A>) {
+        self.next = self.next.max(slice.number + 1);
+        self.shut += usize::from(slice.value.is_none());
+        match self.search(slice.start) {
+            Ok(place) => {
+                self.forget(slice.start, place + 1);
+                self.shut -= usize::from(self.all[place].value.is_none());
+                self.all[place] = slice;
+            }
+            Err(place) => {
+                self.forget(slice.start, place);
+                self.all.insert(place, slice);
+            }
+        }
+    }
+
+    /// Takes a slice away, as if it had not come.
+    pub(super) fn remove(&mut self, start: Timestamp) -> Option<Slice<A>> {
+        let place = self.search(start).ok()?;
+        self.forget(start, place + 1);
+        let slice = self.all.remove(place)?;
+        self.shut -= usize::from(slice.value.is_none());
+        Some(slice)
+    }
+
+    /// What was merged with the slice at `start` is not what it was; those from `from` on are.
+    fn forget(&mut self, start: Timestamp, from: usize) {
+        if self.before.is_empty() && self.behind.is_empty() {
+            return;
+        }
+        let middle = self.middle();
+        if start < self.middle {
+            self.before.truncate(middle - from);
+        } else {
+            // Of these it is the earlier ones that stay.
+            let place = self.search(start).unwrap_or_else(|place| place);
+            self.behind.truncate(place - middle);
+        }
+    }
+
+    /// How many slices are before the middle.
+    fn middle(&self) -> usize {
+        self.all.partition_point(|slice| slice.start < self.middle)
+    }
+
+    /// Forgets what was merged.
+    pub(super) fn unmerge(&mut self) {
+        self.before.clear();
+        self.behind.clear();
+    }
+
+    /// Whether a record at `at` is in a window that is open: those are that begin at `from` or
+    /// later, unless an end has closed them.
+    pub(super) fn accepts(&self, hops: Hops, at: Timestamp, from: Timestamp) -> bool {
+        let (mut first, mut last) = (hops.first(at).max(from), hops.last(at));
+        if self.shut > 0 {
+            // A window over a slice that an end has closed was closed with it.
+            let slice = hops.slice(at);
+            for shut in self.all.iter().filter(|slice| slice.value.is_none()) {
+                if shut.start <= slice {
+                    first = first.max(hops.last(shut.start).plus_millis(hops.advance));
+                }
+                if shut.start >= slice {
+                    last = last.min(hops.first(shut.start).plus_millis(-hops.advance));
+                }
+            }
+        }
+        first <= last
+    }
+
+    /// The start of the first window, not before `from`, that has a slice; none if there is no
+    /// slice.
+    pub(super) fn first(&self, hops: Hops, from: Timestamp) -> Option<Timestamp> {
+        Some(hops.first(self.all.front()?.start).max(from))
+    }
+
+    /// Closes the windows from `from` on that `closes` says, in order: shows each, and takes out
+    /// the slices that are in no other. A window that an end has closed has no value.
+    pub(super) fn close(
+        &mut self,
+        hops: Hops,
+        mut from: Timestamp,
+        closes: impl Fn(Timestamp) -> bool,
+        merge: &Merge<A>,
+        mut show: impl FnMut(Timestamp, Option<Part<A>>),
+        mut drop: impl FnMut(Slice<A>),
+    ) {
+        while let Some(start) = self.first(hops, from).filter(|start| closes(*start)) {
+            show(start, self.window(hops, start, merge));
+            from = start.plus_millis(hops.advance);
+            while self.all.front().is_some_and(|slice| hops.last(slice.start) < from) {
+                match self.middle() {
+                    // The window began where its parts meet; those of the next meet elsewhere.
+                    0 => self.behind.clear(),
+                    middle if middle == self.before.len() => self.before.truncate(middle - 1),
+                    _ => {}
+                }
+                let Some(slice) = self.all.pop_front() else { break };
+                self.shut -= usize::from(slice.value.is_none());
+                drop(slice);
+            }
+        }
+    }
+
+    /// The window that begins at `start` and with the first slice; none if an end has closed it.
+    fn window(&mut self, hops: Hops, start: Timestamp, merge: &Merge<A>) -> Option<Part<A>> {
+        let end = hops.end(start);
+        let is_shut = |slice: &Slice<A>| slice.start < end && slice.value.is_none();
+        if self.shut > 0 && self.all.iter().any(is_shut) {
+            return None;
+        }
+        if self.middle != hops.middle(start) {
+            self.unmerge();
+            self.middle = hops.middle(start);
+        }
+        let middle = self.middle();
+        while self.before.len() < middle {
+            let earlier = Part::of(&self.all[middle - 1 - self.before.len()])?;
+            let part = match self.before.last() {
+                Some(later) => earlier.with(later.clone(), merge),
+                None => earlier,
+            };
+            self.before.push(part);
+        }
+        let behind = self.all.range(middle + self.behind.len()..);
+        for slice in behind.take_while(|slice| slice.start < end) {
+            let later = Part::of(slice)?;
+            let part = match self.behind.last() {
+                Some(earlier) => earlier.clone().with(later, merge),
+                None => later,
+            };
+            self.behind.push(part);
+        }
+        match (self.before.last(), self.behind.last()) {
+            (Some(before), Some(behind)) => Some(before.clone().with(behind.clone(), merge)),
+            (before, behind) => before.or(behind).cloned(),
+        }
+    }
+}
