@@ -68,6 +68,8 @@ pub(crate) struct Slices<A> {
     next: u64,
     /// Where the parts meet that are kept.
     middle: Timestamp,
+    /// The end of the last window: nothing that begins there or later has been merged.
+    merged: Timestamp,
     /// For slices before it, the last one first: that slice and all between.
     before: Vec<Part<A>>,
     /// For slices behind it, the first one first: that slice and all between.
@@ -81,6 +83,7 @@ impl<A> Default for Slices<A> {
             shut: 0,
             next: 0,
             middle: Timestamp::MIN,
+            merged: Timestamp::MIN,
             before: Vec::new(),
             behind: Vec::new(),
         }
@@ -153,7 +156,7 @@ impl<A: Clone> Slices<A> {
 
     /// What was merged with the slice at `start` is not what it was; those from `from` on are.
     fn forget(&mut self, start: Timestamp, from: usize) {
-        if self.before.is_empty() && self.behind.is_empty() {
+        if start >= self.merged || self.before.is_empty() && self.behind.is_empty() {
             return;
         }
         let middle = self.middle();
@@ -241,6 +244,7 @@ impl<A: Clone> Slices<A> {
             self.unmerge();
             self.middle = hops.middle(start);
         }
+        self.merged = end;
         let middle = self.middle();
         while self.before.len() < middle {
             let earlier = Part::of(&self.all[middle - 1 - self.before.len()])?;
