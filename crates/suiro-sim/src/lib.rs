@@ -35,6 +35,7 @@ mod life;
 pub mod model;
 pub mod mutants;
 mod objects;
+pub mod op;
 pub mod options;
 mod outside;
 mod process;

@@ -1,4 +1,4 @@
-//! `process` against a plain loop over what rules P1 to P5 say, for any scripts, times, batches,
+//! `process` against a plain loop over what rules R1 to R5 say, for any scripts, times, batches,
 //! failures and crashes.
 
 #[path = "process/model.rs"]

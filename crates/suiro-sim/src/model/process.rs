@@ -1,4 +1,4 @@
-//! Steps of one's own: turns of records and of timers (rules P1 to P5).
+//! Steps of one's own: turns of records and of timers (rules R1 to R5).
 
 use super::Model;
 use super::operators::Item;

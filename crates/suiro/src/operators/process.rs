@@ -1,4 +1,4 @@
-//! Steps of the user's own: records and timers, one at a time (rules P1 to P5).
+//! Steps of the user's own: records and timers, one at a time (rules R1 to R5).
 
 use super::each;
 use super::exchange::settle;

@@ -1,4 +1,4 @@
-//! Steps of the user's own: typed stores, timers, and several outputs (rules P1 to P5).
+//! Steps of the user's own: typed stores, timers, and several outputs (rules R1 to R5).
 
 mod define;
 mod handles;
@@ -34,23 +34,23 @@ pub type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 /// restored with all else. Its code must not look at clocks, files or the network; the time of
 /// day is [`Turn::wall_time`].
 ///
-/// * **P1** Records are taken one at a time, in turn (rule T2). What a turn sends has the key, the
+/// * **R1** Records are taken one at a time, in turn (rule T2). What a turn sends has the key, the
 ///   time and the headers of its record (rule H1).
-/// * **P2** A timer of event time fires when the stream time of the step (rule T4) has come to its
+/// * **R2** A timer of event time fires when the stream time of the step (rule T4) has come to its
 ///   time: before the record that moved the time is taken, as rows go that go by time (rule A5),
 ///   or in a silence (rule T5). So it knows what was true at its time, and nothing of later.
 ///   Timers fire in order of time, key bytes, and the order in which those of a key were set;
 ///   each sees what the ones before it did. What one sends has its time, and no headers. One
 ///   that is set for a time that has come fires as soon as the turn at hand is over.
-/// * **P3** A timer of wall time fires at the first round of the engine in which the time of day
+/// * **R3** A timer of wall time fires at the first round of the engine in which the time of day
 ///   has come to its time, in the same order; what was due while the program did not run fires
 ///   at the start. What it sends has the stream time of the step and no headers. When it fires is
 ///   an input, and so outside of rule D1; what it did is committed together with the
 ///   positions, and once.
-/// * **P4** A timer is told from others by its key, its name, and whether it is of event or wall
+/// * **R4** A timer is told from others by its key, its name, and whether it is of event or wall
 ///   time. Setting it for another time moves it, behind those of its key that are set
 ///   already; setting it for the same time changes nothing.
-/// * **P5** At the end of a bounded run the timers of event time that are set fire, once, in their
+/// * **R5** At the end of a bounded run the timers of event time that are set fire, once, in their
 ///   order and with their own times; stream time is not advanced, and what they set for later
 ///   stays. Timers of wall time stay, too.
 ///

@@ -350,7 +350,7 @@ impl<P: Processor> Turn<'_, P> {
         buffer.push(Record { key, value, at, headers });
     }
 
-    /// Sets a timer of this key that fires when event time has come to `at` (rules P2 and P4). A
+    /// Sets a timer of this key that fires when event time has come to `at` (rules R2 and R4). A
     /// key has one timer of each name: one that is set for another time is moved, and one that
     /// is set for this time stays as it is.
     ///
@@ -379,8 +379,8 @@ impl<P: Processor> Turn<'_, P> {
         self.set(Clock::Event, name, at.into());
     }
 
-    /// Sets a timer of this key that fires when the time of day has come to `at` (rules P3 and
-    /// P4). It has nothing to do with one of event time of the same name.
+    /// Sets a timer of this key that fires when the time of day has come to `at` (rules R3 and
+    /// R4). It has nothing to do with one of event time of the same name.
     ///
     /// ```
     /// # use suiro::{Outcome, Processor, StoreOf, Turn};

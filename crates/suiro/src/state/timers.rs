@@ -1,4 +1,4 @@
-//! The timers of a processor (rules P2 to P4): those of a key are one row, in the order in which
+//! The timers of a processor (rules R2 to R4): those of a key are one row, in the order in which
 //! they were set, beside an index of what is due when.
 //!
 //! The index may have entries for timers that were moved or cancelled: whoever comes to such an

@@ -1,4 +1,4 @@
-//! What rules P1 to P5 say, as a plain loop.
+//! What rules R1 to R5 say, as a plain loop.
 
 use super::script::Act;
 use std::collections::BTreeMap;
