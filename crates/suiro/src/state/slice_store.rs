@@ -144,7 +144,11 @@ impl<K: Key, A: Data> SliceStore<K, A> {
     /// Whether a record is in an open window; else it is late.
     #[inline]
     pub(crate) fn accepts(&self, slot: u32, at: Timestamp, now: Timestamp) -> bool {
-        let from = self.opens.max(self.hops.first_open(now));
+        // What is due now was closed before, and says which windows are open.
+        let from = match self.is_due(now) {
+            true => self.opens.max(self.hops.first_open(now)),
+            false => self.opens,
+        };
         self.slots[slot].rows.accepts(self.hops, at, from)
     }
 

@@ -68,6 +68,8 @@ pub(crate) struct Slices<A> {
     next: u64,
     /// Where the parts meet that are kept.
     middle: Timestamp,
+    /// How many slices are before it.
+    early: usize,
     /// The end of the last window: nothing that begins there or later has been merged.
     merged: Timestamp,
     /// For slices before it, the last one first: that slice and all between.
@@ -83,6 +85,7 @@ impl<A> Default for Slices<A> {
             shut: 0,
             next: 0,
             middle: Timestamp::MIN,
+            early: 0,
             merged: Timestamp::MIN,
             before: Vec::new(),
             behind: Vec::new(),
@@ -140,6 +143,7 @@ impl<A: Clone> Slices<A> {
             }
             Err(place) => {
                 self.forget(slice.start, place);
+                self.early += usize::from(slice.start < self.middle);
                 self.all.insert(place, slice);
             }
         }
@@ -150,6 +154,7 @@ impl<A: Clone> Slices<A> {
         let place = self.search(start).ok()?;
         self.forget(start, place + 1);
         let slice = self.all.remove(place)?;
+        self.early -= usize::from(slice.start < self.middle);
         self.shut -= usize::from(slice.value.is_none());
         Some(slice)
     }
@@ -171,6 +176,11 @@ impl<A: Clone> Slices<A> {
 
     /// How many slices are before the middle.
     fn middle(&self) -> usize {
+        debug_assert_eq!(self.early, self.search_middle());
+        self.early
+    }
+
+    fn search_middle(&self) -> usize {
         self.all.partition_point(|slice| slice.start < self.middle)
     }
 
@@ -182,18 +192,23 @@ impl<A: Clone> Slices<A> {
 
     /// Whether a record at `at` is in a window that is open: those are that begin at `from` or
     /// later, unless an end has closed them.
+    #[inline]
     pub(super) fn accepts(&self, hops: Hops, at: Timestamp, from: Timestamp) -> bool {
+        // The last window that a time is in is open unless it begins before `from`, where a window
+        // begins, too.
+        if self.shut == 0 { at >= from } else { self.accepts_beside_shut(hops, at, from) }
+    }
+
+    fn accepts_beside_shut(&self, hops: Hops, at: Timestamp, from: Timestamp) -> bool {
         let (mut first, mut last) = (hops.first(at).max(from), hops.last(at));
-        if self.shut > 0 {
-            // A window over a slice that an end has closed was closed with it.
-            let slice = hops.slice(at);
-            for shut in self.all.iter().filter(|slice| slice.value.is_none()) {
-                if shut.start <= slice {
-                    first = first.max(hops.last(shut.start).plus_millis(hops.advance));
-                }
-                if shut.start >= slice {
-                    last = last.min(hops.first(shut.start).plus_millis(-hops.advance));
-                }
+        // A window over a slice that an end has closed was closed with it.
+        let slice = hops.slice(at);
+        for shut in self.all.iter().filter(|slice| slice.value.is_none()) {
+            if shut.start <= slice {
+                first = first.max(hops.last(shut.start).plus_millis(hops.advance));
+            }
+            if shut.start >= slice {
+                last = last.min(hops.first(shut.start).plus_millis(-hops.advance));
             }
         }
         first <= last
@@ -227,6 +242,7 @@ impl<A: Clone> Slices<A> {
                     _ => {}
                 }
                 let Some(slice) = self.all.pop_front() else { break };
+                self.early = self.early.saturating_sub(1);
                 self.shut -= usize::from(slice.value.is_none());
                 drop(slice);
             }
@@ -243,6 +259,7 @@ impl<A: Clone> Slices<A> {
         if self.middle != hops.middle(start) {
             self.unmerge();
             self.middle = hops.middle(start);
+            self.early = self.search_middle();
         }
         self.merged = end;
         let middle = self.middle();
