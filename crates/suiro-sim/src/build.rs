@@ -163,6 +163,12 @@ fn build(
                 trip(panics, &value, number);
             };
             Handle::Table(match adds {
+                Adds::Fold if let Some((left, right)) = program.folds_two(number) => {
+                    let [left, right] =
+                        [left, right].map(|of| self::stream(handles, of).stream);
+                    let both = left.cogroup(&name, String::new, add);
+                    aging(both.with(right, add).table(), ttl)
+                }
                 Adds::Fold => aging(stream.fold(&name, String::new, add), ttl),
                 Adds::Last => {
                     let rows =

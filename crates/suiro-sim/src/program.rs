@@ -85,6 +85,18 @@ impl Program {
         })
     }
 
+    /// The streams that a fold may take by itself, because it comes at once behind their merge:
+    /// nobody can tell the two apart.
+    pub fn folds_two(&self, fold: usize) -> Option<(From, From)> {
+        let Op::Fold(from, Adds::Fold, _) = self.ops[fold] else { return None };
+        match self.ops[from.op] {
+            Op::Merge(left, right) if from.op + 1 == fold && !self.has_moved(from) => {
+                Some((left, right))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it reads the global table.
     pub fn has_global(&self) -> bool {
         self.ops.iter().any(|op| matches!(op, Op::Global(..)))

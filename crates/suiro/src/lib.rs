@@ -96,7 +96,7 @@ pub use reader::{Reader, Received, ToEnd};
 pub use row::Record;
 pub use running::{AppState, Running};
 pub use snapshots::Snapshots;
-pub use stream::{Emit, Pattern, Stream, TimedPattern};
+pub use stream::{Cogroup, Emit, Pattern, Stream, TimedPattern};
 pub use table::{GlobalTable, GroupedTable, Table, VersionedTable};
 pub use testing::{TestDriver, TestOptions};
 #[cfg(feature = "tokio")]

@@ -1,8 +1,9 @@
 //! Folds the values of each key into a table, by arrival.
 
 use super::exchange::settle;
-use crate::draft::{maker, step_node};
+use crate::draft::{Draft, maker, step_node};
 use crate::expire::{arrive, move_on};
+use crate::format::Format;
 use crate::row::{Batch, copy, emit, typed, waiting};
 use crate::show;
 use crate::state::{Expiry, Places, TableStore, keep_headers};
@@ -14,7 +15,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::vec::IntoIter;
 use suiro_core::{Result, Timestamp};
-use suiro_engine::{BoxRows, Context, Edge, Failure, Gate, Operator, RowQueue, State, Stores};
+use suiro_engine::{
+    BoxRows, Context, Edge, Failure, Gate, MakeOperator, Operator, RowQueue, State, Stores,
+};
 
 pub(crate) type Init<A> = Arc<dyn Fn() -> A + Send + Sync>;
 pub(crate) type Add<A, V> = Arc<dyn Fn(&mut A, V) + Send + Sync>;
@@ -26,41 +29,58 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     add: Add<A, V>,
 ) -> Table<K, A> {
     let stream = settle(stream, name);
-    let label = format!("fold {name}");
     let (keys, draft) = (stream.keys, stream.draft.clone());
+    let spec = Spec { keys, name, kind: "fold", inputs: vec![stream.from] };
+    let (table, node) = draw(&draft, spec, init, |shared| {
+        maker(move |_| Fold::<K, V, A>::new(&shared, Arc::clone(&add)))
+    });
+    draft.show((node, 0), show::both::<K, V>(keys));
+    table
+}
+
+/// A table that is to be folded.
+pub(super) struct Spec<'a, K: 'static> {
+    pub(super) keys: &'static dyn Format<K>,
+    pub(super) name: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) inputs: Vec<Edge>,
+}
+
+/// What the folds into one table have in common.
+pub(super) struct Shared<A> {
+    store: usize,
+    init: Init<A>,
+    step: Step,
+    demand: Demand,
+}
+
+/// Draws a table that the operators fold which `make` makes. Gives their node, too.
+pub(super) fn draw<K: Key, A: Data>(
+    draft: &Draft,
+    spec: Spec<'_, K>,
+    init: Init<A>,
+    make: impl FnOnce(Shared<A>) -> MakeOperator,
+) -> (Table<K, A>, usize) {
+    let Spec { keys, name, kind, inputs } = spec;
+    let label = format!("{kind} {name}");
     let step = draft.step(&label);
     let (demand, lifetime) = (Demand::default(), Lifetime::default());
     let store = {
         let lifetime = lifetime.clone();
         draft.store(name, None, move || TableStore::<K, A>::new(keys, None, lifetime.get()))
     };
-    let make = {
-        let (step, demand) = (step.clone(), demand.clone());
-        maker(move |_| Fold::<K, V, A> {
-            store,
-            init: Arc::clone(&init),
-            add: Arc::clone(&add),
-            step: step.clone(),
-            demand: demand.clone(),
-            places: Places::default(),
-            keys: PhantomData,
-        })
-    };
-    let mut node = step_node(&label, vec![stream.from], make);
+    let make = make(Shared { store, init, step, demand: demand.clone() });
+    let mut node = step_node(&label, inputs, make);
     node.outputs = vec![Some(copy::<K, Change<A>>)];
     node.stores.push(store);
     let node = draft.add(node);
-    draft.show((node, 0), show::both::<K, V>(keys));
     let from = Edge { node, output: 0 };
     let view = view_of_store::<K, A>(store);
-    Table::new(&draft, from, keys, view, vec![store], demand, Some(store)).owned(Owner {
-        lifetime,
-        node,
-        store,
-    })
+    let table = Table::new(draft, from, keys, view, vec![store], demand, Some(store));
+    (table.owned(Owner { lifetime, node, store }), node)
 }
 
-struct Fold<K, V, A> {
+pub(super) struct Fold<K, V, A> {
     store: usize,
     init: Init<A>,
     add: Add<A, V>,
@@ -80,6 +100,19 @@ struct Progress<'a, K: 'static, A: 'static> {
 }
 
 impl<K: Key, V: Data, A: Data> Fold<K, V, A> {
+    pub(super) fn new(shared: &Shared<A>, add: Add<A, V>) -> Self {
+        let Shared { store, init, step, demand } = shared;
+        Self {
+            store: *store,
+            init: Arc::clone(init),
+            add,
+            step: step.clone(),
+            demand: demand.clone(),
+            places: Places::default(),
+            keys: PhantomData,
+        }
+    }
+
     /// Takes rows. Only where rows go by time does a fold look at time.
     fn take<const AGES: bool>(
         &self,

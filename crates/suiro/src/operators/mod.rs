@@ -2,6 +2,7 @@
 //! struct holds what the operator needs, and `impl Operator` says what it does with rows.
 
 pub(crate) mod call;
+pub(crate) mod cogroup;
 pub(crate) mod count_fold;
 pub(crate) mod distinct;
 pub(crate) mod each;

@@ -2,6 +2,7 @@
 
 mod as_of;
 mod calls;
+mod cogroup;
 mod distinct;
 mod emit;
 mod fallible;
@@ -14,6 +15,7 @@ mod sinks;
 mod stateless;
 mod timed;
 
+pub use cogroup::Cogroup;
 pub use emit::Emit;
 pub use pattern::{Pattern, TimedPattern};
 
