@@ -85,16 +85,15 @@ impl Program {
         })
     }
 
-    /// The streams that a fold may take by itself, because it comes at once behind their merge:
-    /// nobody can tell the two apart.
+    /// The streams that a fold may take by itself, because it alone reads their merge, and
+    /// comes at once behind it: nobody can tell the two apart.
     pub fn folds_two(&self, fold: usize) -> Option<(From, From)> {
         let Op::Fold(from, Adds::Fold, _) = self.ops[fold] else { return None };
-        match self.ops[from.op] {
-            Op::Merge(left, right) if from.op + 1 == fold && !self.has_moved(from) => {
-                Some((left, right))
-            }
-            _ => None,
-        }
+        let Op::Merge(left, right) = self.ops[from.op] else { return None };
+        let readers =
+            self.ops.iter().flat_map(Op::inputs).filter(|input| *input == from).count();
+        let is_alone = from.op + 1 == fold && readers == 1 && !self.has_moved(from);
+        is_alone.then_some((left, right))
     }
 
     /// Whether it reads the global table.

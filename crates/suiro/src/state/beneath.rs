@@ -1,5 +1,6 @@
 //! The store below a working set, and how rows are brought up from it.
 
+use super::cells::ROOM;
 use super::{Cells, StreamTime, prefix};
 use crate::Key;
 use std::cell::Cell;
@@ -45,10 +46,11 @@ impl Beneath {
         Self { store, memory, slots, outside, has_outside, encoded, reads, dropped }
     }
 
-    /// Rows take about so many bytes each, encoded.
+    /// Rows take about so many bytes each, encoded. What is too little memory for any is a number
+    /// of slots, as [`Cells::room`] says, and what rows own does not count there.
     pub(crate) fn weigh(&mut self, encoded: usize) {
         self.encoded = encoded;
-        if self.has_outside {
+        if self.has_outside && self.memory >= ROOM {
             self.outside = encoded + ALLOCATION;
         }
     }
@@ -86,7 +88,8 @@ impl Beneath {
 
     /// Whether after so many changes a commit had better be made.
     pub(crate) fn is_heavy(&self, changed: usize) -> bool {
-        let limit = CHANGES.min(self.memory / SHARE / self.encoded.max(1));
+        let memory = if self.memory < ROOM { usize::MAX } else { self.memory };
+        let limit = CHANGES.min(memory / SHARE / self.encoded.max(1));
         changed > limit.min(self.room() / 8)
     }
 

@@ -53,7 +53,7 @@ pub(crate) struct Touched<K, A> {
 const CACHED: usize = 1 << 18;
 
 /// The least room: a few batches.
-const ROOM: usize = 4096;
+pub(super) const ROOM: usize = 4096;
 
 /// Of how many slots the age is looked at to tell which are old.
 const SAMPLE: usize = 1024;
