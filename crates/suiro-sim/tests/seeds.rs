@@ -49,6 +49,7 @@ const ONCE_FAILED: &[(u64, &str)] = &[
     (35, "a bounded run ended though its last commit had been aborted"),
     (193, "paths that met in a topic behind another meeting were taken in batches"),
     (26, "a table could not be restored from a topic with a record that was skipped"),
+    (1090, "how far the lanes of other processes were was lost in a roll-back"),
 ];
 
 #[test]

@@ -89,6 +89,10 @@ impl Model {
     ) {
         let commutative = self.program.is_commutative();
         let panics = self.program.panics && act::panics(&value, op);
+        // What a silence has closed does not change by a record that came of the same moment.
+        if let Some(risen) = self.states[partition as usize][op].time {
+            self.close_slides(partition, op, slide, risen);
+        }
         let state = &mut self.states[partition as usize][op];
         let now = state.time.map_or(at, |time| time.max(at));
         state.time = Some(now);
