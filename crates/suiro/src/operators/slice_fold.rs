@@ -110,7 +110,9 @@ impl<K: Key, V: Data, A: Data> SliceFold<K, V, A> {
         sweep: impl FnOnce(&mut SliceStore<K, A>, &mut Vec<Closed<K, A>>) -> Result<()>,
     ) -> Result<()> {
         caught(|| sweep(to.store, &mut to.closed)).map_err(|cause| {
-            Error::invalid("windows that are due could not be put together").caused_by(cause)
+            // A store that fails is none for a policy either, and keeps its kind.
+            Error::new(cause.kind(), "windows that are due could not be put together")
+                .caused_by(cause)
         })?;
         if to.closed.is_empty() {
             return Ok(());
