@@ -6,7 +6,7 @@
 use crate::lowered::lowered;
 use crate::metrics::Traffic;
 use crate::scope::Scope;
-use crate::stores::State;
+use crate::stores::Standing;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -327,7 +327,8 @@ impl Scope {
             return 0;
         }
         let states = self.tasks.iter().flatten().flat_map(|task| task.stores.iter());
-        let rows = states.map(|(_, state)| state.pressure()).max().unwrap_or(0);
+        let rows = states.filter_map(|(_, state)| Some(state.standing()?.pressure));
+        let rows = rows.max().unwrap_or(0);
         rows.max(self.below.under_way * FULL / self.crowd().max(1))
     }
 
@@ -339,8 +340,7 @@ impl Scope {
             ..Traffic::default()
         };
         for (_, state) in self.tasks.iter().flatten().flat_map(|task| task.stores.iter()) {
-            if state.is_lean() {
-                let (read, dropped) = state.passed();
+            if let Some(Standing { read, dropped, .. }) = state.standing() {
                 traffic.held += state.rows() as u64;
                 traffic.read += read;
                 traffic.dropped += dropped;
@@ -351,12 +351,8 @@ impl Scope {
 
     /// Whether so many rows changed that they had better be committed.
     pub(crate) fn is_heavy(&self) -> bool {
-        self.any_state(|state| state.is_heavy())
-    }
-
-    fn any_state(&self, which: impl Fn(&dyn State) -> bool) -> bool {
-        let tasks = self.tasks.iter().flatten();
-        !self.below.stores.is_empty()
-            && tasks.flat_map(|task| task.stores.iter()).any(|(_, state)| which(state))
+        let states = self.tasks.iter().flatten().flat_map(|task| task.stores.iter());
+        let mut standings = states.filter_map(|(_, state)| state.standing());
+        !self.below.stores.is_empty() && standings.any(|standing| standing.is_heavy)
     }
 }

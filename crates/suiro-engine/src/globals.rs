@@ -4,6 +4,7 @@
 //! of it is read before the first round of a process. What comes later is taken between two rounds,
 //! as it arrives, so that all tasks see one table in a round.
 
+use crate::input::unreadable;
 use crate::rows::BoxRows;
 use crate::scope::Scope;
 use crate::source::Decode;
@@ -177,10 +178,8 @@ impl Scope {
         }
         let decode = &self.plan.graph.globals[part.global].decode;
         for batch in batches(fetched.batches) {
-            let records = batch.and_then(|batch| batch.records()).map_err(|error| {
-                let text = Error::corrupt("cannot read a batch");
-                text.with("partition", &part.partition).caused_by(error)
-            })?;
+            let records = batch.and_then(|batch| batch.records());
+            let records = records.map_err(|error| unreadable(&part.partition, error))?;
             let decoded = decode.decode(&records, part.next, &part.partition)?;
             if let Some(error) = decoded.poison {
                 return Err(error);

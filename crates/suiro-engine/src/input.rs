@@ -254,7 +254,7 @@ impl Input {
     }
 
     fn at(&self, error: Error) -> Error {
-        Error::corrupt("cannot read a batch").with("partition", &self.origin).caused_by(error)
+        unreadable(&self.origin, error)
     }
 
     /// The event time of the row at the front.
@@ -396,4 +396,9 @@ impl Input {
         let lag = self.end?.saturating_sub(self.position).max(self.waiting as Offset);
         Some(u64::try_from(lag).unwrap_or(0))
     }
+}
+
+/// The error of a batch that is damaged.
+pub(crate) fn unreadable(partition: &TopicPartition, error: Error) -> Error {
+    Error::corrupt("cannot read a batch").with("partition", partition).caused_by(error)
 }

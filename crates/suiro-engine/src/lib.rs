@@ -79,7 +79,7 @@ pub use scope::{Round, Scope};
 pub use settings::Settings;
 pub use snapshots::{SnapshotReport, SnapshotSettings, Snapshots};
 pub use source::{Decode, Decoded, Generate};
-pub use stores::{Changes, Loader, Restored, State, Stores};
+pub use stores::{Changes, Loader, Restored, Standing, State, Stores};
 pub use suiro_store::snapshot::Tuning;
 pub use task::Task;
 pub use worker::{Running, Worker, crew_of};

@@ -55,18 +55,15 @@ impl Task {
     /// Wakes those whose time of day has come, in order of declaration. A task that has ended
     /// wakes nobody: what waits there stays for a run to come.
     fn wake(&mut self) -> Tried<()> {
-        let plan = self.plan.clone();
-        for (node, store) in &plan.graph.clocks {
-            let is_due = |task: &mut Self| {
-                let wakes_at = task.stores.state(*store).wakes_at();
-                wakes_at.is_some_and(|at| at <= task.wall)
-            };
-            if self.ended || !self.stores.has(*store) || !is_due(self) {
+        for number in 0..self.clocks.len() {
+            let (node, store) = self.clocks[number];
+            let wakes_at = self.stores.state(store).wakes_at();
+            if self.ended || wakes_at.is_none_or(|at| at > self.wall) {
                 continue;
             }
             let mut is_awake = false;
-            let turn = Turning { input: None };
-            self.call(&plan.links, *node, turn, |operator, cx| {
+            let (links, turn) = (Arc::clone(&self.plan.links), Turning { input: None });
+            self.call(&links, node, turn, |operator, cx| {
                 is_awake = operator.wake(cx)?;
                 Ok(())
             })
@@ -88,6 +85,13 @@ impl Scope {
 }
 
 impl Plan {
+    /// The nodes of a sub-topology that wait for times of day, each with the store that knows for
+    /// which, in order of declaration.
+    pub(crate) fn clocks(&self, sub: &SubTopology) -> Vec<(usize, usize)> {
+        let all = self.graph.clocks.iter().filter(|(node, _)| sub.nodes.contains(node));
+        all.map(|(node, store)| (*node, *store)).collect()
+    }
+
     /// The shortest time after which somebody speaks by the clock, if anybody does.
     pub(crate) fn speaks_every(&self) -> Option<Duration> {
         self.graph.every.values().min().copied()

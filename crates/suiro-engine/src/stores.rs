@@ -10,6 +10,26 @@ use suiro_core::batch::{BatchWriter, Compression};
 use suiro_core::store::{Change, Store};
 use suiro_core::{Headers, Result, Timestamp};
 
+/// How a working set that holds only some of its rows stands with the store that has the others.
+///
+/// ```
+/// use suiro_engine::Standing;
+///
+/// let standing = Standing { pressure: 120, is_heavy: false, read: 3, dropped: 0 };
+/// assert!(standing.pressure > 100);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How full it is of rows that are not below, in percent of what it had better wait at.
+    pub pressure: usize,
+    /// Whether so many rows changed that a commit had better be made.
+    pub is_heavy: bool,
+    /// How often it has looked for a row below.
+    pub read: u64,
+    /// How many slots it has dropped.
+    pub dropped: u64,
+}
+
 /// A typed working set with one open generation of changes.
 ///
 /// Changes since the last commit are known by their before-images, so that a commit can be
@@ -57,9 +77,14 @@ pub trait State: Any + Send {
         false
     }
 
+    /// How it stands with the store below; `None` if it holds all of its rows.
+    fn standing(&self) -> Option<Standing> {
+        None
+    }
+
     /// Whether it holds only some of its rows, and the others are below.
     fn is_lean(&self) -> bool {
-        false
+        self.standing().is_some()
     }
 
     /// What a record that restores it is in a store below.
@@ -81,24 +106,9 @@ pub trait State: Any + Send {
         let _ = (count, last);
     }
 
-    /// How full it is of rows that are not below, in percent of what it had better wait at.
-    fn pressure(&self) -> usize {
-        0
-    }
-
     /// Its rows take about so many bytes each, encoded, as the last commit has shown.
     fn weigh(&mut self, bytes: usize) {
         let _ = bytes;
-    }
-
-    /// How often it has looked for a row below, and how many slots it has dropped.
-    fn passed(&self) -> (u64, u64) {
-        (0, 0)
-    }
-
-    /// Whether so many rows changed that a commit had better be made.
-    fn is_heavy(&self) -> bool {
-        false
     }
 
     /// How many rows there are.

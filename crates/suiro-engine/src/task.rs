@@ -72,8 +72,10 @@ pub struct Task {
     pub(crate) wall: Timestamp,
     pub(crate) silence: Silence,
     pub(crate) speakers: Vec<Speaker>,
-    /// The operators that ask for work outside.
+    /// The operators that ask for work outside, and those that wait for times of day, each with the
+    /// store that knows for which.
     pub(crate) askers: Vec<usize>,
+    pub(crate) clocks: Vec<(usize, usize)>,
     /// How many batches operators have emitted.
     pub(crate) said: u64,
     pub(crate) max_idle: Duration,
@@ -167,6 +169,7 @@ impl Task {
             silence: Silence::default(),
             speakers: Speaker::all(plan, sub),
             askers: plan.askers(sub),
+            clocks: plan.clocks(sub),
             said: 0,
             max_idle: Duration::ZERO,
             operators,

@@ -37,7 +37,7 @@ pub(crate) fn add<K: Key, V: Data, R: Clone + Send + 'static>(
     let delay = if is_delayed { shape.within.saturating_add(1) } else { 0 };
     let store = {
         let shape = Arc::clone(&shape);
-        draft.store(name, None, move || PartialStore::<K, V>::new(keys, Arc::clone(&shape)))
+        draft.store(name, None, move || PartialStore::<K, V>::new(keys, &shape))
     };
     let make = {
         let step = step.clone();
@@ -117,7 +117,7 @@ impl<K: Key, V: Data, R: Send + 'static> Pattern<K, V, R> {
 
     /// Ends what is over at `now`.
     fn expire(&self, now: Timestamp, to: &mut Progress<'_, K, V, R>) -> Result<()> {
-        to.store.expire(now, self.wants_time_outs, &mut to.ended)?;
+        to.store.expire(&self.shape, now, self.wants_time_outs, &mut to.ended)?;
         self.send(to)
     }
 
@@ -214,7 +214,7 @@ impl<K: Key, V: Data, R: Clone + Send + 'static> Operator for Pattern<K, V, R> {
 
     fn end(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         self.sweep(cx, |this, to| {
-            to.store.expire_all(this.wants_time_outs, &mut to.ended)?;
+            to.store.expire_all(&this.shape, this.wants_time_outs, &mut to.ended)?;
             this.send(to)
         })
     }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::ops::{Bound, ControlFlow};
 use suiro_core::store::Store;
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::lifted;
+use suiro_engine::{Standing, lifted};
 
 /// The store that has all committed rows, where a working set holds only some.
 pub(crate) struct Beneath {
@@ -64,11 +64,6 @@ impl Beneath {
         }
     }
 
-    /// How often a row was looked for, and how many slots were dropped.
-    pub(crate) fn passed(&self) -> (u64, u64) {
-        (self.reads.get(), self.dropped.get())
-    }
-
     /// Drops the oldest slots of a map, and counts them.
     pub(crate) fn evict<K: Key, A: Clone>(&self, cells: &mut Cells<K, A>) {
         let held = cells.len();
@@ -81,16 +76,17 @@ impl Beneath {
         held + more > self.room()
     }
 
-    /// So many slots that cannot be dropped, in percent of half of the room.
-    pub(crate) fn pressure(&self, pinned: usize) -> usize {
-        pinned * 200 / self.room().max(1)
-    }
-
-    /// Whether after so many changes a commit had better be made.
-    pub(crate) fn is_heavy(&self, changed: usize) -> bool {
+    /// How it stands with `pinned` slots that cannot be dropped and so many changes since the last
+    /// commit. Pressure is in percent of half of the room.
+    pub(crate) fn standing(&self, pinned: usize, changed: usize) -> Standing {
         let memory = if self.memory < ROOM { usize::MAX } else { self.memory };
         let limit = CHANGES.min(memory / SHARE / self.encoded.max(1));
-        changed > limit.min(self.room() / 8)
+        Standing {
+            pressure: pinned * 200 / self.room().max(1),
+            is_heavy: changed > limit.min(self.room() / 8),
+            read: self.reads.get(),
+            dropped: self.dropped.get(),
+        }
     }
 
     /// The row behind `key`, read by `decode`.

@@ -49,7 +49,12 @@ pub(crate) enum Step {
 impl Shape {
     /// When a partial match that starts at `start` is over (rule P7).
     pub(crate) fn over(&self, start: Timestamp) -> Timestamp {
-        start.plus_millis(self.within).plus_millis(1)
+        start.plus_millis(self.linger())
+    }
+
+    /// How long after its start a partial match is over.
+    pub(super) fn linger(&self) -> i64 {
+        self.within.saturating_add(1)
     }
 
     /// Whether a partial match that can go no further waits for its time.

@@ -2,10 +2,11 @@
 
 use super::TableStore;
 use super::form::form;
+use super::kept_headers::{KeptHeaders, keep, load};
 use crate::format::Format;
 use crate::{Data, Key, Record};
 use serde::{Deserialize, Serialize};
-use suiro_core::{Header, Headers, Timestamp};
+use suiro_core::{Headers, Timestamp};
 
 /// The last update of a window or a row that was not shown since.
 #[derive(Clone, Serialize, Deserialize)]
@@ -14,22 +15,17 @@ pub(crate) struct Pending<U> {
     pub(crate) value: U,
     /// Its time, in milliseconds.
     at: i64,
-    headers: Vec<(String, Option<Vec<u8>>)>,
+    headers: KeptHeaders,
 }
 
 impl<U> Pending<U> {
     pub(crate) fn new(value: U, at: Timestamp, headers: &Headers) -> Self {
-        let bytes = |header: &Header| header.value.as_ref().map(|value| value.to_vec());
-        let headers = headers.iter().map(|header| (header.key.clone(), bytes(header)));
-        Self { value, at: at.as_millis(), headers: headers.collect() }
+        Self { value, at: at.as_millis(), headers: keep(headers) }
     }
 
     pub(crate) fn into_record<K>(self, key: K) -> Record<K, U> {
-        let header =
-            |(key, value): (_, Option<Vec<u8>>)| Header { key, value: value.map(Into::into) };
-        let headers: Vec<Header> = self.headers.into_iter().map(header).collect();
         let at = Timestamp::from_millis(self.at);
-        Record { key, value: self.value, at, headers: headers.into() }
+        Record { key, value: self.value, at, headers: load(self.headers) }
     }
 
     /// The same update with a value of another type.

@@ -17,7 +17,7 @@ use std::any::Any;
 use std::ops::ControlFlow;
 use suiro_core::store::Store;
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Form, Restored, State};
+use suiro_engine::{Changes, Form, Restored, Standing, State};
 
 /// What the rows begin with that refer to `key`.
 fn put_prefix<F>(foreign: &dyn Format<F>, key: &F, out: &mut Vec<u8>) -> Result<()> {
@@ -140,28 +140,16 @@ impl<F: Key, K: Key, V: Data> State for ReferrerStore<F, K, V> {
         true
     }
 
-    fn is_lean(&self) -> bool {
-        self.lower.is_some()
-    }
-
     fn lowered(&mut self, _count: usize, last: bool) {
         self.lower.iter_mut().for_each(|lower| lower.lowered(last));
     }
 
-    fn pressure(&self) -> usize {
-        self.lower.as_ref().map_or(0, |lower| lower.pressure(self.log.len()))
+    fn standing(&self) -> Option<Standing> {
+        Some(self.lower.as_ref()?.standing(self.log.len()))
     }
 
     fn weigh(&mut self, bytes: usize) {
         self.lower.iter_mut().for_each(|lower| lower.below.weigh(bytes));
-    }
-
-    fn passed(&self) -> (u64, u64) {
-        self.lower.as_ref().map_or((0, 0), |lower| lower.below.passed())
-    }
-
-    fn is_heavy(&self) -> bool {
-        self.lower.as_ref().is_some_and(|lower| lower.below.is_heavy(self.log.len()))
     }
 
     fn rows(&self) -> usize {

@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Form, Restored, State, lowered};
+use suiro_engine::{Changes, Form, Restored, Standing, State, lowered};
 
 /// The kind of store that holds slices.
 pub(super) const KIND: &str = "slices";
@@ -255,10 +255,6 @@ impl<K: Key, A: Data> State for SliceStore<K, A> {
         true
     }
 
-    fn is_lean(&self) -> bool {
-        self.lower.is_some()
-    }
-
     fn lower(&self, change: &Restored<'_>, out: &mut Vec<Change>) -> Result<()> {
         let key = change.key.to_vec().into();
         let value = change.value.map(|value| lowered(change.at, change.headers, value));
@@ -277,20 +273,12 @@ impl<K: Key, A: Data> State for SliceStore<K, A> {
         self.due.lowered(last);
     }
 
-    fn pressure(&self) -> usize {
-        self.lower.as_ref().map_or(0, |lower| lower.pressure(self.log.len()))
+    fn standing(&self) -> Option<Standing> {
+        Some(self.lower.as_ref()?.standing(self.log.len()))
     }
 
     fn weigh(&mut self, bytes: usize) {
         self.lower.iter_mut().for_each(|lower| lower.below.weigh(bytes));
-    }
-
-    fn passed(&self) -> (u64, u64) {
-        self.lower.as_ref().map_or((0, 0), |lower| lower.below.passed())
-    }
-
-    fn is_heavy(&self) -> bool {
-        self.lower.as_ref().is_some_and(|lower| lower.below.is_heavy(self.log.len()))
     }
 
     fn rows(&self) -> usize {

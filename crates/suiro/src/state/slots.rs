@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut};
 use suiro_core::Timestamp;
+use suiro_engine::Standing;
 
 /// The rows of a key.
 pub(super) trait Rows: Default {
@@ -200,9 +201,9 @@ impl Lower {
         }
     }
 
-    /// How much cannot be dropped, with so many changes in the open generation.
-    pub(super) fn pressure(&self, open: usize) -> usize {
+    /// How it stands, with so many changes in the open generation.
+    pub(super) fn standing(&self, open: usize) -> Standing {
         let pending = self.pending.iter().map(|(_, changes)| changes).sum::<usize>();
-        self.below.pressure(pending + open)
+        self.below.standing(pending + open, open)
     }
 }

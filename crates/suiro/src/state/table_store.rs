@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use suiro_core::store::{Change, Store};
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Form, Loader, Restored, State, lowered};
+use suiro_engine::{Changes, Form, Loader, Restored, Standing, State, lowered};
 
 /// One row per key.
 pub(crate) struct TableStore<K: 'static, A: 'static> {
@@ -310,10 +310,6 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         true
     }
 
-    fn is_lean(&self) -> bool {
-        self.below.is_some()
-    }
-
     fn lower(&self, change: &Restored<'_>, out: &mut Vec<Change>) -> Result<()> {
         let (mut key, mut row) = (Vec::new(), Vec::new());
         if !change.from_source {
@@ -335,20 +331,12 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         self.cells.lowered(count, last);
     }
 
-    fn pressure(&self) -> usize {
-        self.below.as_ref().map_or(0, |below| below.pressure(self.cells.pinned()))
+    fn standing(&self) -> Option<Standing> {
+        Some(self.below.as_ref()?.standing(self.cells.pinned(), self.cells.changed()))
     }
 
     fn weigh(&mut self, bytes: usize) {
         self.below.iter_mut().for_each(|below| below.weigh(bytes));
-    }
-
-    fn passed(&self) -> (u64, u64) {
-        self.below.as_ref().map_or((0, 0), Beneath::passed)
-    }
-
-    fn is_heavy(&self) -> bool {
-        self.below.as_ref().is_some_and(|below| below.is_heavy(self.cells.changed()))
     }
 
     fn rows(&self) -> usize {

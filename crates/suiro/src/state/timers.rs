@@ -6,13 +6,14 @@
 //! the index is made anew.
 
 use super::form::form;
+use super::timed_store::save_rows;
 use super::{Agenda, Cells, Slot, StreamTime, encode_key, prefix};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::collections::BTreeMap;
-use suiro_core::{Error, Headers, Result, Timestamp};
+use suiro_core::{Error, Result, Timestamp};
 use suiro_engine::{Changes, Form, Restored, State};
 
 /// By which time a timer goes.
@@ -258,21 +259,7 @@ fn is<T: PartialEq>(timer: &Timer<T>, clock: Clock, name: &T) -> bool {
 
 impl<K: Key, T: Data + PartialEq> State for TimerStore<K, T> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
-        let (mut key, mut value) = (Vec::new(), Vec::new());
-        for (touched, slot) in self.cells.touched() {
-            if touched.before.is_none() && slot.get().is_none() {
-                continue;
-            }
-            key.clear();
-            value.clear();
-            key.push(prefix::ROW);
-            encode_key(self.keys, &touched.key, &mut key)?;
-            if let Some(timers) = slot.get() {
-                write_state(timers, &mut value)?;
-            }
-            let value = slot.get().is_some().then_some(&*value);
-            changes.put(slot.at().max(Timestamp::ZERO), &key, value, &Headers::NONE)?;
-        }
+        save_rows(&self.cells, self.keys, changes, write_state)?;
         self.time.save(changes)
     }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use suiro_core::store::Store;
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{Changes, Form, Restored, State};
+use suiro_engine::{Changes, Form, Restored, Standing, State};
 
 /// A window of a key.
 #[derive(Clone)]
@@ -337,10 +337,6 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
         true
     }
 
-    fn is_lean(&self) -> bool {
-        self.below.is_some()
-    }
-
     fn lowered(&mut self, count: usize, last: bool) {
         let panes = &mut self.panes;
         self.shares.lowered(count, last, |start, count, last| {
@@ -350,22 +346,14 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
         });
     }
 
-    fn pressure(&self) -> usize {
-        let pinned = self.panes.values().map(Cells::pinned);
-        self.below.as_ref().map_or(0, |below| below.pressure(pinned.sum()))
+    fn standing(&self) -> Option<Standing> {
+        let below = self.below.as_ref()?;
+        let pinned = self.panes.values().map(Cells::pinned).sum();
+        Some(below.standing(pinned, self.panes.values().map(Cells::changed).sum()))
     }
 
     fn weigh(&mut self, bytes: usize) {
         self.below.iter_mut().for_each(|below| below.weigh(bytes));
-    }
-
-    fn passed(&self) -> (u64, u64) {
-        self.below.as_ref().map_or((0, 0), Beneath::passed)
-    }
-
-    fn is_heavy(&self) -> bool {
-        let changed = self.panes.values().map(Cells::changed);
-        self.below.as_ref().is_some_and(|below| below.is_heavy(changed.sum()))
     }
 
     fn rows(&self) -> usize {
