@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use suiro::store::{Change, Store, StoreProvider, Visit};
 use suiro::{
-    App, Bytes, Error, ErrorKind, Log, MemoryStores, Offset, Plan, Policy, Producer, Reader,
-    Result, Topic, Topology,
+    App, Bytes, Error, ErrorKind, Hopping, Log, MemoryStores, Offset, Plan, Policy, Producer,
+    Reader, Result, Topic, Topology,
 };
 
 const SALES: Topic<u64, u64> = Topic::json("sales");
@@ -21,6 +22,16 @@ fn plan(policy: Policy) -> Result<Plan> {
     let prices = topology.table(&PRICES);
     let sold = topology.stream(&SALES).fold("sold", || 0, |sum: &mut u64, count| *sum += count);
     sold.join(&prices, |sold, price| sold * price).to(&REVENUE);
+    topology.build()
+}
+
+/// How often each was sold in the last windows.
+fn sliced(policy: Policy) -> Result<Plan> {
+    let topology = Topology::new("windows");
+    topology.on_error(policy);
+    let seconds = Hopping::of(Duration::from_secs(2)).every(Duration::from_secs(1));
+    let sold = topology.stream(&SALES).window(seconds).count("sold").on_close();
+    sold.map(|window| window.value).to(&REVENUE);
     topology.build()
 }
 
@@ -50,6 +61,7 @@ fn revenue(log: &Log) -> Result<BTreeMap<u64, Option<u64>>> {
 enum Call {
     Open,
     Get,
+    Range,
     Apply,
 }
 
@@ -96,6 +108,7 @@ impl Store for FailingStore {
     }
 
     fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, visit: &mut Visit<'_>) -> Result<()> {
+        self.0.check(Call::Range)?;
         self.1.range(from, to, visit)
     }
 
@@ -113,8 +126,12 @@ impl Store for FailingStore {
     }
 }
 
-#[test]
-fn the_kind_of_a_store_ends_the_app_and_a_new_start_goes_on() -> Result<()> {
+/// Has each of some calls fail after so many that went well, with so much memory for rows.
+fn hold(
+    plan: fn(Policy) -> Result<Plan>,
+    memory: usize,
+    calls: &[(Call, [usize; 3])],
+) -> Result<()> {
     let undisturbed = Log::in_memory();
     load(&undisturbed)?;
     App::new(plan(Policy::Stop)?, undisturbed.clone()).run_to_end()?;
@@ -122,8 +139,7 @@ fn the_kind_of_a_store_ends_the_app_and_a_new_start_goes_on() -> Result<()> {
     assert_eq!(undisturbed.len() as u64, KEYS);
 
     let policies = [Policy::Stop, Policy::Skip, Policy::DeadLetter("letters")];
-    let calls = [(Call::Open, [0, 1, 7]), (Call::Get, [0, 7, 60]), (Call::Apply, [0, 1, 3])];
-    for (call, counts) in calls {
+    for &(call, counts) in calls {
         for kind in [ErrorKind::Unavailable, ErrorKind::Corrupt] {
             for (left, policy) in counts.into_iter().zip(policies) {
                 let log = Log::in_memory();
@@ -137,7 +153,7 @@ fn the_kind_of_a_store_ends_the_app_and_a_new_start_goes_on() -> Result<()> {
                     left: Arc::new(AtomicUsize::new(left)),
                     _held: Arc::clone(&held),
                 };
-                let app = App::new(plan(policy)?, log.clone()).stores(failing, 0);
+                let app = App::new(plan(policy)?, log.clone()).stores(failing, memory);
                 let ended = app.run_to_end();
                 let place = format!("{call:?} {kind:?} {left} {policy:?}");
                 let error = ended.expect_err(&place);
@@ -145,11 +161,23 @@ fn the_kind_of_a_store_ends_the_app_and_a_new_start_goes_on() -> Result<()> {
                 assert!(error.report().contains("the disk has gone"), "{}", error.report());
                 assert_eq!(Arc::strong_count(&held), 1, "{place}: a store is still held");
 
-                let app = App::new(plan(policy)?, log.clone()).stores(stores, 0);
+                let app = App::new(plan(policy)?, log.clone()).stores(stores, memory);
                 assert_eq!(app.run_to_end()?.skipped, 0, "{place}");
                 assert_eq!(revenue(&log)?, undisturbed, "{place}");
             }
         }
     }
     Ok(())
+}
+
+#[test]
+fn the_kind_of_a_store_ends_the_app_and_a_new_start_goes_on() -> Result<()> {
+    hold(plan, 0, &[(Call::Open, [0, 1, 7]), (Call::Get, [0, 7, 60]), (Call::Apply, [0, 1, 3])])
+}
+
+/// When all keys have been looked for, and are held, it is to close windows that the store is read.
+#[test]
+fn so_it_is_where_windows_are_put_together() -> Result<()> {
+    let keys = KEYS as usize;
+    hold(sliced, 64 << 20, &[(Call::Range, [0, keys + 40, keys + 60])])
 }

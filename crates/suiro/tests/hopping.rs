@@ -3,22 +3,19 @@
 
 #[path = "hopping/model.rs"]
 mod model;
+#[path = "support/windows.rs"]
+mod support;
 
-use model::{Came, Model, Outcome, Sent, Spec};
+use model::{Model, Spec};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use suiro::{
-    App, Bytes, DeadLetters, Headers, Hopping, InWindow, Log, Plan, Policy, Producer, Raw,
-    Record, Result, TestDriver, TestOptions, Topic, Topology, Tumbling,
+    App, DeadLetters, Hopping, InWindow, Log, Plan, Policy, Producer, Result, TestDriver,
+    TestOptions, Topic, Topology, Tumbling,
 };
-
-const IN: Topic<String, u64> = Topic::json("in");
-const OUT: Topic<String, InWindow<Vec<usize>>> = Topic::json("out");
-const LATE: Topic<String, u64> = Topic::json("late");
-const CHANGELOG: Topic<Bytes, Option<Bytes>> = Topic::of("near.windows.changelog", &Raw, &Raw);
-const DEAD: &str = "dead";
+use support::{CHANGELOG, Came, DEAD, IN, LATE, OUT, Then, came, manners, outcome, send};
 
 /// A value that no window takes, and one that cannot be merged.
 const BAD: u64 = 666;
@@ -54,42 +51,6 @@ fn program(spec: Spec, slices: bool, policy: Policy) -> Result<Plan> {
     topology.build()
 }
 
-fn manners() -> impl Iterator<Item = TestOptions> {
-    [1, 2, 8192].into_iter().flat_map(|batch_rows| {
-        [false, true].into_iter().map(move |lean| TestOptions {
-            batch_rows,
-            lean,
-            run_at_send: false,
-            ..TestOptions::default()
-        })
-    })
-}
-
-fn send(driver: &mut TestDriver, came: &Came, number: usize) -> Result<()> {
-    let headers: Headers = [("number", number.to_string())].into_iter().collect();
-    let record = Record::new(came.key.clone(), number as u64, came.at);
-    driver.send_record(&IN, Record { headers, ..record })
-}
-
-fn outcome(driver: &mut TestDriver) -> Result<Outcome> {
-    let sent = driver.read(&OUT)?.into_iter().map(|row| {
-        let InWindow { start, end, value } = row.value;
-        let number = row.headers.get("number").expect("headers come along");
-        let number = std::str::from_utf8(number).expect("a number is text");
-        Sent {
-            key: row.key,
-            start: start.as_millis(),
-            end: end.as_millis(),
-            value,
-            at: row.at.as_millis(),
-            headers: number.parse().expect("a number was sent"),
-        }
-    });
-    let sent = sent.collect();
-    let late = driver.read(&LATE)?.into_iter().map(|row| row.value as usize).collect();
-    Ok(Outcome { sent, late })
-}
-
 fn spec() -> impl Strategy<Value = Spec> {
     let sizes = (1..14_i64).prop_flat_map(|size| (Just(size), 1..=size));
     (sizes, prop_oneof![Just(0_i64), 0..9_i64]).prop_map(|((size, advance), grace)| Spec {
@@ -97,17 +58,6 @@ fn spec() -> impl Strategy<Value = Spec> {
         advance,
         grace,
     })
-}
-
-fn came() -> impl Strategy<Value = Came> {
-    (0..3_u8, 0..16_i64).prop_map(|(key, at)| Came { key: key.to_string(), at })
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Then {
-    Nothing,
-    Crash,
-    End,
 }
 
 type Steps = Vec<(Vec<Came>, Then, i64)>;

@@ -2,20 +2,17 @@
 
 #[path = "sliding/model.rs"]
 mod model;
+#[path = "support/windows.rs"]
+mod support;
 
-use model::{Came, Model, Outcome, Sent, Spec};
+use model::{Model, Spec};
 use proptest::prelude::*;
 use std::time::Duration;
 use suiro::{
-    App, Bytes, DeadLetters, Headers, InWindow, Log, Plan, Policy, Producer, Raw, Record,
-    Result, Sliding, TestDriver, TestOptions, Topic, Topology,
+    App, DeadLetters, Log, Plan, Policy, Producer, Result, Sliding, TestDriver, TestOptions,
+    Topic, Topology,
 };
-
-const IN: Topic<String, u64> = Topic::json("in");
-const OUT: Topic<String, InWindow<Vec<usize>>> = Topic::json("out");
-const LATE: Topic<String, u64> = Topic::json("late");
-const CHANGELOG: Topic<Bytes, Option<Bytes>> = Topic::of("near.windows.changelog", &Raw, &Raw);
-const DEAD: &str = "dead";
+use support::{CHANGELOG, Came, DEAD, IN, LATE, OUT, Then, came, manners, outcome, send};
 
 /// A value that no window takes.
 const BAD: u64 = 666;
@@ -38,53 +35,6 @@ fn program(spec: Spec, policy: Policy) -> Result<Plan> {
     let results = if spec.on_close { table.on_close() } else { table.on_update() };
     results.to(&OUT);
     topology.build()
-}
-
-fn manners() -> impl Iterator<Item = TestOptions> {
-    [1, 2, 8192].into_iter().flat_map(|batch_rows| {
-        [false, true].into_iter().map(move |lean| TestOptions {
-            batch_rows,
-            lean,
-            run_at_send: false,
-            ..TestOptions::default()
-        })
-    })
-}
-
-fn send(driver: &mut TestDriver, came: &Came, number: usize) -> Result<()> {
-    let headers: Headers = [("number", number.to_string())].into_iter().collect();
-    let record = Record::new(came.key.clone(), number as u64, came.at);
-    driver.send_record(&IN, Record { headers, ..record })
-}
-
-fn outcome(driver: &mut TestDriver) -> Result<Outcome> {
-    let sent = driver.read(&OUT)?.into_iter().map(|row| {
-        let InWindow { start, end, value } = row.value;
-        let number = row.headers.get("number").expect("headers come along");
-        let number = std::str::from_utf8(number).expect("a number is text");
-        Sent {
-            key: row.key,
-            start: start.as_millis(),
-            end: end.as_millis(),
-            value,
-            at: row.at.as_millis(),
-            headers: number.parse().expect("a number was sent"),
-        }
-    });
-    let sent = sent.collect();
-    let late = driver.read(&LATE)?.into_iter().map(|row| row.value as usize).collect();
-    Ok(Outcome { sent, late })
-}
-
-fn came() -> impl Strategy<Value = Came> {
-    (0..3_u8, 0..16_i64).prop_map(|(key, at)| Came { key: key.to_string(), at })
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Then {
-    Nothing,
-    Crash,
-    End,
 }
 
 proptest! {

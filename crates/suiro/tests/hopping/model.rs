@@ -1,27 +1,8 @@
 //! What a fold over hopping windows sends when they close, written down from its rules (W1, W4, W5,
 //! W8 and H1): a list for each window, and nothing shared.
 
+use super::support::{Came, Outcome, Sent};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A record that came.
-#[derive(Clone, Debug)]
-pub struct Came {
-    pub key: String,
-    pub at: i64,
-}
-
-/// A result: its window, what is in it, and whose headers it has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    pub key: String,
-    pub start: i64,
-    pub end: i64,
-    /// The numbers of the records in it, the smallest first.
-    pub value: Vec<usize>,
-    pub at: i64,
-    /// The number of the record whose headers it has.
-    pub headers: usize,
-}
 
 /// Size, distance of starts and grace.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +10,6 @@ pub struct Spec {
     pub size: i64,
     pub advance: i64,
     pub grace: i64,
-}
-
-/// What came of a run: all that is sent, and the numbers of what was late.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    pub sent: Vec<Sent>,
-    pub late: Vec<usize>,
 }
 
 /// What is known of a run so far.

@@ -1,27 +1,8 @@
 //! What a fold over sliding windows sends, written down from its rules (W2, W4, W5, W8 and H1)
 //! with no state but the list of all that came.
 
+use super::support::{Came, Outcome, Sent};
 use std::collections::BTreeSet;
-
-/// A record that came.
-#[derive(Clone, Debug)]
-pub struct Came {
-    pub key: String,
-    pub at: i64,
-}
-
-/// A result: its window, what is in it, and whose headers it has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    pub key: String,
-    pub start: i64,
-    pub end: i64,
-    /// The numbers of the records in it, in order of arrival.
-    pub value: Vec<usize>,
-    pub at: i64,
-    /// The number of the record whose headers it has.
-    pub headers: usize,
-}
 
 /// Span, grace, and whether results are sent when windows close, or at every update.
 #[derive(Clone, Copy, Debug)]
@@ -29,13 +10,6 @@ pub struct Spec {
     pub span: i64,
     pub grace: i64,
     pub on_close: bool,
-}
-
-/// What came of a run: all that is sent, and the numbers of what was late.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    pub sent: Vec<Sent>,
-    pub late: Vec<usize>,
 }
 
 /// What is known of a run so far.
