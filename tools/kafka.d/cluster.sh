@@ -91,7 +91,6 @@ up() {
         [ $# -ge 2 ] || die "option=\`$1\` is unknown or wants a value; see tools/kafka help"
         case $1 in
             --nodes) NODES=$2 ;;
-            --version) VERSION=$2 ;;
             --port-base) PORT_BASE=$2 ;;
             --with-parent) parent=$2 ;;
             --set) SET+=("$2") ;;

@@ -3,7 +3,7 @@
 
 java_or_die() {
     JAVA=${JAVA_HOME:+$JAVA_HOME/bin/}java
-    JAVA=$(command -v "$JAVA") || die "no java here; install Java 17, on Debian: apt-get install openjdk-17-jre-headless"
+    JAVA=$(command -v "$JAVA") || die "no java here; install Java 17, on Debian: apt-get install default-jre-headless"
     # Archived classes fit one build of the JVM.
     JAVA_ID=$(readlink -f "$JAVA"; stat -c '%s-%Y' "$(readlink -f "$JAVA")")
     JAVA_ID=$(cksum <<<"$JAVA_ID"); JAVA_ID=${JAVA_ID%% *}
@@ -40,9 +40,20 @@ fetch() {
     exec 9>&-
 }
 
+mvn_or_die() {
+    command -v mvn >/dev/null || die "no mvn here to fetch Kafka with; install Maven, on Debian: apt-get install maven"
+}
+
+available() {
+    cache_of
+    java_or_die
+    java_17_or_die
+    complete || mvn_or_die
+}
+
 fetch_jars() {
     java_17_or_die
-    command -v mvn >/dev/null || die "no mvn here to fetch Kafka with; install Maven, on Debian: apt-get install maven"
+    mvn_or_die
     say "fetching Kafka $VERSION from Maven Central into $CACHE"
     local new=$CACHE.new
     rm -rf "$new" && mkdir -p "$new"

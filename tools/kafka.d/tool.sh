@@ -50,12 +50,13 @@ class_of() {
 tool() {
     local name=$1
     shift
-    VERSION=$(fact version)
+    [ ! -e "$DIR/$MARK" ] || VERSION=$(fact version)
     fetch
     class_of "$name"
     case " $name $* " in
         *' --bootstrap-server'* | *' --bootstrap-controller'* | *' kafka-dump-log '* | *' kafka-storage '* | *'-perf-test '* | *' --producer-props '*) ;;
-        *) set -- --bootstrap-server "$(fact bootstrap)" "$@" ;;
+        *) [ -e "$DIR/$MARK" ] || die "nothing runs in dir=\`$DIR\`; start it, or name a cluster by --bootstrap-server"
+            set -- --bootstrap-server "$(fact bootstrap)" "$@" ;;
     esac
     tool_java -cp "$CACHE/lib/*" "$CLASS" "$@"
 }
