@@ -25,6 +25,7 @@ use crate::{Error, Offset, Result, Timestamp, TopicPartition};
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A log: topics of partitions of records, with atomic commits and groups.
@@ -32,6 +33,27 @@ pub trait Broker: Send + Sync {
     /// Opens a session. The name identifies the holder: a second session of the same name
     /// fences the first (on Kafka it is the transactional id).
     fn session(&self, name: &str) -> Result<Box<dyn Session>>;
+
+    /// Opens the session in which a process works on a program. Where several processes may,
+    /// each has a name of its own, and the same one after a restart, so that what it had begun
+    /// before ends at once.
+    fn worker(&self, program: &str) -> Result<Box<dyn Session>> {
+        self.session(program)
+    }
+
+    /// Opens a session under a name that nobody else has, in this process or another; `what`
+    /// says what it is for. A reader or a producer needs no more.
+    fn anonymous(&self, what: &str) -> Result<Box<dyn Session>> {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        self.session(&format!("{what}-{}-{number}", std::process::id()))
+    }
+
+    /// Whether other processes may share the tasks of one program, so that what crosses between
+    /// tasks must go through topics.
+    fn is_shared(&self) -> bool {
+        false
+    }
 
     /// How long after its append a tombstone stays in a compacted topic at least. A copy of the
     /// topic that is older cannot be brought up to date by reading on.
@@ -49,6 +71,36 @@ pub trait Broker: Send + Sync {
     /// keeps something that is worth nothing without the log puts it there.
     fn directory(&self) -> Option<&Path> {
         None
+    }
+}
+
+impl<B: Broker + ?Sized> Broker for Arc<B> {
+    fn session(&self, name: &str) -> Result<Box<dyn Session>> {
+        (**self).session(name)
+    }
+
+    fn worker(&self, program: &str) -> Result<Box<dyn Session>> {
+        (**self).worker(program)
+    }
+
+    fn anonymous(&self, what: &str) -> Result<Box<dyn Session>> {
+        (**self).anonymous(what)
+    }
+
+    fn is_shared(&self) -> bool {
+        (**self).is_shared()
+    }
+
+    fn tombstone_retention(&self) -> Duration {
+        (**self).tombstone_retention()
+    }
+
+    fn memory(&self) -> usize {
+        (**self).memory()
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        (**self).directory()
     }
 }
 
@@ -92,6 +144,13 @@ pub trait Session: Send {
 
     /// Leaves the group at once; the other members take over.
     fn leave(&mut self);
+
+    /// After a commit was fenced: asks for an assignment that is valid now. A member that the
+    /// group knows, and that only had not heard of its newest assignment, need not leave for it.
+    fn rejoin(&mut self, group: &str, tasks: &[TaskId]) {
+        self.leave();
+        self.join(group, tasks);
+    }
 
     /// Begins a commit. It holds nothing until something is appended.
     fn begin(&mut self) -> CommitId;
@@ -162,6 +221,9 @@ pub enum Seek {
     Earliest,
     /// After the newest committed record.
     Latest,
+    /// As [`Seek::Latest`], once all commits that had begun to write there are resolved: who
+    /// takes a partition over from another must not miss what that one has just committed.
+    Settled,
     /// The first record with this time or a later one; the end if there is none.
     Time(Timestamp),
 }
@@ -269,6 +331,9 @@ pub enum Event {
     /// Answers [`Session::join`], and tells of every change after it. It replaces what was
     /// assigned before; commits of the older generation are fenced from now on.
     Assigned(Generation, Vec<(TaskId, Role)>),
+    /// Answers [`Session::join`]: the session is not, or no longer, a member, and will not be by
+    /// itself; the error says why.
+    Refused(Error),
     /// Answers [`Session::commit`].
     Resolved(CommitId, Outcome),
 }

@@ -111,7 +111,7 @@ impl View {
         let (start, end) = partition.range();
         match seek {
             Seek::Earliest => Ok(start),
-            Seek::Latest => Ok(end),
+            Seek::Latest | Seek::Settled => Ok(end),
             Seek::Time(at) => self.offset_at(&partition, at, start, end),
         }
     }

@@ -204,6 +204,37 @@ pub fn set_base_offset(batch: &mut [u8], offset: Offset) {
     put(batch, 0, offset.to_be_bytes());
 }
 
+/// Says who writes the batch, which is whole and alone in `batch`, and where it is in the
+/// producer's sequence. The checksum is computed anew.
+///
+/// ```
+/// use suiro_core::batch::{BatchWriter, Compression, Producer, batches, set_producer};
+/// use suiro_core::{Headers, Timestamp};
+///
+/// let mut writer = BatchWriter::new(Compression::None);
+/// writer.push(Timestamp::ZERO, None, Some(b"one"), &Headers::NONE);
+/// let mut batch = writer.finish()?.to_vec();
+/// let producer = Producer { id: 7, epoch: 1, sequence: 40, transactional: true };
+/// set_producer(&mut batch, producer);
+///
+/// let read = batches(batch.into()).next().expect("a batch was written")?;
+/// assert_eq!(read.header().producer, producer);
+/// # Ok::<(), suiro_core::Error>(())
+/// ```
+///
+/// # Panics
+///
+/// If `batch` is shorter than a header.
+pub fn set_producer(batch: &mut [u8], producer: Producer) {
+    let attributes = i16::from_be_bytes(field(batch, ATTRIBUTES)) & !TRANSACTIONAL_BIT;
+    let bit = if producer.transactional { TRANSACTIONAL_BIT } else { 0 };
+    put(batch, ATTRIBUTES, (attributes | bit).to_be_bytes());
+    put(batch, PRODUCER_ID, producer.id.to_be_bytes());
+    put(batch, PRODUCER_EPOCH, producer.epoch.to_be_bytes());
+    put(batch, SEQUENCE, producer.sequence.to_be_bytes());
+    set_crc(batch);
+}
+
 /// Whether the batch at the start of `batch` is whole and fits its checksum.
 ///
 /// ```

@@ -48,7 +48,7 @@ mod writer;
 
 pub use batches::{Batch, Batches, batches};
 pub use compression::Compression;
-pub use header::{BatchHeader, HEADER_LEN, check_crc, set_base_offset};
+pub use header::{BatchHeader, HEADER_LEN, check_crc, set_base_offset, set_producer};
 pub use headers::HeaderViews;
 pub use marker::{Marker, write_marker};
 pub use producer::Producer;

@@ -6,6 +6,7 @@ use super::manifest::Manifest;
 /// The floor of each crate, from the ground up. A crate sees the floors below its own.
 const FLOORS: &[(&str, u8)] = &[
     ("suiro-core", 0),
+    ("suiro-kafka", 1),
     ("suiro-log", 1),
     ("suiro-store", 1),
     ("suiro-engine", 2),

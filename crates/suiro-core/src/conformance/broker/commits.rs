@@ -244,11 +244,17 @@ pub fn sessions_share_a_partition(subject: Subject) {
     }
     let mut reader = world.party();
     let mut last = [-1; 8];
+    // What one session has committed may be seen only when the others have ended what they had
+    // begun, and those go on when they are listened to.
+    let mut placed = Vec::new();
     for (number, value, commit) in commits {
         let outcome = parties[number].outcome(commit);
         let offset = parties[number].committed(outcome)[0];
         assert!(last[number] < offset, "{check}: session {number} is out of order at {value}");
         last[number] = offset;
+        placed.push((offset, value));
+    }
+    for (offset, value) in placed {
         let row = reader.read_from(&place, offset, 1).remove(0);
         assert_eq!((row.offset, row.text()), (offset, value), "{check}: record of a commit");
     }

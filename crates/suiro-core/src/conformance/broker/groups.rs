@@ -20,9 +20,10 @@ pub(super) fn settle(check: &str, members: &mut [&mut Party], count: u32) -> Gen
         panic!("{check}: a group without members does not settle");
     };
     last.until("settled group", |last| {
+        // A group comes together when all of its members listen.
+        others.iter_mut().for_each(|other| other.listen());
         let (generation, mut active) = active(last)?;
         for other in others.iter_mut() {
-            other.listen();
             let (of_other, more) = self::active(other)?;
             if of_other != generation {
                 other.session.wait(Duration::from_millis(10));

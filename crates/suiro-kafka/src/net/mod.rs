@@ -1,0 +1,47 @@
+//! The network as the client sees it: connections that carry frames, submit and poll.
+//!
+//! A frame is a request or an answer with its length before it. The client knows no socket, so
+//! that the simulator can put brokers behind the same calls.
+
+mod tcp;
+
+pub(crate) use tcp::Tcp;
+
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use suiro_core::Error;
+use suiro_core::broker::Wake;
+
+/// A connection, unique within its [`Net`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConnId(pub(crate) usize);
+
+/// What happened to a connection.
+#[derive(Debug)]
+pub(crate) enum NetEvent {
+    /// It is open; frames may be sent.
+    Opened(ConnId),
+    /// A whole frame came in, without its length.
+    Received(ConnId, Bytes),
+    /// It is gone, and so is what was under way.
+    Closed(ConnId, Error),
+}
+
+/// Connections that carry frames.
+pub(crate) trait Net: Send {
+    /// Begins to open a connection; [`NetEvent::Opened`] or [`NetEvent::Closed`] follows.
+    fn connect(&mut self, host: &str, port: u16) -> ConnId;
+
+    /// Sends a frame, its length included, behind those that were sent before.
+    fn send(&mut self, conn: ConnId, frame: Bytes);
+
+    /// Closes a connection; no event follows.
+    fn close(&mut self, conn: ConnId);
+
+    /// Takes what has happened, after at most `wait`; a [`Wake`] ends it early.
+    fn poll(&mut self, events: &mut Vec<NetEvent>, wait: Duration);
+
+    /// Ends a [`Net::poll`] from another thread, now or the next one.
+    fn waker(&self) -> Arc<dyn Wake>;
+}

@@ -1,0 +1,369 @@
+//! The end of a transaction: positions with (group, generation, member), and then the end
+//! itself.
+
+use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
+use super::coordinators::Coordinated;
+use super::member;
+use super::state::State;
+use super::writer::{
+    Failure, fail, fail_as, forget_coordinator, not_taken_back, resolve, taken_back,
+};
+use crate::{codes, words};
+use bytes::BytesMut;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
+use kafka_protocol::messages::{
+    AddOffsetsToTxnRequest, EndTxnRequest, HeartbeatRequest, TxnOffsetCommitRequest,
+};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use suiro_core::broker::{CommitId, Fence, Position};
+use suiro_core::{Error, ErrorKind, Result};
+
+/// All records of a commit are written: ends it.
+pub(super) fn start(state: &mut State, id: CommitId) {
+    let (v2, member) = (state.writer.v2, member_id(state));
+    let Some(commit) = state.writer.front(id) else { return };
+    let touched = commit.touched;
+    let Some(fence) = commit.fence.clone() else {
+        return if touched { end(state, id) } else { resolve(state, id) };
+    };
+    let positions = commit.positions.clone();
+    if !positions.is_empty() {
+        commit.touched = true;
+        let step = Offsets { commit: id, fence, positions, member };
+        match v2 {
+            true => state.ask(Box::new(step)),
+            false => state.ask(Box::new(AddOffsets(step))),
+        }
+    } else if touched && fence.generation.is_some() {
+        state.ask(Box::new(Check { commit: id, fence, member }));
+    } else if touched {
+        end(state, id);
+    } else {
+        resolve(state, id);
+    }
+}
+
+fn end(state: &mut State, id: CommitId) {
+    state.ask(Box::new(End { commit: id, lost: false }));
+}
+
+fn member_id(state: &State) -> StrBytes {
+    state.member.as_ref().map_or_else(StrBytes::new, |member| member.id())
+}
+
+/// The number of a generation as the brokers count.
+fn number(fence: &Fence) -> i32 {
+    fence.generation.map_or(-1, |it| i32::try_from(it.0).unwrap_or(i32::MAX))
+}
+
+/// What is to be done after a code, if it is an error.
+fn refused(
+    code: i16,
+    what: &str,
+    group: &Arc<str>,
+    state: &mut State,
+) -> Option<(Error, bool)> {
+    if code == 0 {
+        return None;
+    }
+    if codes::moves_coordinator(code) {
+        state.coordinators.forget(&Coordinated::Group(Arc::clone(group)));
+    }
+    Some((codes::error(what, code).with("group", group), codes::is_retriable(code)))
+}
+
+/// Takes the group into the transaction, where that must be said.
+struct AddOffsets(Offsets);
+
+impl Ask for AddOffsets {
+    fn api(&self, _: &State) -> Api {
+        api::<AddOffsetsToTxnRequest>(2, 3)
+    }
+
+    fn target(&self) -> Target {
+        Target::Transactions
+    }
+
+    fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        let request = AddOffsetsToTxnRequest::default()
+            .with_transactional_id(words::transactional(&state.name))
+            .with_producer_id(state.writer.id.into())
+            .with_producer_epoch(state.writer.epoch)
+            .with_group_id(words::group(&self.0.fence.group));
+        encode(&request, version, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        let response = match answer.and_then(Answer::decode::<AddOffsetsToTxnRequest>) {
+            Ok(response) => response,
+            Err(error) => return Next::Again(self, error),
+        };
+        let code = response.error_code;
+        if code != 0 {
+            let error = codes::error("transaction takes no positions", code);
+            if codes::is_retriable(code) {
+                forget_coordinator(state, code);
+                return Next::Again(self, error);
+            }
+            self.fail(error, state);
+            return Next::Done;
+        }
+        state.ask(Box::new(self.0));
+        Next::Done
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        fail(state, self.0.commit, error);
+    }
+}
+
+/// Writes the positions into the transaction. Their coordinator fences who is no member of the
+/// newest generation.
+struct Offsets {
+    commit: CommitId,
+    fence: Fence,
+    positions: Vec<Position>,
+    member: StrBytes,
+}
+
+impl Ask for Offsets {
+    fn api(&self, state: &State) -> Api {
+        match state.writer.v2 {
+            true => api::<TxnOffsetCommitRequest>(5, 5),
+            false => api::<TxnOffsetCommitRequest>(3, 4),
+        }
+    }
+
+    fn target(&self) -> Target {
+        Target::Group(Arc::clone(&self.fence.group))
+    }
+
+    fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        let mut topics = BTreeMap::<&str, Vec<TxnOffsetCommitRequestPartition>>::new();
+        for Position { partition, next, note } in &self.positions {
+            let position = TxnOffsetCommitRequestPartition::default()
+                .with_partition_index(partition.partition as i32)
+                .with_committed_offset(*next)
+                .with_committed_metadata(Some(words::text(note)));
+            topics.entry(&partition.topic).or_default().push(position);
+        }
+        let topics = topics.into_iter().map(|(topic, partitions)| {
+            TxnOffsetCommitRequestTopic::default()
+                .with_name(words::topic(topic))
+                .with_partitions(partitions)
+        });
+        let member = self.fence.generation.map_or_else(StrBytes::new, |_| self.member.clone());
+        let request = TxnOffsetCommitRequest::default()
+            .with_transactional_id(words::transactional(&state.name))
+            .with_group_id(words::group(&self.fence.group))
+            .with_producer_id(state.writer.id.into())
+            .with_producer_epoch(state.writer.epoch)
+            .with_generation_id(number(&self.fence))
+            .with_member_id(member)
+            .with_topics(topics.collect());
+        encode(&request, version, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        let response = match answer.and_then(Answer::decode::<TxnOffsetCommitRequest>) {
+            Ok(response) => response,
+            Err(error) => return Next::Again(self, error),
+        };
+        let each = response.topics.iter().flat_map(|topic| &topic.partitions);
+        let code = each.map(|it| it.error_code).find(|code| *code != 0).unwrap_or(0);
+        let what = "positions cannot be committed";
+        match refused(code, what, &self.fence.group, state) {
+            None => end(state, self.commit),
+            Some((error, true)) => return Next::Again(self, error),
+            Some((error, false)) => {
+                member::doubt(state, &self.fence, code);
+                self.fail(error, state);
+            }
+        }
+        Next::Done
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        fail(state, self.commit, error);
+    }
+}
+
+/// Without positions nothing in the transaction names the generation: whether it is the newest
+/// is asked.
+struct Check {
+    commit: CommitId,
+    fence: Fence,
+    member: StrBytes,
+}
+
+impl Ask for Check {
+    fn api(&self, _: &State) -> Api {
+        api::<HeartbeatRequest>(3, 4)
+    }
+
+    fn target(&self) -> Target {
+        Target::Group(Arc::clone(&self.fence.group))
+    }
+
+    fn write(&mut self, version: i16, _: &mut State, out: &mut BytesMut) -> Result<()> {
+        let request = HeartbeatRequest::default()
+            .with_group_id(words::group(&self.fence.group))
+            .with_generation_id(number(&self.fence))
+            .with_member_id(self.member.clone());
+        encode(&request, version, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        let response = match answer.and_then(Answer::decode::<HeartbeatRequest>) {
+            Ok(response) => response,
+            Err(error) => return Next::Again(self, error),
+        };
+        // While the others join again, the generation is still the newest.
+        let code = match response.error_code {
+            codes::REBALANCE_IN_PROGRESS => 0,
+            code => code,
+        };
+        match refused(code, "generation cannot be checked", &self.fence.group, state) {
+            None => end(state, self.commit),
+            Some((error, true)) => return Next::Again(self, error),
+            Some((error, false)) => {
+                member::doubt(state, &self.fence, code);
+                self.fail(error, state);
+            }
+        }
+        Next::Done
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        fail(state, self.commit, error);
+    }
+}
+
+/// Takes back what was written, or finds that there is nothing to take back.
+pub(super) fn take_back(state: &mut State) {
+    state.ask(Box::new(TakeBack));
+}
+
+struct TakeBack;
+
+/// The transaction is in no state to be ended so: it has ended, or has not begun.
+const INVALID_STATE: i16 = 48;
+
+impl Ask for TakeBack {
+    fn api(&self, state: &State) -> Api {
+        end_api(state)
+    }
+
+    fn target(&self) -> Target {
+        Target::Transactions
+    }
+
+    fn is_lasting(&self) -> bool {
+        true
+    }
+
+    fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        encode(&end_request(state, false), version, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        let response = match answer.and_then(Answer::decode::<EndTxnRequest>) {
+            Ok(response) => response,
+            Err(error) => return Next::Again(self, error),
+        };
+        match response.error_code {
+            0 if state.writer.v2 && response.producer_epoch >= 0 => {
+                let new = (response.producer_id.0, response.producer_epoch);
+                taken_back(state, Some(new));
+            }
+            0 | INVALID_STATE => taken_back(state, None),
+            code if codes::is_retriable(code) => {
+                forget_coordinator(state, code);
+                return Next::Again(self, codes::error("commit cannot be taken back", code));
+            }
+            code => self.fail(codes::error("commit cannot be taken back", code), state),
+        }
+        Next::Done
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        not_taken_back(state, error);
+    }
+}
+
+fn end_api(state: &State) -> Api {
+    match state.writer.v2 {
+        true => api::<EndTxnRequest>(5, 5),
+        false => api::<EndTxnRequest>(2, 4),
+    }
+}
+
+fn end_request(state: &State, committed: bool) -> EndTxnRequest {
+    EndTxnRequest::default()
+        .with_transactional_id(words::transactional(&state.name))
+        .with_producer_id(state.writer.id.into())
+        .with_producer_epoch(state.writer.epoch)
+        .with_committed(committed)
+}
+
+/// Ends the transaction. Asked again after an answer was lost, the coordinator says what became
+/// of it.
+struct End {
+    commit: CommitId,
+    /// An answer was lost: it may have happened.
+    lost: bool,
+}
+
+impl Ask for End {
+    fn api(&self, state: &State) -> Api {
+        end_api(state)
+    }
+
+    fn target(&self) -> Target {
+        Target::Transactions
+    }
+
+    fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        encode(&end_request(state, true), version, out)
+    }
+
+    fn read(mut self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        let response = match answer.and_then(Answer::decode::<EndTxnRequest>) {
+            Ok(response) => response,
+            Err(error) => {
+                self.lost = true;
+                return Next::Again(self, error);
+            }
+        };
+        let code = response.error_code;
+        if code != 0 {
+            let error = codes::error("commit cannot be ended", code);
+            if codes::is_retriable(code) {
+                forget_coordinator(state, code);
+                return Next::Again(self, error);
+            }
+            self.fail(error, state);
+            return Next::Done;
+        }
+        if state.writer.v2 && response.producer_epoch >= 0 {
+            // Each transaction has an epoch of its own, so that nothing of it comes late.
+            let new = (response.producer_id.0, response.producer_epoch);
+            (state.writer.id, state.writer.epoch) = new;
+            state.writer.sequences.clear();
+        }
+        resolve(state, self.commit);
+        Next::Done
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        if self.lost || error.kind() == ErrorKind::Unavailable {
+            fail_as(state, self.commit, Failure::Unknown(error));
+        } else {
+            fail(state, self.commit, error);
+        }
+    }
+}

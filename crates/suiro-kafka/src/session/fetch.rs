@@ -1,0 +1,339 @@
+//! Reading what is committed.
+//!
+//! What is asked for at once goes to each leader in one request. Who was told that nothing is
+//! there, and asks again, waits on a lane of its own, where the broker answers as soon as
+//! something comes; the other lane is answered at once.
+
+use super::ask::{Answer, Api, Ask, Lane, Next, Target, api, encode};
+use super::copy;
+use super::filter::{Aborted, committed};
+use super::metadata::Leader;
+use super::offsets;
+use super::state::State;
+use crate::{codes, words};
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use suiro_core::batch::batches;
+use suiro_core::broker::{Event, Fetch, Fetched, Ticket};
+use suiro_core::{Error, Offset, Result, Timestamp, TopicPartition};
+
+/// Fetches that nobody has answered yet.
+#[derive(Default)]
+pub(crate) struct Fetches {
+    waiting: Vec<Wanted>,
+    /// Where nothing was, when it was last asked for.
+    quiet: BTreeMap<TopicPartition, Offset>,
+    /// Up to where a partition was read, and in which election that was written.
+    read: BTreeMap<TopicPartition, (Offset, i32)>,
+    /// Which leaders are being asked.
+    busy: BTreeSet<(i32, Lane)>,
+    /// When something came in last.
+    moved: Duration,
+}
+
+pub(crate) struct Wanted {
+    ticket: Ticket,
+    fetch: Fetch,
+    purpose: Purpose,
+    since: Duration,
+    not_before: Duration,
+    tries: u32,
+}
+
+/// What is done with what is read.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Tell,
+    /// The first record that is not older is looked for.
+    Seek(Timestamp),
+}
+
+/// While something comes in, a broker holds an answer back no longer than that: who becomes
+/// quiet meanwhile has to wait for it.
+const SHORT: Duration = Duration::from_millis(5);
+
+/// So long after something came in, more is expected.
+const LIVELY: Duration = Duration::from_millis(500);
+
+impl Fetches {
+    /// Answered by [`Event::Fetched`].
+    pub(crate) fn want(&mut self, ticket: Ticket, fetch: Fetch, now: Duration) {
+        self.want_for(ticket, fetch, Purpose::Tell, now);
+    }
+
+    /// Looks for the first record that is not older than `at`; answered by [`Event::Offset`].
+    pub(crate) fn seek(&mut self, ticket: Ticket, fetch: Fetch, at: Timestamp, now: Duration) {
+        self.want_for(ticket, fetch, Purpose::Seek(at), now);
+    }
+
+    fn want_for(&mut self, ticket: Ticket, fetch: Fetch, purpose: Purpose, now: Duration) {
+        let (since, not_before) = (now, now);
+        self.waiting.push(Wanted { ticket, fetch, purpose, since, not_before, tries: 0 });
+    }
+
+    /// When something is to be asked again.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        let later = self.waiting.iter().map(|wanted| wanted.not_before);
+        later.filter(|due| !due.is_zero()).min()
+    }
+}
+
+impl Wanted {
+    fn answer(self, answer: Result<Fetched>, state: &mut State) {
+        let (ticket, at) = match self.purpose {
+            Purpose::Tell => return state.events.push(Event::Fetched(self.ticket, answer)),
+            Purpose::Seek(at) => (self.ticket, at),
+        };
+        let found = answer.and_then(|fetched| {
+            Ok((first_since(&fetched.batches, self.fetch.offset, at)?, fetched))
+        });
+        match found {
+            Err(error) => state.events.push(Event::Offset(ticket, Err(error))),
+            Ok((Some(offset), _)) => state.events.push(Event::Offset(ticket, Ok(offset))),
+            Ok((None, fetched)) if fetched.next >= fetched.end => {
+                state.events.push(Event::Offset(ticket, Ok(fetched.end)));
+            }
+            Ok((None, fetched)) => {
+                let fetch = Fetch { offset: fetched.next, ..self.fetch };
+                state.fetches.seek(ticket, fetch, at, state.now);
+            }
+        }
+    }
+}
+
+/// The first record from `offset` on that is not older than `at`.
+fn first_since(bytes: &Bytes, offset: Offset, at: Timestamp) -> Result<Option<Offset>> {
+    for batch in batches(bytes.clone()) {
+        let batch = batch?;
+        if batch.header().max_at < at {
+            continue;
+        }
+        for record in batch.records()?.iter() {
+            let record = record?;
+            if record.offset >= offset && record.at >= at {
+                return Ok(Some(record.offset));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Asks each leader for what is wanted of it.
+pub(crate) fn tick(state: &mut State) {
+    let mut asks = BTreeMap::<(i32, Lane), Vec<(Wanted, Leader)>>::new();
+    let mut later = Vec::new();
+    for wanted in std::mem::take(&mut state.fetches.waiting) {
+        if wanted.not_before > state.now {
+            later.push(wanted);
+            continue;
+        }
+        let Some(leader) = state.metadata.leader(&wanted.fetch.partition) else {
+            if let Some(wanted) = fail_if_missing(wanted, state) {
+                later.push(wanted);
+            }
+            continue;
+        };
+        let quiet = state.fetches.quiet.get(&wanted.fetch.partition);
+        let lane = match quiet == Some(&wanted.fetch.offset) {
+            true => Lane::Await,
+            false => Lane::Fetch,
+        };
+        if state.fetches.busy.contains(&(leader.node, lane)) {
+            later.push(wanted);
+        } else {
+            asks.entry((leader.node, lane)).or_default().push((wanted, leader));
+        }
+    }
+    state.fetches.waiting = later;
+    for ((node, lane), wanted) in asks {
+        state.fetches.busy.insert((node, lane));
+        state.ask(Box::new(Read { node, lane, wanted }));
+    }
+}
+
+fn fail_if_missing(mut wanted: Wanted, state: &mut State) -> Option<Wanted> {
+    let looked = state.now.saturating_sub(wanted.since);
+    if let Some(error) = state.metadata.missing(&wanted.fetch.partition, looked) {
+        wanted.answer(Err(error), state);
+        return None;
+    }
+    wanted.not_before = state.now + state.pause(wanted.tries);
+    wanted.tries += 1;
+    Some(wanted)
+}
+
+/// One request to one leader.
+struct Read {
+    node: i32,
+    lane: Lane,
+    wanted: Vec<(Wanted, Leader)>,
+}
+
+impl Read {
+    /// How long the broker may hold back its answer.
+    fn wait(&self, state: &State) -> Duration {
+        let lively = state.now < state.fetches.moved + LIVELY;
+        match self.lane {
+            Lane::Await if lively => SHORT.min(state.settings.fetch_max_wait),
+            Lane::Await => state.settings.fetch_max_wait,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+impl Ask for Read {
+    fn api(&self, _: &State) -> Api {
+        // From version 13 on topics have numbers in place of names.
+        api::<FetchRequest>(11, 12)
+    }
+
+    fn target(&self) -> Target {
+        Target::Node(self.node)
+    }
+
+    fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    fn is_lasting(&self) -> bool {
+        true
+    }
+
+    fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        let mut topics = BTreeMap::<&str, Vec<FetchPartition>>::new();
+        let mut most = 0;
+        for (wanted, leader) in &self.wanted {
+            let Fetch { partition, offset, max_bytes } = &wanted.fetch;
+            let max_bytes = i32::try_from(*max_bytes).unwrap_or(i32::MAX);
+            most = max_bytes.saturating_add(most);
+            let mut asked = FetchPartition::default()
+                .with_partition(partition.partition as i32)
+                .with_current_leader_epoch(leader.epoch)
+                .with_fetch_offset(*offset)
+                .with_partition_max_bytes(max_bytes);
+            let read = state.fetches.read.get(partition);
+            if let Some((_, epoch)) = read.filter(|(next, _)| version >= 12 && next == offset) {
+                asked = asked.with_last_fetched_epoch(*epoch);
+            }
+            topics.entry(&partition.topic).or_default().push(asked);
+        }
+        let topics = topics.into_iter().map(|(topic, partitions)| {
+            FetchTopic::default().with_topic(words::topic(topic)).with_partitions(partitions)
+        });
+        let request = FetchRequest::default()
+            .with_max_wait_ms(self.wait(state).as_millis() as i32)
+            .with_min_bytes(1)
+            .with_max_bytes(most)
+            .with_isolation_level(1)
+            .with_session_epoch(-1)
+            .with_topics(topics.collect());
+        encode(&request, version, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        state.fetches.busy.remove(&(self.node, self.lane));
+        let response = answer.and_then(Answer::decode::<FetchRequest>).and_then(|response| {
+            codes::check("cannot read", response.error_code).map(|()| response)
+        });
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => {
+                self.fail(error, state);
+                return Next::Done;
+            }
+        };
+        let mut found = BTreeMap::new();
+        for topic in response.responses {
+            for partition in topic.partitions {
+                found.insert((topic.topic.0.clone(), partition.partition_index), partition);
+            }
+        }
+        for (wanted, _) in self.wanted {
+            let partition = &wanted.fetch.partition;
+            let place = (words::text(&partition.topic), partition.partition as i32);
+            match found.remove(&place) {
+                Some(data) => take(wanted, data, state),
+                None => again(wanted, &Error::unavailable("partition was left out"), state),
+            }
+        }
+        Next::Done
+    }
+
+    /// What was wanted is wanted still, from whoever leads then.
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        state.fetches.busy.remove(&(self.node, self.lane));
+        for (wanted, _) in self.wanted {
+            match error.kind() {
+                suiro_core::ErrorKind::Unavailable => {
+                    state.metadata.doubt();
+                    again(wanted, &error, state);
+                }
+                _ => wanted.answer(Err(copy(&error)), state),
+            }
+        }
+    }
+}
+
+/// It is asked for again, after a pause.
+fn again(mut wanted: Wanted, error: &Error, state: &mut State) {
+    tracing::debug!(partition = %wanted.fetch.partition, error = %error.report(), "read again");
+    wanted.not_before = state.now + state.pause(wanted.tries);
+    wanted.tries += 1;
+    state.fetches.waiting.push(wanted);
+}
+
+/// Takes what was said of one partition.
+fn take(wanted: Wanted, data: PartitionData, state: &mut State) {
+    let Fetch { partition, offset, .. } = wanted.fetch.clone();
+    let refused = |error: Error| error.with("partition", &partition).with("offset", offset);
+    let diverged = data.diverging_epoch.end_offset;
+    if data.error_code == codes::OFFSET_OUT_OF_RANGE {
+        let Wanted { ticket, fetch, .. } = wanted;
+        offsets::out_of_range(state, ticket, fetch);
+    } else if codes::is_retriable(data.error_code) {
+        state.metadata.doubt();
+        again(wanted, &refused(codes::error("cannot read", data.error_code)), state);
+    } else if data.error_code != 0 {
+        let error = refused(codes::error("cannot read", data.error_code));
+        wanted.answer(Err(error), state);
+    } else if diverged >= 0 {
+        let text = "records that were read are gone: a broker that had not all became leader \
+                    (unclean.leader.election.enable)";
+        let error = refused(Error::corrupt(text)).with("end", diverged);
+        wanted.answer(Err(error), state);
+    } else if state.visible.hides(&partition, data.last_stable_offset, state.now) {
+        again(wanted, &Error::unavailable("a commit is not visible yet"), state);
+    } else {
+        let answer = fetched(&wanted.fetch, data, state).map_err(refused);
+        wanted.answer(answer, state);
+    }
+}
+
+fn fetched(fetch: &Fetch, data: PartitionData, state: &mut State) -> Result<Fetched> {
+    let aborted = data.aborted_transactions.unwrap_or_default().into_iter();
+    let aborted = aborted
+        .map(|it| Aborted { first: it.first_offset, producer: it.producer_id.0 })
+        .collect();
+    let seen = committed(&data.records.unwrap_or_default(), aborted)?;
+    let Fetch { partition, offset, .. } = fetch;
+    // A batch that begins before the offset may end there, too.
+    let next = seen.next.unwrap_or(*offset).max(*offset);
+    if seen.next.is_some() {
+        state.fetches.read.insert(partition.clone(), (next, seen.epoch));
+        state.fetches.quiet.remove(partition);
+        state.fetches.moved = state.now;
+    } else {
+        state.fetches.quiet.insert(partition.clone(), *offset);
+    }
+    Ok(Fetched {
+        partition: partition.clone(),
+        batches: seen.batches,
+        next,
+        end: data.last_stable_offset.max(next),
+        start: data.log_start_offset,
+    })
+}

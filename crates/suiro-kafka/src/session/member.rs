@@ -1,0 +1,240 @@
+//! A member of a group: it joins, says that it is there, follows the group's changes, and
+//! leaves.
+
+use super::ask::{Answer, Api, Ask, Lane, Next, Target, api, encode};
+use super::coordinators::Coordinated;
+use super::join::Join;
+use super::state::State;
+use crate::settings::Settings;
+use crate::{codes, words};
+use bytes::BytesMut;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::{HeartbeatRequest, LeaveGroupRequest};
+use kafka_protocol::protocol::StrBytes;
+use std::sync::Arc;
+use std::time::Duration;
+use suiro_core::broker::{Fence, TaskId};
+use suiro_core::{Error, Result};
+
+/// What a session is in its group.
+pub(crate) struct Member {
+    pub(super) group: Arc<str>,
+    /// All tasks of the group.
+    pub(super) tasks: Vec<TaskId>,
+    /// Those that are its own.
+    pub(super) owned: Vec<TaskId>,
+    /// What the coordinator calls it; empty before it was given a name.
+    pub(super) id: StrBytes,
+    pub(super) generation: i32,
+    pub(super) stage: Stage,
+    pub(super) beaten: Duration,
+}
+
+/// How far a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It joins as soon as no commit is under way: those of its generation are let through.
+    Wanting,
+    /// It waits for the others.
+    Joining,
+    Stable,
+    /// A heartbeat is under way.
+    Beating,
+}
+
+impl Member {
+    pub(crate) fn id(&self) -> StrBytes {
+        self.id.clone()
+    }
+
+    /// When it must say again that it is there.
+    pub(crate) fn due(&self, settings: &Settings) -> Option<Duration> {
+        (self.stage == Stage::Stable).then_some(self.beaten + settings.heartbeat_interval)
+    }
+}
+
+/// Joins a group, in place of one that was joined before.
+pub(crate) fn join(state: &mut State, group: &str, tasks: &[TaskId]) {
+    if state.member.is_some() {
+        leave(state);
+    }
+    state.member = Some(Member {
+        group: group.into(),
+        tasks: tasks.to_vec(),
+        owned: Vec::new(),
+        id: StrBytes::new(),
+        generation: -1,
+        stage: Stage::Wanting,
+        beaten: state.now,
+    });
+}
+
+/// Leaves the group; the others take over at once.
+pub(crate) fn leave(state: &mut State) {
+    let Some(member) = state.member.take() else { return };
+    if !member.id.is_empty() {
+        state.leaving += 1;
+        state.ask(Box::new(Leave { group: member.group, id: member.id }));
+    }
+}
+
+/// Whether a group has not heard yet that this member leaves.
+pub(crate) fn is_leaving(state: &State) -> bool {
+    state.leaving > 0
+}
+
+/// Says that it is there, or joins again.
+pub(crate) fn tick(state: &mut State) {
+    let interval = state.settings.heartbeat_interval;
+    let committing = state.writer.is_committing();
+    let Some(member) = &mut state.member else { return };
+    let group = Arc::clone(&member.group);
+    match member.stage {
+        Stage::Wanting if !committing => {
+            member.stage = Stage::Joining;
+            state.ask(Box::new(Join { group }));
+        }
+        Stage::Stable if state.now >= member.beaten + interval => {
+            (member.stage, member.beaten) = (Stage::Beating, state.now);
+            let (generation, id) = (member.generation, member.id());
+            state.ask(Box::new(Heartbeat { group, generation, id }));
+        }
+        _ => {}
+    }
+}
+
+/// Something is wrong with the membership: it joins again, under its name if it may.
+pub(super) fn rejoin(state: &mut State, code: i16) {
+    let Some(member) = &mut state.member else { return };
+    if code == codes::UNKNOWN_MEMBER_ID {
+        member.id = StrBytes::new();
+        member.owned.clear();
+    }
+    member.stage = Stage::Wanting;
+}
+
+/// A commit was fenced: if that was under the newest generation that is known here, the group
+/// has gone on without this member, and it joins again.
+pub(super) fn doubt(state: &mut State, fence: &Fence, code: i16) {
+    let newest =
+        state.member.as_ref().map(|member| u64::from(member.generation.unsigned_abs()));
+    let settled = state.member.as_ref().is_some_and(|member| member.stage != Stage::Joining);
+    if settled && newest == fence.generation.map(|generation| generation.0) {
+        rejoin(state, code);
+    }
+}
+
+/// Whoever coordinates the group may be another broker now.
+pub(super) fn forget_coordinator(state: &mut State, group: &Arc<str>, code: i16) {
+    if codes::moves_coordinator(code) {
+        state.coordinators.forget(&Coordinated::Group(Arc::clone(group)));
+    }
+}
+
+struct Heartbeat {
+    group: Arc<str>,
+    generation: i32,
+    id: StrBytes,
+}
+
+impl Ask for Heartbeat {
+    fn api(&self, _: &State) -> Api {
+        api::<HeartbeatRequest>(3, 4)
+    }
+
+    fn target(&self) -> Target {
+        Target::Group(Arc::clone(&self.group))
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::Group
+    }
+
+    fn patience(&self, settings: &Settings) -> Duration {
+        settings.session_timeout / 3
+    }
+
+    fn is_lasting(&self) -> bool {
+        true
+    }
+
+    fn write(&mut self, version: i16, _: &mut State, out: &mut BytesMut) -> Result<()> {
+        let request = HeartbeatRequest::default()
+            .with_group_id(words::group(&self.group))
+            .with_generation_id(self.generation)
+            .with_member_id(self.id.clone());
+        encode(&request, version, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        let is_it =
+            |member: &&mut Member| member.id == self.id && member.stage == Stage::Beating;
+        let Some(member) = state.member.as_mut().filter(is_it) else { return Next::Done };
+        member.stage = Stage::Stable;
+        let response = match answer.and_then(Answer::decode::<HeartbeatRequest>) {
+            Ok(response) => response,
+            Err(error) => {
+                member.stage = Stage::Beating;
+                return Next::Again(self, error);
+            }
+        };
+        match response.error_code {
+            0 => {}
+            code if codes::is_retriable(code) && code != codes::REBALANCE_IN_PROGRESS => {
+                member.stage = Stage::Beating;
+                forget_coordinator(state, &self.group, code);
+                return Next::Again(self, codes::error("no sign of life is taken", code));
+            }
+            code => rejoin(state, code),
+        }
+        Next::Done
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        tracing::warn!(error = %error.report(), group = &*self.group, "joining the group again");
+        rejoin(state, 0);
+    }
+}
+
+struct Leave {
+    group: Arc<str>,
+    id: StrBytes,
+}
+
+impl Ask for Leave {
+    fn api(&self, _: &State) -> Api {
+        api::<LeaveGroupRequest>(3, 5)
+    }
+
+    fn target(&self) -> Target {
+        Target::Group(Arc::clone(&self.group))
+    }
+
+    fn write(&mut self, version: i16, _: &mut State, out: &mut BytesMut) -> Result<()> {
+        let member = MemberIdentity::default().with_member_id(self.id.clone());
+        let request = LeaveGroupRequest::default()
+            .with_group_id(words::group(&self.group))
+            .with_members(vec![member]);
+        encode(&request, version, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        let response = match answer.and_then(Answer::decode::<LeaveGroupRequest>) {
+            Ok(response) => response,
+            Err(error) => return Next::Again(self, error),
+        };
+        if codes::moves_coordinator(response.error_code) {
+            forget_coordinator(state, &self.group, response.error_code);
+            let error = codes::error("group cannot be left", response.error_code);
+            return Next::Again(self, error);
+        }
+        state.leaving -= 1;
+        Next::Done
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        // The session time-out does it then.
+        tracing::warn!(error = %error.report(), group = &*self.group, "group cannot be left");
+        state.leaving -= 1;
+    }
+}

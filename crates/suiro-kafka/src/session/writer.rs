@@ -1,0 +1,431 @@
+//! One transaction per commit: what is written, in which order, and what became of it.
+//!
+//! Commits are resolved in the order in which their end was asked for, and only the first of
+//! them is on its way to the brokers: a session has one transaction at a time, and which is next
+//! is not known before. Whatever goes wrong before its end
+//! was asked for ends in a new epoch of the producer, which takes back what was written and
+//! lets nothing of it come late.
+
+use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
+use super::coordinators::Coordinated;
+use super::state::State;
+use super::{copy, ending, produce};
+use crate::{codes, words};
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::InitProducerIdRequest;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use suiro_core::batch::BatchHeader;
+use suiro_core::broker::{CommitId, Event, Fence, Outcome, Position};
+use suiro_core::{Error, ErrorKind, Offset, Result, TopicPartition};
+
+/// Who writes, and what is being written.
+#[derive(Default)]
+pub(crate) struct Writer {
+    pub(super) id: i64,
+    pub(super) epoch: i16,
+    phase: Phase,
+    /// Whether this epoch's transactions are of the second version.
+    pub(super) v2: bool,
+    /// The sequence number of the next record, by partition.
+    pub(super) sequences: BTreeMap<TopicPartition, i32>,
+    /// Commits that are being filled.
+    open: BTreeMap<CommitId, Commit>,
+    /// Commits whose end was asked for, in that order.
+    pub(super) commits: VecDeque<Commit>,
+    begun: u64,
+    pub(super) pieces: u64,
+    /// How many requests are under way to each broker.
+    pub(super) flights: BTreeMap<i32, usize>,
+}
+
+#[derive(Debug, Default)]
+enum Phase {
+    #[default]
+    Closed,
+    Opening,
+    Ready,
+    /// Nothing is written until the session joins its group again.
+    Fenced(Error),
+    /// Nothing is written any more.
+    Refused(Error),
+}
+
+/// What became of a commit before its end.
+pub(super) enum Failure {
+    Aborted(Error),
+    Fenced(Error),
+    Unknown(Error),
+}
+
+pub(super) struct Commit {
+    pub(super) id: CommitId,
+    pub(super) parts: BTreeMap<TopicPartition, Part>,
+    /// The offset of the first record of each append.
+    pub(super) offsets: Vec<Offset>,
+    pub(super) fence: Option<Fence>,
+    pub(super) positions: Vec<Position>,
+    /// Since when its end is asked for.
+    pub(super) since: Duration,
+    /// Whether brokers may know of it.
+    pub(super) touched: bool,
+    /// Partitions that the coordinator knows of, where it must be told.
+    pub(super) registered: BTreeSet<TopicPartition>,
+    pub(super) registering: bool,
+    pub(super) ending: bool,
+    pub(super) failure: Option<Failure>,
+}
+
+impl Commit {
+    fn new(id: CommitId) -> Self {
+        Self {
+            id,
+            parts: BTreeMap::new(),
+            offsets: Vec::new(),
+            fence: None,
+            positions: Vec::new(),
+            since: Duration::ZERO,
+            touched: false,
+            registered: BTreeSet::new(),
+            registering: false,
+            ending: false,
+            failure: None,
+        }
+    }
+}
+
+/// What a commit writes to one partition.
+#[derive(Default)]
+pub(super) struct Part {
+    pub(super) unsent: VecDeque<Piece>,
+    /// How many batches are under way, and to whom.
+    pub(super) flight: usize,
+    pub(super) node: i32,
+    /// Batches that must be sent again, as soon as none is under way.
+    pub(super) back: Vec<Piece>,
+    pub(super) not_before: Duration,
+    pub(super) tries: u32,
+    /// The offset after what was written.
+    pub(super) end: Offset,
+}
+
+/// One batch.
+pub(super) struct Piece {
+    pub(super) number: u64,
+    /// The append that it begins.
+    pub(super) begins: Option<usize>,
+    pub(super) bytes: Bytes,
+    pub(super) count: usize,
+    /// Whether it has its sequence number.
+    pub(super) sealed: bool,
+}
+
+impl Writer {
+    pub(crate) fn is_opening(&self) -> bool {
+        matches!(self.phase, Phase::Opening)
+    }
+
+    /// Whether the end of a commit was asked for, and it is not resolved.
+    pub(crate) fn is_committing(&self) -> bool {
+        !self.commits.is_empty()
+    }
+
+    /// Why nothing can be written, ever.
+    pub(crate) fn refused(&self) -> Option<Error> {
+        match &self.phase {
+            Phase::Refused(error) => Some(copy(error)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn begin(&mut self) -> CommitId {
+        self.begun += 1;
+        let id = CommitId(self.begun);
+        self.open.insert(id, Commit::new(id));
+        id
+    }
+
+    /// Adds batches to a commit.
+    pub(crate) fn append(&mut self, id: CommitId, to: &TopicPartition, batches: Bytes) {
+        let Some(commit) = self.open.get_mut(&id) else { return };
+        let append = commit.offsets.len();
+        commit.offsets.push(0);
+        let part = commit.parts.entry(to.clone()).or_default();
+        let (mut rest, mut begins) = (batches, Some(append));
+        while !rest.is_empty() {
+            let (length, count) = match BatchHeader::parse(&rest) {
+                Ok(Some(header)) => (header.length, header.count),
+                _ => {
+                    let error = Error::invalid("what is appended is no batch").with("to", to);
+                    commit.failure = Some(Failure::Aborted(error));
+                    return;
+                }
+            };
+            let (bytes, begins) = (rest.split_to(length), begins.take());
+            self.pieces += 1;
+            let number = self.pieces;
+            part.unsent.push_back(Piece { number, begins, bytes, count, sealed: false });
+        }
+    }
+
+    /// The commit that is on its way, if it is this one and nothing has gone wrong with it.
+    pub(super) fn front(&mut self, id: CommitId) -> Option<&mut Commit> {
+        let front = self.commits.front_mut();
+        front.filter(|commit| commit.id == id && commit.failure.is_none())
+    }
+
+    /// When a batch is to be sent again, or a commit given up.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        let front = self.commits.front()?;
+        let parts = front.parts.values().filter(|part| !part.unsent.is_empty());
+        parts.map(|part| part.not_before).filter(|due| !due.is_zero()).min()
+    }
+}
+
+/// Makes this session the one that writes under its name.
+pub(crate) fn open(state: &mut State) {
+    state.writer.phase = Phase::Opening;
+    state.ask(Box::new(Init { renewed: None }));
+}
+
+/// Whoever writes for the first time needs to be known as a producer.
+pub(crate) fn wake(state: &mut State) {
+    if matches!(state.writer.phase, Phase::Closed) {
+        open(state);
+    }
+}
+
+/// Who was fenced may write again, now that it joins its group.
+pub(crate) fn revive(state: &mut State) {
+    if matches!(state.writer.phase, Phase::Fenced(_)) {
+        open(state);
+    }
+}
+
+/// Takes back what was written of the transaction that is open.
+pub(crate) fn close(state: &mut State) {
+    if state.writer.commits.iter().any(|commit| commit.touched) {
+        state.writer.commits.clear();
+        renew(state);
+    }
+}
+
+/// The open transaction is taken back, and the next one has a new epoch.
+fn renew(state: &mut State) {
+    if matches!(state.writer.phase, Phase::Ready) {
+        state.writer.phase = Phase::Opening;
+        ending::take_back(state);
+    }
+}
+
+/// The transaction is taken back, as far as there was one: a new epoch keeps away what of it may
+/// come late.
+pub(super) fn taken_back(state: &mut State, new: Option<(i64, i16)>) {
+    match new {
+        Some((id, epoch)) => {
+            (state.writer.id, state.writer.epoch) = (id, epoch);
+            state.writer.sequences.clear();
+            state.writer.phase = Phase::Ready;
+        }
+        None => {
+            let renewed = Some((state.writer.id, state.writer.epoch));
+            state.ask(Box::new(Init { renewed }));
+        }
+    }
+}
+
+/// The transaction cannot be taken back.
+pub(super) fn not_taken_back(state: &mut State, error: Error) {
+    state.writer.phase = Phase::Fenced(error);
+}
+
+/// Ends a commit.
+pub(crate) fn commit(
+    state: &mut State,
+    id: CommitId,
+    fence: Option<Fence>,
+    positions: Vec<Position>,
+) {
+    let Some(mut commit) = state.writer.open.remove(&id) else { return };
+    if fence.is_none() && !positions.is_empty() && commit.failure.is_none() {
+        let text = "positions are those of a group; name it";
+        commit.failure = Some(Failure::Aborted(Error::invalid(text)));
+    }
+    (commit.fence, commit.positions, commit.since) = (fence, positions, state.now);
+    state.writer.commits.push_back(commit);
+}
+
+/// Ends a commit without a trace: nothing of it was sent.
+pub(crate) fn abort(state: &mut State, id: CommitId) {
+    state.writer.open.remove(&id);
+}
+
+/// Something went wrong with the commit that is on its way.
+pub(super) fn fail(state: &mut State, id: CommitId, error: Error) {
+    let failure = match error.kind() {
+        ErrorKind::Fenced => Failure::Fenced(error),
+        _ => Failure::Aborted(error),
+    };
+    fail_as(state, id, failure);
+}
+
+pub(super) fn fail_as(state: &mut State, id: CommitId, failure: Failure) {
+    let Some(commit) = state.writer.front(id) else { return };
+    commit.failure = Some(failure);
+    commit.parts.clear();
+    if commit.touched {
+        renew(state);
+    }
+}
+
+/// Lets the first commit go on.
+pub(crate) fn tick(state: &mut State) {
+    while let Some(front) = state.writer.commits.front_mut() {
+        let id = front.id;
+        if front.failure.is_some() {
+            resolve_failed(state);
+            continue;
+        }
+        match &state.writer.phase {
+            Phase::Ready => {}
+            Phase::Fenced(error) => {
+                let failure = Failure::Fenced(copy(error));
+                fail_as(state, id, failure);
+                continue;
+            }
+            Phase::Refused(error) => {
+                let failure = Failure::Aborted(copy(error));
+                fail_as(state, id, failure);
+                continue;
+            }
+            Phase::Opening | Phase::Closed => {
+                if is_late(front, state.now, state.settings.api_timeout) {
+                    let text = "the coordinator of transactions does not answer";
+                    fail(state, id, Error::unavailable(text));
+                    continue;
+                }
+                return;
+            }
+        }
+        produce::send(state);
+        let Some(front) = state.writer.front(id) else { continue };
+        let written = front
+            .parts
+            .values()
+            .all(|part| part.unsent.is_empty() && part.flight == 0 && part.back.is_empty());
+        if !written {
+            if is_late(front, state.now, state.settings.api_timeout) {
+                let text = "records could not be written in time";
+                fail(state, id, Error::unavailable(text));
+                continue;
+            }
+            return;
+        }
+        if front.ending {
+            return;
+        }
+        front.ending = true;
+        ending::start(state, id);
+    }
+}
+
+fn is_late(commit: &Commit, now: Duration, patience: Duration) -> bool {
+    now >= commit.since + patience
+}
+
+fn resolve_failed(state: &mut State) {
+    let commit = state.writer.commits.pop_front();
+    let Some(Commit { id, failure: Some(failure), .. }) = commit else { return };
+    let outcome = match failure {
+        Failure::Aborted(error) => Outcome::Aborted(error),
+        Failure::Fenced(error) => Outcome::Fenced(error),
+        Failure::Unknown(error) => Outcome::Unknown(error),
+    };
+    state.events.push(Event::Resolved(id, outcome));
+}
+
+/// The first commit has happened.
+pub(super) fn resolve(state: &mut State, id: CommitId) {
+    if state.writer.front(id).is_none() {
+        return;
+    }
+    if let Some(Commit { offsets, parts, .. }) = state.writer.commits.pop_front() {
+        for (partition, part) in parts {
+            state.visible.committed(&partition, part.end);
+        }
+        state.events.push(Event::Resolved(id, Outcome::Committed { offsets }));
+    }
+}
+
+/// Asks for a producer's number and epoch, which ends what its holder had begun before.
+struct Init {
+    /// The number and epoch that are to be renewed; without them whoever has the name is
+    /// fenced.
+    renewed: Option<(i64, i16)>,
+}
+
+impl Ask for Init {
+    fn api(&self, _: &State) -> Api {
+        api::<InitProducerIdRequest>(4, 5)
+    }
+
+    fn target(&self) -> Target {
+        Target::Transactions
+    }
+
+    fn is_lasting(&self) -> bool {
+        self.renewed.is_some()
+    }
+
+    fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        let (id, epoch) = self.renewed.unwrap_or((-1, -1));
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(Some(words::transactional(&state.name)))
+            .with_transaction_timeout_ms(state.settings.transaction_timeout.as_millis() as i32)
+            .with_producer_id(id.into())
+            .with_producer_epoch(epoch);
+        encode(&request, version, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        let response = match answer.and_then(Answer::decode::<InitProducerIdRequest>) {
+            Ok(response) => response,
+            Err(error) => return Next::Again(self, error),
+        };
+        let code = response.error_code;
+        if code != 0 {
+            let error = codes::error("no producer can be had", code);
+            if codes::is_retriable(code) {
+                forget_coordinator(state, code);
+                return Next::Again(self, error.with("transactional.id", &state.name));
+            }
+            self.fail(error, state);
+            return Next::Done;
+        }
+        let writer = &mut state.writer;
+        (writer.id, writer.epoch) = (response.producer_id.0, response.producer_epoch);
+        writer.v2 = state.transactions_v2;
+        writer.sequences.clear();
+        writer.phase = Phase::Ready;
+        Next::Done
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        let error = error.with("transactional.id", &state.name);
+        state.writer.phase = match error.kind() {
+            ErrorKind::Fenced => Phase::Fenced(error),
+            // Of an epoch that ended by itself, such as by its time-out, brokers say so, too.
+            ErrorKind::Unavailable if self.renewed.is_some() => Phase::Fenced(error),
+            _ => Phase::Refused(error),
+        };
+    }
+}
+
+/// Whoever coordinates the transactions may be another broker now.
+pub(super) fn forget_coordinator(state: &mut State, code: i16) {
+    if codes::moves_coordinator(code) {
+        let name = Arc::clone(&state.name);
+        state.coordinators.forget(&Coordinated::Transactions(name));
+    }
+}
