@@ -181,7 +181,7 @@ impl Scope {
         let mut has_rows = false;
         for number in 0..self.layout.of_store(&self.plan, store) {
             let partition = TopicPartition { topic: Arc::clone(&topic), partition: number };
-            let end = self.link.offset(&partition, Seek::Latest)?;
+            let end = self.link.offset(&partition, Seek::Settled)?;
             self.forms.ends.insert((store, number), end);
             has_rows |= end > 0;
         }
@@ -193,7 +193,7 @@ impl Scope {
         if self.link.describe(&[Arc::clone(&partition.topic)])?.is_empty() {
             return Ok(all);
         }
-        let (mut next, end): (Offset, _) = (0, self.link.offset(&partition, Seek::Latest)?);
+        let (mut next, end): (Offset, _) = (0, self.link.offset(&partition, Seek::Settled)?);
         while next < end {
             let max_bytes = self.settings.fetch_bytes;
             let fetch = Fetch { partition: partition.clone(), offset: next, max_bytes };

@@ -12,8 +12,11 @@ use suiro_core::{Error, Offset, Result, TopicPartition};
 pub(crate) struct Link {
     pub(crate) session: Box<dyn Session>,
     events: Vec<Event>,
-    assigned: Option<(Generation, Vec<(TaskId, Role)>)>,
+    assigned: Option<Result<Assignment>>,
 }
+
+/// Which tasks are a process's own, and since which generation.
+pub(crate) type Assignment = (Generation, Vec<(TaskId, Role)>);
 
 /// How long the engine waits in one go for an answer that must come.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -33,7 +36,13 @@ impl Link {
         let assigned = &mut self.assigned;
         self.events.retain_mut(|event| match event {
             Event::Assigned(generation, tasks) => {
-                *assigned = Some((*generation, std::mem::take(tasks)));
+                *assigned = Some(Ok((*generation, std::mem::take(tasks))));
+                false
+            }
+            Event::Refused(error) => {
+                let text = "the group of the app cannot be joined";
+                let error = Error::new(error.kind(), text).with("why", error.report());
+                *assigned = Some(Err(error));
                 false
             }
             _ => true,
@@ -41,9 +50,9 @@ impl Link {
     }
 
     /// The newest assignment, if there is one that was not seen.
-    pub(crate) fn assignment(&mut self) -> Option<(Generation, Vec<(TaskId, Role)>)> {
+    pub(crate) fn assignment(&mut self) -> Result<Option<Assignment>> {
         self.poll();
-        self.assigned.take()
+        self.assigned.take().transpose()
     }
 
     /// All answers that have come in.
@@ -90,10 +99,10 @@ impl Link {
         }
     }
 
-    pub(crate) fn wait_assigned(&mut self) -> (Generation, Vec<(TaskId, Role)>) {
+    pub(crate) fn wait_assigned(&mut self) -> Result<Assignment> {
         loop {
-            if let Some(assigned) = self.assignment() {
-                return assigned;
+            if let Some(assigned) = self.assignment()? {
+                return Ok(assigned);
             }
             self.session.wait(PATIENCE);
         }

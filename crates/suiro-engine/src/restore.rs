@@ -24,11 +24,10 @@ use suiro_store::snapshot::find;
 const TELL: u64 = 1 << 20;
 
 impl Scope {
-    /// Drops all tasks, joins the group again and takes over what is assigned.
+    /// Drops all tasks and takes over what is assigned now.
     pub(crate) fn rejoin(&mut self) -> Result<()> {
-        self.link.session.leave();
-        self.link.session.join(self.plan.name(), &self.layout.tasks());
-        let assigned = self.link.wait_assigned();
+        self.link.session.rejoin(self.plan.name(), &self.layout.tasks());
+        let assigned = self.link.wait_assigned()?;
         self.take_over(assigned)
     }
 
@@ -306,7 +305,7 @@ impl Scope {
         let end = if from_source && !cfg!(suiro_mutant = "uncommitted_tail_replayed") {
             self.committed.get(&partition).map_or(0, |position| position.next)
         } else {
-            self.link.offset(&partition, Seek::Latest)?
+            self.link.offset(&partition, Seek::Settled)?
         };
         let mut start = self.link.offset(&partition, Seek::Earliest)?;
         let below = self.attach(task, store, &partition, end)?;

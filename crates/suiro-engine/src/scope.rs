@@ -119,7 +119,7 @@ impl Scope {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let mut link = Link::new(broker.session(plan.name())?);
+        let mut link = Link::new(broker.worker(plan.name())?);
         let layout = Layout::prepare(&plan, &mut link, &settings)?;
         link.session.join(plan.name(), &layout.tasks());
         let place = settings.snapshots.as_ref();
@@ -157,7 +157,7 @@ impl Scope {
             tombstones: broker.tombstone_retention(),
         };
         scope.open_globals()?;
-        let assigned = scope.link.wait_assigned();
+        let assigned = scope.link.wait_assigned()?;
         scope.open_tasks(assigned)?;
         Ok(scope)
     }
@@ -192,7 +192,7 @@ impl Scope {
         if self.settings.bounded && self.all_ended() {
             return self.finish(crew);
         }
-        if let Some(assigned) = self.link.assignment() {
+        if let Some(assigned) = self.link.assignment()? {
             self.take_over(assigned)?;
         }
         self.receive()?;

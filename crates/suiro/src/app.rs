@@ -56,7 +56,8 @@ impl std::fmt::Debug for App {
 
 impl App {
     /// The program `plan` on `broker`, with default settings: one thread, a commit at least
-    /// every 100 ms under load, exchanges in memory, missing sources refused.
+    /// every 100 ms under load, exchanges in memory (through topics where other processes may
+    /// share the work), missing sources refused.
     ///
     /// ```
     /// use suiro::{App, Log, Topic, Topology};
@@ -73,8 +74,12 @@ impl App {
     /// ```
     pub fn new(plan: Plan, broker: impl Broker + 'static) -> Self {
         let clock = Arc::new(SystemClock::default());
-        let broker = Arc::new(broker);
-        Self { plan, broker, settings: Settings::default(), clock, snapshots: None }
+        let exchange = match broker.is_shared() {
+            true => ExchangeKind::Topic,
+            false => ExchangeKind::Memory,
+        };
+        let settings = Settings { exchange, ..Settings::default() };
+        Self { plan, broker: Arc::new(broker), settings, clock, snapshots: None }
     }
 
     /// How many threads work on tasks. A task runs on one thread at a time, so that more

@@ -1,6 +1,6 @@
 //! Dead letters: what a policy has put aside, to be looked at and sent again.
 
-use crate::transaction::{open_session, partitions, wait_for};
+use crate::transaction::{partitions, wait_for};
 use crate::{Raw, Reader, Topic};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -306,7 +306,7 @@ impl<'a> DeadLetters<'a> {
     /// The places of the letters that were replayed.
     fn marks(&self) -> Result<BTreeSet<(u32, Offset)>> {
         let topic = LETTERS.named(self.marks_topic());
-        let mut session = open_session(self.broker, "letters")?;
+        let mut session = self.broker.anonymous("letters")?;
         if partitions(&mut *session, topic.name())?.is_none() {
             return Ok(BTreeSet::new());
         }

@@ -120,6 +120,8 @@ pub use suiro_engine::{
     ExchangeKind, Executor, Metrics, Plan, PlanDiff, Restoring, SnapshotReport, TaskMetrics,
     Traffic, Work,
 };
+#[cfg(feature = "kafka")]
+pub use suiro_kafka::{Kafka, Settings as KafkaSettings};
 pub use suiro_log::{Durability, Log, LogOptions};
 #[cfg(feature = "disk")]
 pub use suiro_store::DiskStores;

@@ -4,7 +4,6 @@ use crate::Topic;
 use crate::format::Encoded;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use suiro_core::batch::{BatchWriter, Compression};
 use suiro_core::broker::{Broker, Event, Outcome, Session};
@@ -69,15 +68,6 @@ fn each_partition(topics: &mut [Written]) -> impl Iterator<Item = &mut Partition
 /// A batch is closed when it is larger than this.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// Tells the sessions of one process apart.
-static OPENED: AtomicU64 = AtomicU64::new(0);
-
-/// Opens a session under a name that no other session has.
-pub(crate) fn open_session(broker: &dyn Broker, what: &str) -> Result<Box<dyn Session>> {
-    let number = OPENED.fetch_add(1, Ordering::Relaxed);
-    broker.session(&format!("{what}-{}-{number}", std::process::id()))
-}
-
 /// Waits for the event that `pick` takes; others are dropped.
 pub(crate) fn wait_for<T>(
     session: &mut dyn Session,
@@ -122,7 +112,7 @@ impl Transaction {
     /// ```
     pub fn open(broker: &dyn Broker) -> Result<Self> {
         Ok(Self {
-            session: open_session(broker, "transaction")?,
+            session: broker.anonymous("transaction")?,
             topics: Vec::new(),
             last: 0,
             buffers: Default::default(),

@@ -5,7 +5,7 @@ mod to_end;
 
 pub use to_end::ToEnd;
 
-use crate::transaction::{open_session, partitions, wait_for};
+use crate::transaction::{partitions, wait_for};
 use crate::{Start, Topic};
 use decode::{Decoded, decode};
 use std::time::Duration;
@@ -102,7 +102,7 @@ impl<K: 'static, V: 'static> Reader<K, V> {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn open(broker: &dyn Broker, topic: &Topic<K, V>) -> Result<Self> {
-        let mut session = open_session(broker, "reader")?;
+        let mut session = broker.anonymous("reader")?;
         let count = partitions(&mut *session, topic.name())?;
         let count = count.ok_or_else(|| {
             Error::invalid("topic does not exist").with("topic", topic.name())
