@@ -320,6 +320,40 @@ fn after_a_migration_to_another_kind_of_type_the_rows_are_read_again_and_again()
     Ok(())
 }
 
+/// What lies below is told when to look at a row, also where the row is of a form that nobody reads
+/// any more.
+#[test]
+fn after_a_migration_sessions_below_memory_are_looked_at_in_time() -> Result<()> {
+    let plan = |turns: bool| {
+        build(move |it| {
+            let sessions = it.stream(&WORDS).window(Sessions::with_gap(DAY));
+            if turns {
+                let add = |all: &mut Vec<String>, word| all.push(word);
+                let words = sessions.fold("visits", Vec::new, add, Vec::extend).on_close();
+                words.map(|visit| visit.value.join(" ")).to(&OUT);
+                it.migrate("visits", |count: u64| vec![format!("{count} before")]);
+            } else {
+                drop(sessions.count("visits").on_close());
+            }
+        })
+    };
+    for lean in [false, true] {
+        let log = Log::in_memory();
+        let options = TestOptions { lean, ..TestOptions::default() };
+        run_with(&log, plan(false)?, &[("tea", 0)], options.clone())?;
+        for _ in 0..2 {
+            let mut driver = run_with(&log, plan(true)?, &[("milk", 1)], options.clone())?;
+            driver.crash()?;
+            driver.run()?;
+        }
+        let mut driver = TestDriver::on_log(plan(true)?, options, log.clone())?;
+        driver.finish()?;
+        let last = driver.read_last(&OUT)?;
+        assert_eq!((&*last["tea"], &*last["milk"]), ("1 before", "milk milk"));
+    }
+    Ok(())
+}
+
 #[test]
 fn a_migration_must_fit_the_program() {
     let plan = build(|it| {

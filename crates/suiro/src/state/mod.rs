@@ -24,6 +24,7 @@ mod referrer_rows;
 mod referrers;
 mod session_store;
 mod shares;
+mod skipped;
 mod slice_rows;
 mod slice_store;
 mod slices;

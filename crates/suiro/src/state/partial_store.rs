@@ -4,6 +4,7 @@
 use super::Slot;
 use super::kept_headers::{KeptHeaders, keep, load};
 use super::partials::{Ended, Event, Partials, Run, Shape};
+use super::skipped::Skipped;
 use super::timed_store::{Timed, TimedStore};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
@@ -31,6 +32,10 @@ impl<V: Data> Timed for Partials<V> {
 
     fn read(row: &[u8]) -> Result<Self> {
         decode(row)
+    }
+
+    fn first_of(row: &[u8]) -> Result<Option<Timestamp>> {
+        decode::<Skipped>(row).map(|row| row.start())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Slot;
 use super::kept_headers::{self, KeptHeaders};
+use super::skipped::Skipped;
 use super::timed_store::{Timed, TimedStore};
 use crate::format::{Format, read_state, write_state};
 use crate::{Data, Key};
@@ -45,6 +46,10 @@ impl<A: Data> Timed for SessionList<A> {
     fn read(row: &[u8]) -> Result<Self> {
         let stored: Vec<Stored<A>> = read_state(row)?;
         Ok(stored.into_iter().map(load).collect())
+    }
+
+    fn first_of(row: &[u8]) -> Result<Option<Timestamp>> {
+        SessionList::<Skipped>::read(row).map(|row| row.first())
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) trait Timed: Clone + Default + Send + 'static {
 
     /// Reads what was written.
     fn read(row: &[u8]) -> Result<Self>;
+
+    /// As [`Timed::first`], of what was written, whatever the type of the values was then.
+    fn first_of(row: &[u8]) -> Result<Option<Timestamp>>;
 }
 
 /// The rows of keys, and when to look at them next.
@@ -210,7 +213,7 @@ impl<K: Key, R: Timed> State for TimedStore<K, R> {
         out.push(Change { key, value });
         if let (Some((&prefix::ROW, key)), Some(value)) =
             (change.key.split_first(), change.value)
-            && let Some(first) = R::read(value)?.first()
+            && let Some(first) = R::first_of(value)?
         {
             let (at, key) = (first.plus_millis(self.linger), self.keys.decode(key)?);
             let (key, value) = (entry_of(self.keys, at, &key)?.into(), Some(Bytes::new()));
