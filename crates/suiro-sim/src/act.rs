@@ -23,6 +23,14 @@ pub fn grouping(op: usize) -> usize {
     op + 1000
 }
 
+/// The gap of a record of a session; where user code `fails`, some are longer than the longest.
+pub fn gap(value: &str, op: usize, longest: i64, fails: bool) -> i64 {
+    match fails && panics(value, op + 2000) {
+        true => longest + 1,
+        false => (digest(value, op as u64 ^ 0x6761_7073) % (longest as u64 + 1)) as i64,
+    }
+}
+
 /// Whether a value passes a filter.
 pub fn keeps(value: &str, op: usize) -> bool {
     !digest(value, op as u64).is_multiple_of(3)

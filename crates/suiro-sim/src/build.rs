@@ -483,17 +483,26 @@ fn window(
     };
     let late = From { op: number, late: true };
     let wants_late = program.ops.iter().any(|op| op.inputs().contains(&late));
-    let Windows { size, advance, grace, sessions, on_close, combining } = windows;
-    let is_hopping = advance < size;
+    let Windows { size: longest, advance, grace, sessions, own_gaps, on_close, combining } =
+        windows;
+    let is_hopping = advance < longest;
     let [size, advance, grace] =
-        [size, advance, grace].map(|millis| Duration::from_millis(millis as u64));
+        [longest, advance, grace].map(|millis| Duration::from_millis(millis as u64));
     let keyed = |stream| Keyed { stream, moved: false };
     if sessions {
         let merge = move |earlier: &mut String, later: String| {
             *earlier = act::merges(earlier, &later, commutative);
         };
-        let windows = Sessions::with_gap(size).grace(grace);
-        let table = stream.window(windows).fold(&name, String::new, add, merge);
+        let windows = stream.window(Sessions::with_gap(size).grace(grace));
+        let table = if own_gaps {
+            let gap = move |value: &String| {
+                trip(false, value, number);
+                Duration::from_millis(act::gap(value, number, longest, panics) as u64)
+            };
+            windows.gap_of(gap).fold(&name, String::new, add, merge)
+        } else {
+            windows.fold(&name, String::new, add, merge)
+        };
         let late = wants_late.then(|| keyed(table.late()));
         let results = if on_close {
             table.on_close().map(|window| shown(window, Some))

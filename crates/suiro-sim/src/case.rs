@@ -1,8 +1,8 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
 use crate::draw::{
-    draw, draw_calls, draw_distincts, draw_every, draw_foreign_keys, draw_globals, draw_lasts,
-    draw_patterns, draw_processes, draw_ttls,
+    draw, draw_calls, draw_distincts, draw_every, draw_foreign_keys, draw_gaps, draw_globals,
+    draw_lasts, draw_patterns, draw_processes, draw_ttls,
 };
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
@@ -116,6 +116,7 @@ impl Case {
         program.panics = seed.one_in(4);
         // By dice of their own: all else is as if nothing went by time.
         draw_ttls(&mut Seed::new(number ^ 0x0074_746c), &mut program);
+        draw_gaps(&mut Seed::new(number ^ 0x6761_7073), &mut program);
         draw_lasts(&mut Seed::new(number ^ 0x6c61_7374), &mut program);
         draw_distincts(&mut Seed::new(number ^ 0x6f6e_6365), &mut program);
         draw_globals(&mut Seed::new(number ^ 0x676c_6f62), &mut program);

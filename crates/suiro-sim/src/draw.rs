@@ -80,6 +80,15 @@ pub fn draw_ttls(seed: &mut Seed, program: &mut Program) {
     }
 }
 
+/// Has the records of some sessions say how long the pause behind them may be.
+pub fn draw_gaps(seed: &mut Seed, program: &mut Program) {
+    for op in &mut program.ops {
+        if let Op::Window(_, windows) = op {
+            windows.own_gaps = windows.sessions && seed.one_in(2);
+        }
+    }
+}
+
 /// Makes tables of the last values in place of some that are folded.
 pub fn draw_lasts(seed: &mut Seed, program: &mut Program) {
     for op in 0..program.ops.len() {
@@ -409,7 +418,8 @@ impl Drawing<'_> {
         let on_close = parallel || self.seed.one_in(2);
         let advance = if hops { (size / 3).max(1) } else { size };
         let combining = hops && self.seed.one_in(2);
-        let windows = Windows { size, advance, grace, sessions, on_close, combining };
+        let own_gaps = false;
+        let windows = Windows { size, advance, grace, sessions, own_gaps, on_close, combining };
         let op = self.add(Op::Window(of.from, windows));
         let by_arrival = of.by_arrival || of.moved;
         self.flow(op, false, false, by_arrival);

@@ -14,7 +14,7 @@ pub struct From {
 /// A windowed fold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// The size of windows, or the gap of sessions.
+    /// The size of windows, or the gap of sessions, or the longest.
     pub size: i64,
     /// How far apart windows begin.
     pub advance: i64,
@@ -22,6 +22,8 @@ pub struct Windows {
     pub grace: i64,
     /// Whether they are sessions.
     pub sessions: bool,
+    /// Whether the records of sessions have gaps of their own.
+    pub own_gaps: bool,
     /// Whether they speak when they close, or at every update.
     pub on_close: bool,
     /// Whether states of parts can be put together: then windows that hop are made of slices.

@@ -105,6 +105,7 @@ impl Shrinking {
             match &mut program.ops[number] {
                 Op::Table(_, ttl) | Op::Fold(_, _, ttl) => *ttl = None,
                 Op::AsOf(_, _, how) => how.grace = 0,
+                Op::Window(_, windows) => windows.own_gaps = false,
                 _ => {}
             }
             self.keeps(Case { program, ..self.case.clone() });

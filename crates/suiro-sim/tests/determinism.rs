@@ -10,7 +10,7 @@ mod machine;
 use machine::{Input, Machine, Manner, Output, create, write};
 use std::collections::{BTreeMap, BTreeSet};
 use suiro::{ExchangeKind, Log, Result, Seed};
-use suiro_sim::draw::{draw, draw_foreign_keys};
+use suiro_sim::draw::{draw, draw_foreign_keys, draw_gaps};
 use suiro_sim::model::{Arrival, Model};
 use suiro_sim::program::{Family, Program, SOURCES, TABLES};
 use suiro_sim::{act, build};
@@ -225,7 +225,8 @@ fn hold(
 fn programs_without_exchanges_do_what_the_model_does() {
     for_seeds(40, |number| {
         let mut seed = Seed::new(number);
-        let program = draw(&mut seed, Family::Local);
+        let mut program = draw(&mut seed, Family::Local);
+        draw_gaps(&mut Seed::new(number), &mut program);
         let inputs = inputs(&mut seed);
         for bounded in [false, true] {
             let expected = modelled(&program, &inputs, bounded);
@@ -238,7 +239,8 @@ fn programs_without_exchanges_do_what_the_model_does() {
 fn programs_with_exchanges_do_what_the_model_does() {
     for_seeds(40, |number| {
         let mut seed = Seed::new(number);
-        let program = draw(&mut seed, Family::Exchanged);
+        let mut program = draw(&mut seed, Family::Exchanged);
+        draw_gaps(&mut Seed::new(number), &mut program);
         let inputs = inputs(&mut seed);
         for bounded in [false, true] {
             let expected = modelled(&program, &inputs, bounded);
@@ -252,6 +254,7 @@ fn several_partitions_come_to_the_same_rest() {
     for_seeds(40, |number| {
         let mut seed = Seed::new(number);
         let mut program = draw_fixed(&mut seed);
+        draw_gaps(&mut Seed::new(number), &mut program);
         draw_foreign_keys(&mut Seed::new(number), &mut program);
         let inputs = inputs(&mut seed);
         let view = |outputs: Outputs| at_rest(&program, outputs);

@@ -2,8 +2,9 @@
 
 use crate::operators::count_fold;
 use crate::state::{
-    Clock, Counted, Either, Held, JoinStore, Paired, PartialStore, SessionStore, SliceStore,
-    SlidingView, TableStore, TimerStore, VersionStore, WaitStore, WindowStore,
+    Clock, Counted, Either, Furthest, Held, JoinStore, Paired, PartialStore, Reach,
+    SessionStore, SliceStore, SlidingView, TableStore, TimerStore, VersionStore, WaitStore,
+    WindowStore,
 };
 use crate::{Data, InWindow, Key, Match, Record, Timestamp};
 use suiro_core::Result;
@@ -63,16 +64,10 @@ pub type Windows<K, A> = Vec<(K, InWindow<Option<A>>, Timestamp)>;
 /// of another kind.
 pub fn windows<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Result<Windows<K, A>>> {
     if let Some(store) = stores.find::<SessionStore<K, A>>(slot) {
-        let all = store.all_committed().map(|all| {
-            let sessions = all.into_iter().flat_map(|(key, open)| {
-                open.into_iter().map(move |session| {
-                    let (start, end, value) = (session.start, session.end, session.value);
-                    (key.clone(), InWindow { start, end, value: Some(value) }, end)
-                })
-            });
-            sessions.collect()
-        });
-        return Some(all);
+        return Some(sessions(store));
+    }
+    if let Some(store) = stores.find::<SessionStore<K, A, Furthest>>(slot) {
+        return Some(sessions(store));
     }
     if let Some((view, sliding)) = stores.view::<SlidingView<K, A>>(slot) {
         let all = view.all(sliding).map(|all| {
@@ -110,6 +105,16 @@ pub fn windows<K: Key, A: Data>(stores: &Stores, slot: usize) -> Option<Result<W
         windows.collect()
     });
     Some(all)
+}
+
+fn sessions<K: Key, A: Data, R: Reach>(store: &SessionStore<K, A, R>) -> Result<Windows<K, A>> {
+    let all = store.all_committed()?.into_iter().flat_map(|(key, open)| {
+        open.into_iter().map(move |session| {
+            let (start, end, value) = (session.start, session.end, session.value);
+            (key.clone(), InWindow { start, end, value: Some(value) }, end)
+        })
+    });
+    Ok(all.collect())
 }
 
 /// A record that a join of two streams keeps.

@@ -52,6 +52,7 @@ mod ended;
 mod expire;
 mod format;
 mod found;
+mod gap;
 mod generate;
 #[doc(hidden)]
 pub mod inspect;
@@ -105,8 +106,8 @@ pub use topic::Topic;
 pub use topology::{Start, Topology};
 pub use transaction::Transaction;
 pub use window::{
-    CountTable, CountWindows, Hopping, InWindow, SessionTable, Sessions, Sliding, Tumbling,
-    WindowTable, Windowed, Within,
+    CountTable, CountWindows, DynamicSessions, Hopping, InWindow, SessionTable, Sessions,
+    Sliding, Tumbling, WindowTable, Windowed, Within,
 };
 
 pub use suiro_core::broker::{Broker, Cleanup, TopicSpec};

@@ -2,8 +2,8 @@
 
 use crate::inspect::rows;
 use crate::state::{
-    Counted, GlobalRows, Held, Paired, SessionStore, SliceStore, SlidingView, TableStore,
-    VersionStore, WindowStore,
+    Counted, Furthest, GlobalRows, Held, Paired, Reach, SessionStore, SliceStore, SlidingView,
+    TableStore, VersionStore, WindowStore,
 };
 use crate::{Data, InWindow, Key, Record};
 use std::marker::PhantomData;
@@ -198,13 +198,10 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         let Place::Store(store) = self.place else { return Err(self.other()) };
         self.visit(store, move |stores, found: &mut Vec<InWindow<A>>| {
             if let Some(sessions) = stores.find::<SessionStore<K, A>>(store) {
-                return Some(sessions.committed(&key).map(|open| {
-                    found.extend(open.into_iter().map(|session| InWindow {
-                        start: session.start,
-                        end: session.end,
-                        value: session.value,
-                    }));
-                }));
+                return Some(find_sessions(sessions, &key, found));
+            }
+            if let Some(sessions) = stores.find::<SessionStore<K, A, Furthest>>(store) {
+                return Some(find_sessions(sessions, &key, found));
             }
             if let Some((view, sliding)) = stores.view::<SlidingView<K, A>>(store) {
                 return Some(view.windows(sliding, &key).map(|open| {
@@ -267,4 +264,18 @@ impl<'a, K: Key, A: Data> Query<'a, K, A> {
         let text = "the store has rows of other types or another kind";
         Error::invalid(text).with("store", &self.name)
     }
+}
+
+/// Finds the open sessions of a key.
+fn find_sessions<K: Key, A: Data, R: Reach>(
+    sessions: &SessionStore<K, A, R>,
+    key: &K,
+    found: &mut Vec<InWindow<A>>,
+) -> Result<()> {
+    found.extend(sessions.committed(key)?.into_iter().map(|session| InWindow {
+        start: session.start,
+        end: session.end,
+        value: session.value,
+    }));
+    Ok(())
 }

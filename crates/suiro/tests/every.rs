@@ -27,7 +27,14 @@ fn plan(every: Every, crosses: bool) -> Result<suiro::Plan> {
     let windows = Hopping::of(millis(10)).every(millis(5));
     let windows = events.clone().window(windows).fold("windows", || 0, add);
     let sessions = events.clone().window(Sessions::with_gap(millis(4)));
-    let sessions = sessions.fold("sessions", || 0, add, |sum, later| *sum += later);
+    let merge = |sum: &mut u64, later: u64| *sum += later;
+    let sessions = match crosses {
+        true => {
+            let sessions = sessions.gap_of(|value| Duration::from_millis(*value % 5));
+            sessions.fold("sessions", || 0, add, merge)
+        }
+        false => sessions.fold("sessions", || 0, add, merge),
+    };
     let counts = events.clone().window(CountWindows::of(3)).fold("counts", || 0, count);
     let rows = match crosses {
         true => {

@@ -33,6 +33,14 @@ fn shown(window: InWindow<String>) -> String {
     format!("{} of {start}..{end}", window.value)
 }
 
+/// An update of a session with its bounds.
+fn session(InWindow { start, end, value }: InWindow<Option<String>>) -> String {
+    match value {
+        Some(value) => shown(InWindow { start, end, value }),
+        None => format!("{}..{} is gone", start.as_millis(), end.as_millis()),
+    }
+}
+
 /// A window speaks once, when stream time has come to its end and the grace; what comes then is
 /// late (W4, W5).
 #[test]
@@ -84,12 +92,7 @@ fn sessions() -> Result<()> {
         .window(Sessions::with_gap(millis(4)).grace(millis(8)))
         .fold("texts", String::new, append, append)
         .on_update()
-        .map(|session| match session.value {
-            Some(value) => shown(InWindow { start: session.start, end: session.end, value }),
-            None => {
-                format!("{}..{} is gone", session.start.as_millis(), session.end.as_millis())
-            }
-        })
+        .map(session)
         .to(&OUT);
     let mut scene = Scene::new("sessions", topology, &[&IN], &[&OUT])?;
     for (at, value) in [(2, "a"), (9, "b"), (6, "c")] {
@@ -103,6 +106,41 @@ fn sessions() -> Result<()> {
         heard(3, "results", 9, "abc of 2..9"),
     ];
     scene.check(&said, &[Span::new(2, 6, "gap"), Span::new(9, 13, "gap")])
+}
+
+/// The number in a record.
+fn number(text: &str) -> u64 {
+    let digits = text.split(' ').next_back().expect("a split has a last part");
+    digits.parse().expect("a number is in it")
+}
+
+/// A record that covers what others cover is in one session with them, whichever came first; what
+/// no gap reaches begins a new one (W3, W6).
+#[test]
+fn own_gaps() -> Result<()> {
+    let topology = Topology::new("own-gaps");
+    topology
+        .stream(&IN)
+        .window(Sessions::with_gap(millis(10)).grace(millis(8)))
+        .gap_of(|text| millis(number(text)))
+        .fold("texts", String::new, |all, text| all.push_str(&text[..1]), append)
+        .on_update()
+        .map(session)
+        .to(&OUT);
+    let mut scene = Scene::new("own-gaps", topology, &[&IN], &[&OUT])?;
+    for (at, value) in [(2, "a 2"), (8, "b 2"), (3, "c 6"), (11, "d 3")] {
+        scene.send(&IN, "k", Some(value), at)?;
+    }
+    let said = [
+        heard(1, "results", 2, "a of 2..2"),
+        heard(2, "results", 8, "b of 8..8"),
+        heard(3, "results", 2, "2..2 is gone"),
+        heard(3, "results", 8, "8..8 is gone"),
+        heard(3, "results", 8, "abc of 2..8"),
+        heard(4, "results", 11, "d of 11..11"),
+    ];
+    let spans = [("a", 2, 4), ("c", 3, 9), ("b", 8, 10), ("d", 11, 14)];
+    scene.check(&said, &spans.map(|(name, from, to)| Span::new(from, to, name)))
 }
 
 /// Of two records of one time, that of the input that was declared first comes first (T2): a

@@ -72,6 +72,8 @@ impl Arrival {
 pub(crate) struct Span {
     pub(crate) start: i64,
     pub(crate) end: i64,
+    /// Until when records in order join it, if it is a session.
+    pub(crate) reach: i64,
     pub(crate) value: String,
     pub(crate) at: i64,
 }
@@ -341,7 +343,7 @@ impl Model {
             }
         }
         for (key, spans) in &state.windows {
-            for Span { start, end, value, at } in spans {
+            for Span { start, end, value, at, .. } in spans {
                 all.insert((key.clone(), *start), (Some(value.clone()), *end, *at));
             }
         }
@@ -360,7 +362,7 @@ impl Model {
         }
         if let Op::Sliding(_, slide) = self.program.ops[op] {
             let open = state.open_slides(slide, self.program.is_commutative());
-            for (key, Span { start, end, value, at }) in open {
+            for (key, Span { start, end, value, at, .. }) in open {
                 all.insert((key, start), (Some(value), end, at));
             }
         }

@@ -44,7 +44,8 @@ impl State {
             value = act::adds(&value, &row.value, commutative);
             at = at.max(row.at);
         }
-        Span { start, end: start + slide.span, value, at }
+        let end = start + slide.span;
+        Span { start, end, reach: end, value, at }
     }
 
     fn is_shut(&self, key: &str, start: i64) -> bool {
@@ -113,7 +114,7 @@ impl Model {
             let slid = |start| state.slid(slide, &key, start, commutative);
             let said: Vec<Span> = changed.into_iter().map(slid).collect();
             if !slide.on_close {
-                for Span { start, end, value, at } in said {
+                for Span { start, end, value, at, .. } in said {
                     let value = act::windowed(Some(&value), start, end);
                     self.emit(partition, op, key.clone(), value, at);
                 }
@@ -142,7 +143,7 @@ impl Model {
     ) {
         // What closes says nothing of the lane by which the time came.
         self.lane_time = i64::MAX;
-        for (key, Span { start, end, value, at }) in due {
+        for (key, Span { start, end, value, at, .. }) in due {
             if slide.on_close {
                 let value = act::windowed(Some(&value), start, end);
                 self.emit(partition, op, key, value, at);

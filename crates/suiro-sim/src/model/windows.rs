@@ -6,9 +6,9 @@ use crate::act;
 use crate::program::{CountWindow, From, Op, Windows};
 
 impl Windows {
-    /// How long after its end a window closes (rule W4).
+    /// How long after its end, or what it reaches, a window closes (rule W4).
     fn linger(self) -> i64 {
-        self.grace + if self.sessions { self.size + 1 } else { 0 }
+        self.grace + i64::from(self.sessions)
     }
 
     /// Whether the library keeps slices: then a window that an end has closed has no time.
@@ -90,7 +90,7 @@ impl Model {
         let rows = &mut self.states[partition as usize][op].counting;
         let window = rows.entry(key.clone()).or_insert_with(|| Counting {
             count: 0,
-            span: Span { start: at, end: at, value: String::new(), at },
+            span: Span { start: at, end: at, reach: at, value: String::new(), at },
         });
         let Counting { count, span } = window;
         *count += 1;
@@ -190,7 +190,8 @@ impl Model {
             let end = start + windows.size;
             let place = open.partition_point(|span| span.start < start);
             if open.get(place).is_none_or(|span| span.start != start) {
-                open.insert(place, Span { start, end, value: String::new(), at });
+                let value = String::new();
+                open.insert(place, Span { start, end, reach: end, value, at });
             }
             let span = &mut open[place];
             let commutative = self.program.is_commutative() || windows.combining;
@@ -210,20 +211,29 @@ impl Model {
         (key, value, at): (&str, &str, i64),
         now: i64,
     ) -> Option<Vec<(String, i64)>> {
-        let gap = windows.size;
+        let (longest, panics) = (windows.size, self.program.panics);
+        let gap = match windows.own_gaps {
+            true => act::gap(value, op, longest, panics),
+            false => longest,
+        };
+        if gap > longest {
+            self.fail(op, key, at);
+            return Some(Vec::new());
+        }
         let commutative = self.program.is_commutative();
         let all = &mut self.states[partition as usize][op].windows;
         let (mut joined, mut others) = (Vec::new(), Vec::new());
         for span in all.get(key).into_iter().flatten() {
-            let touches = span.start - gap <= at && at <= span.end + gap;
+            let touches = span.start <= at + gap && at <= span.reach;
             if touches { &mut joined } else { &mut others }.push(span.clone());
         }
         let start = joined.iter().map(|span| span.start).min().unwrap_or(at).min(at);
         let end = joined.iter().map(|span| span.end).max().unwrap_or(at).max(at);
-        if end + windows.linger() <= now {
+        let reach = joined.iter().map(|span| span.reach).max().unwrap_or(at).max(at + gap);
+        if reach + windows.linger() <= now {
             return None;
         }
-        if self.program.panics && act::panics(value, op) {
+        if panics && act::panics(value, op) {
             self.fail(op, key, at);
             return Some(Vec::new());
         }
@@ -237,7 +247,7 @@ impl Model {
         let merged = merged.reduce(|left, right| act::merges(&left, &right, commutative));
         let value = act::adds(&merged.unwrap_or_default(), value, commutative);
         said.push((act::windowed(Some(&value), start, end), end));
-        others.push(Span { start, end, value, at: end });
+        others.push(Span { start, end, reach, value, at: end });
         others.sort_by_key(|span| span.start);
         all.insert(key.to_owned(), others);
         Some(said)
@@ -245,7 +255,7 @@ impl Model {
 
     /// Closes what is due at `now`, in order of end, start and key (rule W5).
     pub(super) fn close(&mut self, partition: u32, op: usize, windows: Windows, now: i64) {
-        let is_due = |end: i64| end.saturating_add(windows.linger()) <= now;
+        let is_due = |reach: i64| reach.saturating_add(windows.linger()) <= now;
         let state = &mut self.states[partition as usize][op];
         state.closed.retain(|(_, start), _| !is_due(start + windows.size));
         let due = state.take_due(is_due);
@@ -302,7 +312,7 @@ impl super::State {
         let mut due = Vec::new();
         for (key, open) in &mut self.windows {
             open.retain(|span| {
-                let goes = is_due(span.end);
+                let goes = is_due(span.reach);
                 if goes {
                     due.push((span.end, span.start, key.clone(), span.clone()));
                 }

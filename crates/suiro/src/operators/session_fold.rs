@@ -4,59 +4,66 @@ use super::exchange::settle;
 use super::fold::{Add, Init};
 use super::window_fold::Emit;
 use crate::draft::{maker, step_node};
+use crate::format::Format;
+use crate::gap::Gap;
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
-use crate::state::{Place, Places, Session, SessionList, SessionStore};
+use crate::state::{Place, Places, Reach, Session, SessionList, SessionStore, encode_key};
 use crate::step::Step;
 use crate::window::{InWindow, SessionTable};
 use crate::{Data, Key, Record, Stream};
 use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use suiro_core::{Headers, Result, Timestamp};
+use suiro_core::{Error, Headers, Result, Timestamp};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
 
-pub(crate) type Merge<A> = Arc<dyn Fn(&mut A, A) + Send + Sync>;
+type Merge<A> = Arc<dyn Fn(&mut A, A) + Send + Sync>;
 
-/// Gap and grace in milliseconds.
-#[derive(Clone, Copy)]
-pub(crate) struct Spec {
-    pub(crate) gap: i64,
-    pub(crate) grace: i64,
-}
-
-impl Spec {
-    /// How long after its end a session closes.
-    fn linger(self) -> i64 {
-        self.gap.saturating_add(self.grace).saturating_add(1)
-    }
-}
-
-pub(crate) fn add<K: Key, V: Data, A: Data>(
-    stream: Stream<K, V>,
-    name: &str,
-    spec: Spec,
+/// What is done with the values of a session, and with sessions that become one.
+pub(crate) struct Fold<A, V> {
     init: Init<A>,
     add: Add<A, V>,
     merge: Merge<A>,
+}
+
+impl<A, V> Fold<A, V> {
+    pub(crate) fn of(
+        init: impl Fn() -> A + Send + Sync + 'static,
+        add: impl Fn(&mut A, V) + Send + Sync + 'static,
+        merge: impl Fn(&mut A, A) + Send + Sync + 'static,
+    ) -> Self {
+        Self { init: Arc::new(init), add: Arc::new(add), merge: Arc::new(merge) }
+    }
+}
+
+pub(crate) fn add<K: Key, V: Data, A: Data, G: Gap<V>>(
+    stream: Stream<K, V>,
+    name: &str,
+    (gap, grace): (G, i64),
+    fold: Fold<A, V>,
 ) -> SessionTable<K, V, A> {
     let stream = settle(stream, name);
     let label = format!("session fold {name}");
     let (keys, draft) = (stream.keys, stream.draft.clone());
     let step = draft.step(&label);
-    let linger = spec.linger();
-    let store =
-        draft.store(name, None, move || SessionStore::<K, A>::new(keys, spec.gap, linger));
-    let emit = Emit::new(&draft, spec.linger());
+    let (longest, after) = (gap.longest(), grace.saturating_add(1));
+    let beyond = G::Reach::beyond(longest);
+    let linger = beyond.saturating_add(after);
+    let store = draft
+        .store(name, None, move || SessionStore::<K, A, G::Reach>::new(keys, longest, linger));
+    let emit = Emit::new(&draft, longest.saturating_add(after));
     let make = {
         let (step, emit) = (step.clone(), emit.clone());
-        maker(move |_| SessionFold::<K, V, A> {
+        maker(move |_| SessionFold::<K, V, A, G> {
             store,
-            spec,
-            init: Arc::clone(&init),
-            add: Arc::clone(&add),
-            merge: Arc::clone(&merge),
+            gap: gap.clone(),
+            beyond,
+            linger,
+            init: Arc::clone(&fold.init),
+            add: Arc::clone(&fold.add),
+            merge: Arc::clone(&fold.merge),
             step: step.clone(),
             closes: emit.closes(),
             wants_late: emit.late(),
@@ -73,9 +80,13 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     SessionTable { results, late, emit }
 }
 
-struct SessionFold<K, V, A> {
+struct SessionFold<K, V, A, G> {
     store: usize,
-    spec: Spec,
+    gap: G,
+    /// How long after it has lasted a session takes records in order, and when it closes, in
+    /// milliseconds.
+    beyond: i64,
+    linger: i64,
     init: Init<A>,
     add: Add<A, V>,
     merge: Merge<A>,
@@ -85,47 +96,73 @@ struct SessionFold<K, V, A> {
     types: PhantomData<fn() -> (K, V)>,
 }
 
+/// The bounds of a session.
+#[derive(Clone, Copy)]
+struct Bounds<R> {
+    start: Timestamp,
+    end: Timestamp,
+    reach: R,
+}
+
+impl<R: Reach> Bounds<R> {
+    fn lasts(&self) -> Timestamp {
+        self.reach.lasts(self.end)
+    }
+}
+
+/// The key at hand, its sessions before the record, and how many results there were.
+type Before<K, A, R> = (K, Option<SessionList<A, R>>, usize);
+
 /// What a batch has come to so far. It outlives a panic of user code.
-struct Progress<'a, K: 'static, V, A: 'static> {
-    store: &'a mut SessionStore<K, A>,
+struct Progress<'a, K: 'static, V, A: 'static, R: 'static> {
+    store: &'a mut SessionStore<K, A, R>,
     results: Batch<K, InWindow<Option<A>>>,
     late: Batch<K, V>,
     late_count: u64,
-    /// In careful mode: the key at hand, its sessions before the record, and the results.
-    undo: Option<(K, Option<SessionList<A>>, usize)>,
+    /// In careful mode: what was before the record.
+    undo: Option<Before<K, A, R>>,
 }
 
-impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
+impl<K: Key, V: Data, A: Data, G: Gap<V>> SessionFold<K, V, A, G> {
     fn take(
         &self,
         (row, place): (Record<K, V>, Place),
         now: Timestamp,
         careful: bool,
-        to: &mut Progress<'_, K, V, A>,
-    ) {
-        let (at, gap, linger) = (row.at, self.spec.gap, self.spec.linger());
+        to: &mut Progress<'_, K, V, A, G::Reach>,
+    ) -> Result<()> {
+        if careful {
+            // What the record before has changed stays.
+            to.undo = None;
+        }
+        let (at, beyond, linger) = (row.at, self.beyond, self.linger);
+        let gap = self.gap.of(&row.value).map_err(|error| named(error, to.store.keys, &row))?;
+        let until = at.plus_millis(gap);
         let slot = to.store.cells.edit_at(place, &row.key);
         let known = slot.get().map_or(&[][..], SmallVec::as_slice);
-        // Sessions of a key are in order and further apart than the gap, so those that the
-        // record joins are neighbours: those from `first` to `last`.
-        let joins = |session: &Session<A>| {
-            session.end.plus_millis(gap) >= at
-                && at.plus_millis(gap) >= session.start
-                && session.end.plus_millis(linger) > now
+        // Open sessions of a key are in order and none reaches the next, so those that the record
+        // joins are neighbours: `count` of them from `first` on.
+        let joins = |session: &Session<A, G::Reach>| {
+            session.lasts().plus_millis(beyond) >= at
+                && until >= session.start
+                && session.lasts().plus_millis(linger) > now
         };
         let first = known.iter().position(joins);
         let count =
             first.map_or(0, |first| known[first..].iter().take_while(|s| joins(s)).count());
-        let end = match first {
-            Some(first) => known[first + count - 1].end.max(at),
-            None => at,
-        };
-        if end.plus_millis(linger) <= now {
+        let mut with = Bounds { start: at, end: at, reach: G::Reach::of(until) };
+        if let Some(first) = first {
+            let last = &known[first + count - 1];
+            with.start = known[first].start.min(at);
+            with.end = last.end.max(at);
+            with.reach = with.reach.and(last.reach);
+        }
+        if with.lasts().plus_millis(linger) <= now {
             to.late_count += 1;
             if self.wants_late {
                 to.late.push(row);
             }
-            return;
+            return Ok(());
         }
         if careful {
             to.undo = Some((row.key.clone(), slot.get().cloned(), to.results.len()));
@@ -135,13 +172,14 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
         let place = match first {
             Some(first) => {
                 let speaks_of = (!self.closes).then_some(&key);
-                self.join(sessions, (first, count), at, speaks_of, &headers, &mut to.results);
+                self.join(sessions, (first, count), with, speaks_of, &headers, &mut to.results);
                 first
             }
             None => {
                 let place = sessions.partition_point(|session| session.start < at);
                 let (value, headers) = ((self.init)(), Headers::NONE);
-                sessions.insert(place, Session { start: at, end: at, value, headers });
+                let Bounds { start, end, reach } = with;
+                sessions.insert(place, Session { start, end, reach, value, headers });
                 place
             }
         };
@@ -158,23 +196,22 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
         }
         slot.set_at(end);
         if is_earliest {
-            to.store.remember(key, at);
+            to.store.remember(key, with.lasts());
         }
+        Ok(())
     }
 
-    /// Merges `count` sessions from `first` on with each other and with a record at `at`, in
-    /// order of time. Those whose bounds change are said to be gone first (rule W6).
+    /// Merges `count` sessions from `first` on into one with these bounds, in order of time. Those
+    /// whose bounds change are said to be gone first (rule W6).
     fn join(
         &self,
-        sessions: &mut SessionList<A>,
+        sessions: &mut SessionList<A, G::Reach>,
         (first, count): (usize, usize),
-        at: Timestamp,
+        Bounds { start, end, reach }: Bounds<G::Reach>,
         speaks_of: Option<&K>,
         headers: &Headers,
         results: &mut Batch<K, InWindow<Option<A>>>,
     ) {
-        let start = sessions[first].start.min(at);
-        let end = sessions[first + count - 1].end.max(at);
         if let Some(key) = speaks_of {
             for session in &sessions[first..first + count] {
                 if (session.start, session.end) != (start, end) {
@@ -195,14 +232,14 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
         for later in later {
             (self.merge)(&mut session.value, later.value);
         }
-        (session.start, session.end) = (start, end);
+        (session.start, session.end, session.reach) = (start, end, reach);
     }
 
     /// Sends closed sessions in order of end, start and key bytes (rule W5).
     fn send(
         &self,
-        closed: &mut Vec<(K, Session<A>)>,
-        to: &mut Progress<'_, K, V, A>,
+        closed: &mut Vec<(K, Session<A, G::Reach>)>,
+        to: &mut Progress<'_, K, V, A, G::Reach>,
     ) -> Result<()> {
         if !self.closes || closed.is_empty() {
             closed.clear();
@@ -212,14 +249,14 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
             let order = KeyOrder::of(to.store.keys, closed.iter().map(|(key, _)| key))?;
             order.sort_by(closed, |(_, session)| (session.end, session.start));
         }
-        for (key, Session { start, end, value, headers }) in closed.drain(..) {
+        for (key, Session { start, end, value, headers, .. }) in closed.drain(..) {
             let value = InWindow { start, end, value: Some(value) };
             to.results.push(Record { key, value, at: end, headers });
         }
         Ok(())
     }
 
-    fn progress<'a>(&self, cx: &'a mut Context<'_>) -> Progress<'a, K, V, A> {
+    fn progress<'a>(&self, cx: &'a mut Context<'_>) -> Progress<'a, K, V, A, G::Reach> {
         Progress {
             store: cx.stores.get_mut(self.store),
             results: Vec::new(),
@@ -230,7 +267,7 @@ impl<K: Key, V: Data, A: Data> SessionFold<K, V, A> {
     }
 }
 
-impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
+impl<K: Key, V: Data, A: Data, G: Gap<V>> Operator for SessionFold<K, V, A, G> {
     fn process(
         &mut self,
         _port: usize,
@@ -256,7 +293,7 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
                 self.send(&mut closed, to)?;
                 for row in &mut rows {
                     let now = to.store.time.observe(row.at, &gate);
-                    self.take((row, places.next()), now, careful, to);
+                    self.take((row, places.next()), now, careful, to)?;
                     to.store.close(now, &mut closed)?;
                     self.send(&mut closed, to)?;
                 }
@@ -301,4 +338,13 @@ impl<K: Key, V: Data, A: Data> Operator for SessionFold<K, V, A> {
         emit(cx, 0, results);
         Ok(())
     }
+}
+
+/// Names the record whose gap is no gap.
+fn named<K: Key, V>(error: Error, keys: &dyn Format<K>, row: &Record<K, V>) -> Error {
+    let mut key = Vec::new();
+    // A key that cannot be written is not named: the gap is what is wrong.
+    let written = encode_key(keys, &row.key, &mut key).is_ok();
+    let error = if written { error.with("key", String::from_utf8_lossy(&key)) } else { error };
+    error.with("time", row.at)
 }

@@ -41,7 +41,7 @@ impl<V: Data> Timed for Partials<V> {
 
 impl<K: Key, V: Data> PartialStore<K, V> {
     pub(crate) fn new(keys: &'static dyn Format<K>, shape: &Shape) -> Self {
-        Self::of_kind(kind(shape), keys, shape.linger())
+        Self::of_kind(kind(shape), keys, shape.linger(), shape.linger())
     }
 
     /// Ends all partial matches whose time is over at `now`.

@@ -42,16 +42,23 @@ pub(crate) struct TimedStore<K: 'static, R> {
     kind: String,
     /// How long after its time a part goes, in milliseconds.
     pub(super) linger: i64,
+    /// How far ahead keys are usually due, in milliseconds.
+    ahead: i64,
     due: DueKeys<K>,
     /// The store that has all rows, where `cells` holds only some.
     below: Option<Beneath>,
 }
 
 impl<K: Key, R: Timed> TimedStore<K, R> {
-    pub(super) fn of_kind(kind: String, keys: &'static dyn Format<K>, linger: i64) -> Self {
+    pub(super) fn of_kind(
+        kind: String,
+        keys: &'static dyn Format<K>,
+        linger: i64,
+        ahead: i64,
+    ) -> Self {
         let (cells, time) = (Cells::new(), StreamTime::NONE);
-        let due = DueKeys::new(keys, linger);
-        Self { cells, time, keys, kind, linger, due, below: None }
+        let due = DueKeys::new(keys, ahead);
+        Self { cells, time, keys, kind, linger, ahead, due, below: None }
     }
 
     /// Looks for the rows of keys, brings up those that are below, and gives their places.
@@ -203,7 +210,7 @@ impl<K: Key, R: Timed> State for TimedStore<K, R> {
         let slots = Cells::<K, R>::room(memory);
         self.below = Some(Beneath::new::<K, R>(below, memory, slots));
         self.cells.lean(false);
-        self.due.lean(self.linger);
+        self.due.lean(self.ahead);
         true
     }
 

@@ -1,7 +1,9 @@
 //! The best values of each key or window, as a fold.
 
 use super::Table;
-use crate::window::{Hopping, SessionTable, Sessions, Tumbling, WindowTable, Windowed};
+use crate::window::{
+    DynamicSessions, Hopping, SessionTable, Sessions, Tumbling, WindowTable, Windowed,
+};
 use crate::{Data, Key, Stream};
 use std::sync::Arc;
 
@@ -17,6 +19,11 @@ fn put<V, S: Ord>(best: &mut Vec<V>, value: V, n: usize, score: &Score<V, S>) {
         best.insert(place, value);
         best.truncate(n);
     }
+}
+
+/// Puts the best of a later session to those of an earlier one, which came first.
+fn put_all<V, S: Ord>(best: &mut Vec<V>, later: Vec<V>, n: usize, score: &Score<V, S>) {
+    later.into_iter().for_each(|value| put(best, value, n, score));
 }
 
 fn score_of<V, S>(score: impl Fn(&V) -> S + Send + Sync + 'static) -> Score<V, S> {
@@ -164,8 +171,43 @@ impl<K: Key, V: Data> Windowed<K, V, Sessions> {
         let score = score_of(score);
         let merging = Arc::clone(&score);
         let add = move |best: &mut Vec<V>, value| put(best, value, n, &score);
-        self.fold(name, Vec::new, add, move |earlier, later| {
-            later.into_iter().for_each(|value| put(earlier, value, n, &merging));
-        })
+        self.fold(name, Vec::new, add, move |best, later| put_all(best, later, n, &merging))
+    }
+}
+
+impl<K: Key, V: Data> Windowed<K, V, DynamicSessions<V>> {
+    /// Keeps the `n` values in each session with the highest scores, as in sessions of one gap.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{Sessions, TestDriver, Topic, Topology};
+    ///
+    /// const BIDS: Topic<String, u64> = Topic::json("bids");
+    /// const BEST: Topic<String, Vec<u64>> = Topic::json("best-bids");
+    ///
+    /// let topology = Topology::new("auction");
+    /// let minute = Duration::from_mins(1);
+    /// let sessions = topology.stream(&BIDS).window(Sessions::with_gap(minute));
+    /// let sessions = sessions.gap_of(|bid| Duration::from_secs(*bid));
+    /// sessions.top_n("best", 2, |bid| *bid).on_close().map(|session| session.value).to(&BEST);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// for (bid, at) in [(3, 0), (9, 3_000), (5, 12_000), (7, 17_001)] {
+    ///     driver.send(&BIDS, "lot".into(), bid, at)?;
+    /// }
+    /// driver.finish()?;
+    /// assert_eq!(driver.read(&BEST)?[0].value, [9, 5]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn top_n<S: Ord + 'static>(
+        self,
+        name: &str,
+        n: usize,
+        score: impl Fn(&V) -> S + Send + Sync + 'static,
+    ) -> SessionTable<K, V, Vec<V>> {
+        let score = score_of(score);
+        let merging = Arc::clone(&score);
+        let add = move |best: &mut Vec<V>, value| put(best, value, n, &score);
+        self.fold(name, Vec::new, add, move |best, later| put_all(best, later, n, &merging))
     }
 }

@@ -1,6 +1,7 @@
 //! Windows: the values of a key, grouped by time.
 
 mod count;
+mod dynamic;
 mod hopping;
 mod session;
 mod sliding;
@@ -8,6 +9,7 @@ mod tumbling;
 mod within;
 
 pub use count::{CountTable, CountWindows};
+pub use dynamic::DynamicSessions;
 pub use hopping::Hopping;
 pub use session::{SessionTable, Sessions};
 pub use sliding::Sliding;

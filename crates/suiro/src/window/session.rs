@@ -1,11 +1,10 @@
 //! Session windows: they last while records keep coming.
 
 use super::Told;
-use crate::operators::fold::{Add, Init};
-use crate::operators::session_fold::{self, Merge};
+use crate::gap::Fixed;
+use crate::operators::session_fold::{self, Fold};
 use crate::operators::{self, window_fold};
 use crate::{Data, InWindow, Key, Stream, Topic, Windowed};
-use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::time::millis;
 
@@ -38,6 +37,8 @@ use suiro_core::time::millis;
 /// assert_eq!(driver.read(&VISITS)?[0].value, "abc");
 /// # Ok::<(), suiro::Error>(())
 /// ```
+///
+/// [`gap_of`](Windowed::gap_of) takes the gap of each record from its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sessions {
     pub(crate) gap: Duration,
@@ -137,11 +138,9 @@ impl<K: Key, V: Data> Windowed<K, V, Sessions> {
         merge: impl Fn(&mut A, A) + Send + Sync + 'static,
     ) -> SessionTable<K, V, A> {
         let Self { stream, windows } = self;
-        let spec =
-            session_fold::Spec { gap: millis(windows.gap), grace: millis(windows.grace) };
-        let (init, add): (Init<A>, Add<A, V>) = (Arc::new(init), Arc::new(add));
-        let merge: Merge<A> = Arc::new(merge);
-        session_fold::add(stream, name, spec, init, add, merge)
+        let gap = Fixed(millis(windows.gap));
+        let fold = Fold::of(init, add, merge);
+        session_fold::add(stream, name, (gap, millis(windows.grace)), fold)
     }
 
     /// Counts the records in each session.

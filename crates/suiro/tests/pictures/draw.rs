@@ -58,6 +58,21 @@ impl Picture<'_> {
         assert!(kept == drawn, "{name}.svg shows something else; draw it with SUIRO_DRAW=1");
     }
 
+    /// Draws the stretches, one below the other where they overlap; gives how many lines they take.
+    fn stretches(&self, body: &mut String, y: i64) -> i64 {
+        let mut ends: Vec<i64> = Vec::new();
+        for span in self.spans {
+            let free = ends.iter().position(|end| *end <= span.from);
+            let line = free.unwrap_or_else(|| {
+                ends.push(0);
+                ends.len() - 1
+            });
+            ends[line] = span.to;
+            stretch(body, span, y + line as i64 * LINE);
+        }
+        ends.len() as i64
+    }
+
     fn draw(&self) -> String {
         let marks = self.lanes.iter().flat_map(|(_, marks)| marks);
         let ends = marks.map(|mark| mark.at).chain(self.spans.iter().map(|span| span.to));
@@ -65,8 +80,7 @@ impl Picture<'_> {
         let mut body = String::new();
         let mut y = 12;
         if !self.spans.is_empty() {
-            self.spans.iter().for_each(|span| stretch(&mut body, span, y));
-            y += 2 * LINE;
+            y += self.stretches(&mut body, y) * LINE + LINE;
         }
         for (number, (topic, marks)) in self.lanes.iter().enumerate() {
             let color = if number < self.inputs { BLUE } else { GREEN };
