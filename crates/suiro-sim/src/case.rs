@@ -452,6 +452,16 @@ mod tests {
     }
 
     #[test]
+    fn some_sessions_go_by_the_gaps_of_their_records() {
+        let has_some = |seed: &u64| {
+            let ops = Case::draw(*seed).program.ops;
+            ops.iter().any(|op| matches!(op, Op::Window(_, windows) if windows.own_gaps))
+        };
+        let count = (0..200).filter(has_some).count();
+        assert!((20..120).contains(&count), "{count} of 200");
+    }
+
+    #[test]
     fn some_programs_look_for_patterns() {
         let has_one = |seed: &u64| {
             let ops = Case::draw(*seed).program.ops;

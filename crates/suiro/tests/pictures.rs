@@ -10,7 +10,7 @@ mod scene;
 use draw::Span;
 use scene::{Scene, heard};
 use std::time::Duration;
-use suiro::{InWindow, Result, Sessions, Topic, Topology, Tumbling, Within};
+use suiro::{Found, InWindow, Result, Sessions, Topic, Topology, Tumbling, Within};
 
 const IN: Topic<String, String> = Topic::json("records");
 const LEFT: Topic<String, String> = Topic::json("left");
@@ -225,6 +225,35 @@ fn lone_records() -> Result<()> {
     scene.send(&RIGHT, "k", Some("x"), 8)?;
     let said = [heard(3, "results", 2, "a alone"), heard(3, "results", 8, "b and x")];
     scene.check(&said, &[Span::new(2, 6, "in reach of a"), Span::new(6, 10, "in reach of b")])
+}
+
+/// A pattern that is not whole in time is said to be over at the record that moves the time, before
+/// that one is looked at (P7); what comes too late for any match is seen by none (P8).
+#[test]
+fn time_outs() -> Result<()> {
+    let topology = Topology::new("time-outs");
+    topology
+        .stream(&IN)
+        .pattern("orders", |text| text.ends_with("orders"))
+        .then(|text| text.ends_with("pays"))
+        .within(millis(6))
+        .with_time_outs()
+        .map(|found| match found {
+            Found::Match(whole) => whole.values().join(", "),
+            Found::TimeOut(part) => format!("{}, and no more", part.values().join(", ")),
+        })
+        .to(&OUT);
+    let mut scene = Scene::new("time-outs", topology, &[&IN], &[&OUT])?;
+    for (at, key, value) in
+        [(2, "x", "x orders"), (5, "y", "y orders"), (11, "y", "y pays"), (4, "x", "x pays")]
+    {
+        scene.send(&IN, key, Some(value), at)?;
+    }
+    let said = [
+        heard(3, "results", 2, "x orders, and no more"),
+        heard(3, "results", 11, "y orders, y pays"),
+    ];
+    scene.check(&said, &[Span::new(2, 8, "in time for x"), Span::new(5, 11, "in time for y")])
 }
 
 /// What was heard is what the guide says that it shows: every picture is in it.
