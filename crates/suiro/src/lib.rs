@@ -34,6 +34,7 @@
 //! | join streams by time | [`Stream::join_within`], [`Within`] |
 //! | find what follows, or does not | [`Stream::pattern`], [`Match`], [`Found`] |
 //! | look up what was valid at a time | [`Topology::versioned_table`], [`Stream::join_as_of`] |
+//! | count different values or ask for quantiles, nearly | `Stream::approximate_distinct`, `Stream::approximate_quantiles` (feature `sketches`) |
 //! | write what no operator does | [`Stream::process`], [`Processor`] |
 //! | run it | [`App`], [`Running`], [`Log`] |
 //! | test it | [`TestDriver`] |
@@ -67,6 +68,8 @@ mod reader;
 mod row;
 mod running;
 mod show;
+#[cfg(feature = "sketches")]
+pub mod sketches;
 mod snapshots;
 mod source;
 mod state;
@@ -96,6 +99,8 @@ pub use query::Query;
 pub use reader::{Reader, Received, ToEnd};
 pub use row::Record;
 pub use running::{AppState, Running};
+#[cfg(feature = "sketches")]
+pub use sketches::Quantiles;
 pub use snapshots::Snapshots;
 pub use stream::{Cogroup, Emit, Pattern, Stream, TimedPattern};
 pub use table::{GlobalTable, GroupedTable, Table, VersionedTable};

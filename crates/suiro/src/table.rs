@@ -1,5 +1,9 @@
 //! A table: the newest value of each key.
 
+#[cfg(feature = "sketches")]
+mod approximate_distinct;
+#[cfg(feature = "sketches")]
+mod approximate_quantiles;
 mod foreign;
 mod global;
 mod groups;
