@@ -85,25 +85,30 @@ impl Layout {
         let mut order: Vec<usize> = (0..plan.subs.len()).collect();
         order.sort_by_key(|sub| plan.subs[*sub].level);
         for sub in order {
-            let mut first: Option<(&str, u32)> = None;
+            let mut first = None;
             for input in &plan.subs[sub].inputs {
-                let (name, count) = match &plan.graph.nodes[*input].kind {
+                let meets = match &plan.graph.nodes[*input].kind {
                     NodeKind::Source(source) => {
-                        (&*source.topic, self.topics[&source.topic].partitions)
+                        let (name, partitions) =
+                            (&*source.topic, self.topics[&source.topic].partitions);
+                        let mut stores = plan.graph.stores.iter();
+                        let is_table = stores.any(|it| it.topic.as_deref() == Some(name));
+                        let kind = if is_table { Meets::Table } else { Meets::Stream };
+                        (name, partitions, kind)
                     }
-                    NodeKind::Generator(spec) => (&*spec.name, spec.partitions),
+                    NodeKind::Generator(spec) => (&*spec.name, spec.partitions, Meets::Stream),
                     _ => continue,
                 };
-                check_meeting(&mut first, (name, count))?;
+                check_meeting(&mut first, meets)?;
             }
             let said = plan.graph.parts.iter();
             for (exchange, count) in said.filter(|(it, _)| self.exchanges[**it].1 == sub) {
                 let name = &*plan.graph.exchanges[*exchange].name;
-                check_meeting(&mut first, (name, *count))?;
+                check_meeting(&mut first, (name, *count, Meets::Repartition))?;
             }
             let senders = self.exchanges.iter().filter(|(_, receiver)| *receiver == sub);
             let sent = senders.map(|(sender, _)| self.subs[*sender]).max().unwrap_or(1);
-            self.subs[sub] = first.map_or(sent, |(_, count)| count);
+            self.subs[sub] = first.map_or(sent, |(_, count, _)| count);
         }
         Ok(())
     }
@@ -225,26 +230,42 @@ impl Layout {
     }
 }
 
+/// What rows come from that meet others by key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meets {
+    Stream,
+    Table,
+    Repartition,
+}
+
 /// What meets in a sub-topology has equal numbers of partitions.
 fn check_meeting<'a>(
-    first: &mut Option<(&'a str, u32)>,
-    (name, count): (&'a str, u32),
+    first: &mut Option<(&'a str, u32, Meets)>,
+    (name, count, kind): (&'a str, u32, Meets),
 ) -> Result<()> {
-    match *first {
-        Some((other, others)) if others != count => {
-            let text = "topics that meet by key need equal numbers of partitions; \
-                        add `.repartition(..)` to one side, or make the topics alike";
-            Err(Error::invalid(text)
-                .with("topic", other)
-                .with("partitions", others)
-                .with("other_topic", name)
-                .with("other_partitions", count))
-        }
-        _ => {
-            *first = Some((name, count));
-            Ok(())
-        }
+    let Some((other, others, other_kind)) = *first else {
+        *first = Some((name, count, kind));
+        return Ok(());
+    };
+    if others == count {
+        return Ok(());
     }
+    let sides = [(name, kind, others), (other, other_kind, count)];
+    let moved = sides.into_iter().find_map(|(name, kind, wanted)| match kind {
+        Meets::Stream => Some(format!(
+            "add `.repartition_into(\"{name}-by-key\", {wanted})` to the stream of `{name}`"
+        )),
+        Meets::Repartition => Some(format!("say `.repartition_into(\"{name}\", {wanted})`")),
+        // The rows of a table are where its topic has them.
+        Meets::Table => None,
+    });
+    let moved = moved.map_or(String::new(), |line| line + ", or ");
+    let text = "topics that meet by key need equal numbers of partitions; ";
+    Err(Error::invalid(format!("{text}{moved}make the topics alike"))
+        .with("topic", other)
+        .with("partitions", others)
+        .with("other_topic", name)
+        .with("other_partitions", count))
 }
 
 /// Refuses internal topics that were made for another number of tasks: their rows would be in the

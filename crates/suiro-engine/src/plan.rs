@@ -4,7 +4,7 @@
 //! a task is a sub-topology times a partition.
 
 use crate::graph::{Edge, GeneratorSpec, Graph, Node, NodeKind};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use suiro_core::{Error, Result};
 
@@ -115,18 +115,31 @@ impl Plan {
 }
 
 fn check_names(graph: &Graph) -> Result<()> {
-    let mut seen = BTreeSet::new();
-    for store in &graph.stores {
-        if !seen.insert(&store.name) {
+    let mut seen = BTreeMap::new();
+    for (number, store) in graph.stores.iter().enumerate() {
+        if let Some(first) = seen.insert(&store.name, number) {
             let text = "two stores have one name; give each fold its own";
-            return Err(Error::invalid(text).with("store", &store.name));
+            let place = |store: usize| place(graph, |node| node.owns(store));
+            return Err(Error::invalid(text)
+                .with("store", &store.name)
+                .with("first", place(first))
+                .with("second", place(number)));
         }
     }
-    let mut seen = BTreeSet::new();
-    for exchange in &graph.exchanges {
-        if !seen.insert(&exchange.name) {
+    let mut seen = BTreeMap::new();
+    for (number, exchange) in graph.exchanges.iter().enumerate() {
+        if let Some(first) = seen.insert(&exchange.name, number) {
             let text = "two repartitions have one name; give each its own";
-            return Err(Error::invalid(text).with("repartition", &exchange.name));
+            let place = |exchange: usize| {
+                place(
+                    graph,
+                    |node| matches!(node.kind, NodeKind::Send(it, _) if it == exchange),
+                )
+            };
+            return Err(Error::invalid(text)
+                .with("repartition", &exchange.name)
+                .with("first", place(first))
+                .with("second", place(number)));
         }
     }
     for (name, migration) in &graph.migrations {
@@ -152,6 +165,22 @@ fn check_names(graph: &Graph) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The first node that is meant, as people find it in their program: what it is called, and what is
+/// before it, up to the source.
+fn place(graph: &Graph, is_meant: impl Fn(&Node) -> bool) -> String {
+    let mut text = String::new();
+    let mut next = graph.nodes.iter().find(|node| is_meant(node));
+    while let Some(node) = next {
+        // Nobody writes down that rows are received; where they are sent says it.
+        if !matches!(node.kind, NodeKind::Receive(_)) {
+            text += if text.is_empty() { "" } else { " <- " };
+            text += &node.label;
+        }
+        next = node.inputs.first().map(|edge| &graph.nodes[edge.node]);
+    }
+    text
 }
 
 /// Which nodes belong together, by union-find over edges and stores.
@@ -294,9 +323,8 @@ fn mark_singles(graph: &Graph, links: &mut [Links]) {
             let looks = graph.nodes[*reader].looks.iter();
             looked_at.extend(looks.filter(|(at, _)| at == port).map(|(_, store)| store));
         }
-        let own = |store: &usize| !node.looks.iter().any(|(_, looked)| looked == store);
         links[id].single =
-            node.stores.iter().any(|store| own(store) && looked_at.contains(store));
+            node.stores.iter().any(|store| node.owns(*store) && looked_at.contains(store));
         links[id].ages = links[id].single && node.ages;
         below[id] = looked_at;
     }
@@ -342,6 +370,11 @@ fn measure_delays(
 }
 
 impl Node {
+    /// Whether a store is its own, and not one in which it looks up what others keep.
+    fn owns(&self, store: usize) -> bool {
+        self.stores.contains(&store) && !self.looks.iter().any(|(_, looked)| *looked == store)
+    }
+
     /// Whether rows come in here from outside of the sub-topology.
     pub(crate) fn is_input(&self) -> bool {
         match self.kind {

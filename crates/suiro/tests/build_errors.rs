@@ -29,9 +29,12 @@ fn two_stores_of_one_name() {
     let plan = build(|topology| {
         let clicks = topology.stream(&CLICKS);
         clicks.clone().count("totals").to(&SEEN);
-        clicks.reduce("totals", u64::max).to(&SEEN.named("largest"));
+        let many = clicks.filter(|click| *click > 1);
+        many.reduce("totals", u64::max).to(&SEEN.named("largest"));
     });
-    assert_says(plan, "two stores have one name; give each fold its own store=`totals`");
+    let text = "two stores have one name; give each fold its own store=`totals` first=`fold \
+                totals <- source clicks` second=`fold totals <- filter <- source clicks`";
+    assert_says(plan, text);
 }
 
 #[test]
@@ -39,9 +42,11 @@ fn two_repartitions_of_one_name() {
     let plan = build(|topology| {
         let clicks = topology.stream(&CLICKS).key_by(|click| *click as u32);
         clicks.clone().repartition("by-click").to(&SEEN);
-        clicks.repartition("by-click").to(&SEEN.named("again"));
+        clicks.map(|click| click + 1).repartition("by-click").to(&SEEN.named("again"));
     });
-    let text = "two repartitions have one name; give each its own repartition=`by-click`";
+    let text = "two repartitions have one name; give each its own repartition=`by-click` \
+                first=`send by-click <- key_by <- source clicks` second=`send by-click <- map \
+                <- key_by <- source clicks`";
     assert_says(plan, text);
 }
 
@@ -141,6 +146,17 @@ fn a_policy_for_a_step_that_cannot_fail() {
 
 /// A join of two topics, started on a log where they have so many partitions; none is missing.
 fn start(clicks: Option<u32>, names: Option<u32>) -> Result<Running> {
+    start_on(clicks, names, |topology| {
+        let names = topology.table(&NAMES);
+        topology.stream(&CLICKS).join(&names, |click, _| click).to(&SEEN);
+    })
+}
+
+fn start_on(
+    clicks: Option<u32>,
+    names: Option<u32>,
+    write: impl FnOnce(&Topology),
+) -> Result<Running> {
     let log = Log::in_memory();
     if let Some(partitions) = clicks {
         Producer::open(&log, &CLICKS)?.create(partitions)?;
@@ -148,11 +164,7 @@ fn start(clicks: Option<u32>, names: Option<u32>) -> Result<Running> {
     if let Some(partitions) = names {
         Producer::open(&log, &NAMES)?.create(partitions)?;
     }
-    let plan = build(|topology| {
-        let names = topology.table(&NAMES);
-        topology.stream(&CLICKS).join(&names, |click, _| click).to(&SEEN);
-    });
-    App::new(plan?, log).start()
+    App::new(build(write)?, log).start()
 }
 
 #[test]
@@ -164,11 +176,37 @@ fn a_topic_that_is_missing() -> Result<()> {
 }
 
 #[test]
-fn topics_that_meet_with_unequal_partitions() {
+fn topics_that_meet_with_unequal_partitions() -> Result<()> {
     let text = "topics that meet by key need equal numbers of partitions; add \
-                `.repartition(..)` to one side, or make the topics alike topic=`names` \
-                partitions=`3` other_topic=`clicks` other_partitions=`2`";
+                `.repartition_into(\"clicks-by-key\", 3)` to the stream of `clicks`, or make the \
+                topics alike topic=`names` partitions=`3` other_topic=`clicks` \
+                other_partitions=`2`";
     assert_says(start(Some(2), Some(3)), text);
+    // The line that it says is what it takes.
+    let started = start_on(Some(2), Some(3), |topology| {
+        let names = topology.table(&NAMES);
+        let clicks = topology.stream(&CLICKS).repartition_into("clicks-by-key", 3);
+        clicks.join(&names, |click, _| click).to(&SEEN);
+    });
+    started?.shutdown()?;
+    let text = "topics that meet by key need equal numbers of partitions; say \
+                `.repartition_into(\"spread\", 3)`, or make the topics alike topic=`names` \
+                partitions=`3` other_topic=`spread` other_partitions=`4`";
+    let started = start_on(Some(2), Some(3), |topology| {
+        let names = topology.table(&NAMES);
+        let clicks = topology.stream(&CLICKS).repartition_into("spread", 4);
+        clicks.join(&names, |click, _| click).to(&SEEN);
+    });
+    assert_says(started, text);
+    // The rows of tables lie where their topics have them.
+    let text = "topics that meet by key need equal numbers of partitions; make the topics alike \
+                topic=`names` partitions=`3` other_topic=`clicks` other_partitions=`2`";
+    let started = start_on(Some(2), Some(3), |topology| {
+        let names = topology.table(&NAMES);
+        topology.table(&CLICKS).join(&names, |click, _| *click).to(&SEEN);
+    });
+    assert_says(started, text);
+    Ok(())
 }
 
 #[test]

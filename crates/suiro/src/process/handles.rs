@@ -104,7 +104,12 @@ impl<A: Any> Handle<A> {
     /// The place, for the processor of that node.
     #[inline]
     fn place(self, node: usize) -> usize {
-        assert!(self.node == node, "a processor was given a handle of another processor");
+        assert!(
+            self.node == node,
+            "a processor was given a handle of another processor: of step {} of the plan in step \
+             {node}",
+            self.node,
+        );
         self.place
     }
 }
