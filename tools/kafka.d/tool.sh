@@ -6,7 +6,8 @@ tool_java() {
     java_flags
     FLAGS+=(-Xmx256m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn)
     [ ! -e "$CACHE/tool-$JAVA_ID.jsa" ] || FLAGS+=("-XX:SharedArchiveFile=$CACHE/tool-$JAVA_ID.jsa")
-    "$JAVA" "${FLAGS[@]}" "$@"
+    # Text goes in and out as it is, in whatever language the machine is set to.
+    LC_ALL=C.UTF-8 "$JAVA" -Dfile.encoding=UTF-8 "${FLAGS[@]}" "$@"
 }
 
 # The main class of a tool, which has moved between versions.

@@ -18,7 +18,7 @@ fn a_tool_lists_the_topics_that_another_has_made() -> Outcome {
     let found = topics.lines().filter(|line| [&one, &other].map(String::as_str).contains(line));
     assert_eq!(found.count(), 2, "{topics}");
 
-    let lines: String = (0..50_000).map(|line| format!("line {line}\n")).collect();
+    let lines: String = (0..50_000).map(|line| format!("línea {line}\n")).collect();
     kafka.tool("kafka-topics", &["--create", "--topic", &group, "--partitions", "1"], "")?;
     kafka.tool("kafka-console-producer", &["--topic", &group], &lines)?;
     let reading = ["--topic", &group, "--from-beginning", "--max-messages", "50000"];
