@@ -3,6 +3,8 @@
 //! `cargo run --release --example count -- --help` names its options.
 
 mod options;
+#[path = "../shared/place.rs"]
+mod place;
 mod program;
 #[path = "../shared/state.rs"]
 mod state;

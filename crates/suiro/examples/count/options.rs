@@ -1,5 +1,6 @@
 //! The command line of `count`.
 
+use crate::place::PlaceOptions;
 use crate::state::StateOptions;
 use lexopt::prelude::*;
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ Counts the records of each key of a topic, and writes the running counts, as dec
 the same keys, to another one. Keys and values may be any bytes.
 
 usage: count --dir LOG --input TOPIC --output TOPIC [options]
+       count --kafka HOST:PORT --input TOPIC --output TOPIC [options]
 
   --dir LOG            the directory of the log
   --input TOPIC        the topic whose records are counted
@@ -47,6 +49,7 @@ pub struct Options {
     pub load: Option<u64>,
     pub keys: u64,
     pub partitions: u32,
+    pub place: PlaceOptions,
     pub state: StateOptions,
 }
 
@@ -68,6 +71,7 @@ pub fn parse(
         load: None,
         keys: 1000,
         partitions: 1,
+        place: PlaceOptions::default(),
         state: StateOptions::default(),
     };
     let mut parser = lexopt::Parser::from_iter(args);
@@ -92,14 +96,18 @@ pub fn parse(
             Long("help") | Short('h') => return Ok(None),
             Long(name) => {
                 let name = name.to_owned();
-                if !options.state.take(&name, &mut parser)? {
+                let taken = options.state.take(&name, &mut parser)?;
+                if !taken && !options.place.take(&name, &mut parser)? {
                     return Err(Long(&name).unexpected());
                 }
             }
             other => return Err(other.unexpected()),
         }
     }
-    options.dir = dir.ok_or("--dir is missing")?;
+    options.dir = match dir {
+        None if !options.place.is_kafka() => return Err("--dir or --kafka is missing".into()),
+        dir => dir.unwrap_or_default(),
+    };
     options.input = input.ok_or("--input is missing")?;
     options.output = output.ok_or("--output is missing")?;
     let partitions = partitions.unwrap_or(options.threads as u64);

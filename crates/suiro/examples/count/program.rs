@@ -1,12 +1,12 @@
 //! The program `count`: its topology, its formats and how it runs.
 
 use super::options::{HELP, Options, parse};
-use crate::state;
+use crate::{place, state};
 use std::ffi::OsString;
 use std::time::Duration;
 use suiro::{
-    App, Bytes, Encoded, Error, Format, Log, Plan, Producer, Raw, Reader, Result, Seed, Topic,
-    Topology,
+    App, Broker, Bytes, Encoded, Error, Format, Log, Plan, Producer, Raw, Reader, Result, Seed,
+    Topic, Topology,
 };
 
 const INPUT: Topic<Bytes, Uninteresting> = Topic::of("input", &Raw, &Uninteresting);
@@ -73,7 +73,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let options = match parse(args) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            print!("{HELP}{}", state::HELP);
+            print!("{HELP}{}{}", state::HELP, place::HELP);
             return 0;
         }
         Err(error) => {
@@ -92,14 +92,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn run(options: &Options) -> Result<()> {
     let plan = plan(options)?;
-    let log = Log::options();
-    let log = log.durability(options.durability).holder(&options.app).open(&options.dir)?;
+    let log = Log::options().durability(options.durability).holder(&options.app);
+    let broker = options.place.open(&log, &options.dir)?;
     if let Some(records) = options.load {
-        load(&log, options, records)?;
+        load(&*broker, options, records)?;
     }
-    let app = App::new(plan, log);
+    let app = App::new(plan, broker);
     let app = app.threads(options.threads).commit_interval(options.commit_interval);
-    let app = options.state.apply(app, &options.dir)?;
+    let app = options.state.apply(app, &options.place.state_dir(&options.dir))?;
     if !options.until_end {
         return app.run();
     }
@@ -110,7 +110,7 @@ fn run(options: &Options) -> Result<()> {
 
 /// Fills the input until it has `records` records: the first of them when a load was broken
 /// off, as they become durable in order.
-fn load(log: &Log, options: &Options, records: u64) -> Result<()> {
+fn load(log: &dyn Broker, options: &Options, records: u64) -> Result<()> {
     let topic = Topic::bytes("input").named(&options.input);
     let mut input = Producer::open(log, &topic)?;
     input.create(options.partitions)?;
@@ -122,7 +122,7 @@ fn load(log: &Log, options: &Options, records: u64) -> Result<()> {
 }
 
 /// How many records a topic has.
-fn length(log: &Log, topic: &Topic<Bytes, Uninteresting>) -> Result<u64> {
+fn length(log: &dyn Broker, topic: &Topic<Bytes, Uninteresting>) -> Result<u64> {
     let mut reader = Reader::open(log, topic)?;
     let mut length = 0;
     loop {

@@ -8,6 +8,7 @@ pub use to_end::ToEnd;
 use crate::transaction::{partitions, wait_for};
 use crate::{Start, Topic};
 use decode::{Decoded, decode};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro_core::batch::batches;
 use suiro_core::broker::{Broker, Event, Fetch, Fetched, Session};
@@ -349,10 +350,12 @@ impl<K: 'static, V: 'static> Reader<K, V> {
         self.read_round()
     }
 
+    /// Asks for all partitions at once: a broker that is far away, or that waits for something
+    /// new, is waited for once.
     fn read_round(&mut self) -> Result<Vec<Received<K, V>>> {
         let mut all = Vec::new();
-        for index in 0..self.cursors.len() {
-            match self.read_some(index, &mut all) {
+        for (index, answer) in self.fetch_all().into_iter().enumerate() {
+            match answer.and_then(|fetched| self.take(index, fetched, &mut all)) {
                 Ok(()) => {}
                 Err(error) if all.is_empty() => return Err(error),
                 // What was read comes first; the error comes again.
@@ -362,9 +365,13 @@ impl<K: 'static, V: 'static> Reader<K, V> {
         Ok(all)
     }
 
-    /// Reads one fetch of a partition. At an error the cursor stands where it is.
-    fn read_some(&mut self, index: usize, all: &mut Vec<Received<K, V>>) -> Result<()> {
-        let fetched = self.fetch(index)?;
+    /// Takes what was fetched of a partition. At an error the cursor stands where it is.
+    fn take(
+        &mut self,
+        index: usize,
+        fetched: Fetched,
+        all: &mut Vec<Received<K, V>>,
+    ) -> Result<()> {
         let (partition, cursor) = &mut self.cursors[index];
         for batch in batches(fetched.batches) {
             let read =
@@ -379,6 +386,26 @@ impl<K: 'static, V: 'static> Reader<K, V> {
         }
         *cursor = fetched.next.max(*cursor);
         Ok(())
+    }
+
+    /// Fetches from where all cursors stand; the answers are in the order of the cursors.
+    fn fetch_all(&mut self) -> Vec<Result<Fetched>> {
+        let session = &mut *self.session;
+        let asked = self.cursors.iter().map(|(partition, offset)| {
+            let (partition, offset) = (partition.clone(), *offset);
+            session.fetch(Fetch { partition, offset, max_bytes: FETCH_BYTES })
+        });
+        let asked: Vec<_> = asked.collect();
+        let mut answers = BTreeMap::new();
+        wait_for(session, |event| {
+            if let Event::Fetched(ticket, answer) = event
+                && let Some(index) = asked.iter().position(|of| *of == ticket)
+            {
+                answers.insert(index, answer);
+            }
+            (answers.len() == asked.len()).then_some(())
+        });
+        answers.into_values().collect()
     }
 
     /// Fetches from where a cursor stands.
