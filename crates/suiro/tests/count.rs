@@ -2,6 +2,8 @@
 
 #[path = "../examples/count/options.rs"]
 mod options;
+#[path = "../examples/shared/place.rs"]
+mod place;
 #[path = "../examples/count/program.rs"]
 mod program;
 #[path = "../examples/shared/state.rs"]
