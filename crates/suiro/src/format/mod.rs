@@ -38,6 +38,12 @@ use suiro_core::Result;
 /// assert_eq!(back, [1, 2]);
 /// # Ok::<(), suiro::Error>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no format of `{T}`",
+    label = "this cannot write and read `{T}`",
+    note = "`Json` takes whatever is `Data`, `Text` what is made of text, `Integer` whole numbers, \
+            `Raw` bytes; for another format implement `Format<{T}>`"
+)]
 pub trait Format<T>: Send + Sync {
     /// What `describe` and errors call it. Two formats of one name must write equal bytes for
     /// equal keys.
