@@ -2,7 +2,6 @@
 //! itself.
 
 use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
-use super::coordinators::Coordinated;
 use super::member;
 use super::state::State;
 use super::writer::{
@@ -60,20 +59,26 @@ fn number(fence: &Fence) -> i32 {
     fence.generation.map_or(-1, |it| i32::try_from(it.0).unwrap_or(i32::MAX))
 }
 
-/// What is to be done after a code, if it is an error.
-fn refused(
-    code: i16,
-    what: &str,
-    group: &Arc<str>,
+/// The coordinator of the group has said whether the commit may go on. Gives why it must be
+/// asked again.
+fn pass(
     state: &mut State,
-) -> Option<(Error, bool)> {
+    commit: CommitId,
+    fence: &Fence,
+    (code, what): (i16, &str),
+) -> Option<Error> {
     if code == 0 {
+        end(state, commit);
         return None;
     }
-    if codes::moves_coordinator(code) {
-        state.coordinators.forget(&Coordinated::Group(Arc::clone(group)));
+    let error = codes::error(what, code).with("group", &fence.group);
+    if codes::is_retriable(code) {
+        member::forget_coordinator(state, &fence.group, code);
+        return Some(error);
     }
-    Some((codes::error(what, code).with("group", group), codes::is_retriable(code)))
+    member::doubt(state, fence, code);
+    fail(state, commit, error);
+    None
 }
 
 /// Takes the group into the transaction, where that must be said.
@@ -176,15 +181,10 @@ impl Ask for Offsets {
         let each = response.topics.iter().flat_map(|topic| &topic.partitions);
         let code = each.map(|it| it.error_code).find(|code| *code != 0).unwrap_or(0);
         let what = "positions cannot be committed";
-        match refused(code, what, &self.fence.group, state) {
-            None => end(state, self.commit),
-            Some((error, true)) => return Next::Again(self, error),
-            Some((error, false)) => {
-                member::doubt(state, &self.fence, code);
-                self.fail(error, state);
-            }
+        match pass(state, self.commit, &self.fence, (code, what)) {
+            Some(error) => Next::Again(self, error),
+            None => Next::Done,
         }
-        Next::Done
     }
 
     fn fail(self: Box<Self>, error: Error, state: &mut State) {
@@ -227,15 +227,10 @@ impl Ask for Check {
             codes::REBALANCE_IN_PROGRESS => 0,
             code => code,
         };
-        match refused(code, "generation cannot be checked", &self.fence.group, state) {
-            None => end(state, self.commit),
-            Some((error, true)) => return Next::Again(self, error),
-            Some((error, false)) => {
-                member::doubt(state, &self.fence, code);
-                self.fail(error, state);
-            }
+        match pass(state, self.commit, &self.fence, (code, "generation cannot be checked")) {
+            Some(error) => Next::Again(self, error),
+            None => Next::Done,
         }
-        Next::Done
     }
 
     fn fail(self: Box<Self>, error: Error, state: &mut State) {
