@@ -8,8 +8,9 @@
 //! | `broker` | [`Kafka`]: a cluster as a log |
 //! | `claim` | the name under which a process works on a program |
 //! | `settings` | [`Settings`], by the names that Kafka's own clients use |
+//! | `scram` | proving to a broker that one knows a password, without saying it |
 //! | `session` | a conversation with a cluster: requests, answers, and what follows from them |
-//! | `net` | connections that carry frames: TCP |
+//! | `net` | connections that carry frames: TCP, and TLS on it |
 //! | `codes` | what the brokers' error codes mean here |
 //! | `visible` | what was committed here, and must be seen here |
 //! | `words` | strings as the messages want them |
@@ -18,6 +19,7 @@ mod broker;
 mod claim;
 mod codes;
 mod net;
+pub mod scram;
 mod session;
 mod settings;
 mod visible;
