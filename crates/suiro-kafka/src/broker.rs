@@ -42,7 +42,11 @@ impl Kafka {
     fn open(&self, name: &str, claim: Option<Claim>) -> Result<Box<dyn Session>> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let state = State::new(Arc::clone(&self.settings), self.visible.clone(), name, claim);
-        Ok(Box::new(KafkaSession::open(state, Box::new(Tcp::new()?), clock)?))
+        Ok(Box::new(KafkaSession::open(
+            state,
+            Box::new(Tcp::new(&self.settings.security)?),
+            clock,
+        )?))
     }
 }
 
@@ -63,7 +67,11 @@ impl Broker for Kafka {
         let name = format!("{what}-{}", new_name(number));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let state = State::new(Arc::clone(&self.settings), self.visible.clone(), &name, None);
-        Ok(Box::new(KafkaSession::open_unnamed(state, Box::new(Tcp::new()?), clock)?))
+        Ok(Box::new(KafkaSession::open_unnamed(
+            state,
+            Box::new(Tcp::new(&self.settings.security)?),
+            clock,
+        )?))
     }
 
     fn is_shared(&self) -> bool {

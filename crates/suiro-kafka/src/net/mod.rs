@@ -4,6 +4,9 @@
 //! that the simulator can put brokers behind the same calls.
 
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
+mod wire;
 
 pub(crate) use tcp::Tcp;
 
@@ -26,12 +29,16 @@ pub(crate) enum NetEvent {
     Received(ConnId, Bytes),
     /// It is gone, and so is what was under way.
     Closed(ConnId, Error),
+    /// The same, before the other side said anything to the beginning of TLS, as by a listener
+    /// that speaks none.
+    Deaf(ConnId, Error),
 }
 
 /// Connections that carry frames.
 pub(crate) trait Net: Send {
-    /// Begins to open a connection; [`NetEvent::Opened`] or [`NetEvent::Closed`] follows.
-    fn connect(&mut self, host: &str, port: u16) -> ConnId;
+    /// Begins to open a connection, with TLS if the settings say so, unless it is to be `plain`;
+    /// [`NetEvent::Opened`], [`NetEvent::Closed`] or [`NetEvent::Deaf`] follows.
+    fn connect(&mut self, host: &str, port: u16, plain: bool) -> ConnId;
 
     /// Sends a frame, its length included, behind those that were sent before.
     fn send(&mut self, conn: ConnId, frame: Bytes);

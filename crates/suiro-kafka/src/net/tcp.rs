@@ -1,11 +1,13 @@
 //! TCP, without a thread: the session's own thread reads and writes when sockets are ready.
 
+use super::wire::{Wire, Wiring};
 use super::{ConnId, Net, NetEvent};
+use crate::settings::Security;
 use bytes::{Buf, Bytes, BytesMut};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +26,14 @@ const LARGEST_READ: usize = 256 * 1024;
 /// No answer of a broker is larger; a longer one says that no broker is there.
 const LARGEST: usize = 1 << 30;
 
+/// How TLS says that it does not understand. As a length it would be 336 MiB, which no answer of a
+/// broker has: what is fetched is far less.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
+
 /// Sockets, and who waits for them.
 pub(crate) struct Tcp {
     poll: Poll,
+    wiring: Wiring,
     ready: Events,
     waker: Arc<Waker>,
     streams: BTreeMap<usize, Stream>,
@@ -36,8 +43,9 @@ pub(crate) struct Tcp {
 }
 
 struct Stream {
-    socket: TcpStream,
+    wire: Wire,
     address: String,
+    connected: bool,
     open: bool,
     unsent: VecDeque<Bytes>,
     read: BytesMut,
@@ -53,12 +61,13 @@ impl Wake for PollWaker {
 }
 
 impl Tcp {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(security: &Security) -> Result<Self> {
         let failed = |error| Error::unavailable("cannot wait for sockets").caused_by(error);
         let poll = Poll::new().map_err(failed)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(failed)?);
         Ok(Self {
             poll,
+            wiring: Wiring::new(security)?,
             ready: Events::with_capacity(64),
             waker,
             streams: BTreeMap::new(),
@@ -67,17 +76,19 @@ impl Tcp {
         })
     }
 
-    fn open(&mut self, id: usize, host: &str, port: u16) -> Result<()> {
+    fn open(&mut self, id: usize, host: &str, port: u16, plain: bool) -> Result<()> {
         let address = format!("{host}:{port}");
         let failed = |error: io::Error| cannot_connect(&address).caused_by(error);
         // Names are looked up by the system, which may block for a while.
         let mut addresses = (host, port).to_socket_addrs().map_err(failed)?;
         let Some(first) = addresses.next() else { return Err(cannot_connect(&address)) };
-        let mut socket = TcpStream::connect(first).map_err(failed)?;
+        let socket = TcpStream::connect(first).map_err(failed)?;
+        let mut wire = self.wiring.wire(socket, host, plain)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut socket, Token(id), interest).map_err(failed)?;
+        self.poll.registry().register(wire.socket(), Token(id), interest).map_err(failed)?;
         let (unsent, read) = (VecDeque::new(), BytesMut::new());
-        self.streams.insert(id, Stream { socket, address, open: false, unsent, read });
+        let (connected, open) = (false, false);
+        self.streams.insert(id, Stream { wire, address, connected, open, unsent, read });
         Ok(())
     }
 
@@ -90,17 +101,30 @@ impl Tcp {
             events.push(NetEvent::Opened(ConnId(id)));
         }
         if let Err(error) = moved {
-            let address = stream.address.clone();
-            let text = if opened { lost(&address) } else { cannot_connect(&address) };
+            let (address, deaf) = (stream.address.clone(), stream.wire.is_deaf());
+            let general = |error: io::Error| {
+                let text = match () {
+                    () if opened => lost(&address),
+                    () if deaf => hung_up(&address),
+                    () => cannot_connect(&address),
+                };
+                text.caused_by(error)
+            };
+            // Who knows more says so.
+            let own = |error: Error| error.with("broker", &address);
+            let error = error.downcast::<Error>().map_or_else(general, own);
             self.remove(id);
-            events.push(NetEvent::Closed(ConnId(id), text.caused_by(error)));
+            events.push(match deaf {
+                true => NetEvent::Deaf(ConnId(id), error),
+                false => NetEvent::Closed(ConnId(id), error),
+            });
         }
     }
 
     fn remove(&mut self, id: usize) {
         if let Some(mut stream) = self.streams.remove(&id) {
             // The socket is closed all the same.
-            let _ = self.poll.registry().deregister(&mut stream.socket);
+            let _ = self.poll.registry().deregister(stream.wire.socket());
         }
     }
 }
@@ -114,18 +138,31 @@ fn lost(address: &str) -> Error {
     Error::unavailable("connection was lost; it is opened again").with("broker", address)
 }
 
+fn hung_up(address: &str) -> Error {
+    let text = "listener hangs up before tls is agreed on; check that it speaks tls";
+    Error::unavailable(text).with("broker", address)
+}
+
 impl Stream {
     fn advance(&mut self, id: ConnId, events: &mut Vec<NetEvent>) -> io::Result<()> {
-        if !self.open {
-            if let Some(error) = self.socket.take_error()? {
+        if !self.connected {
+            let socket = self.wire.socket();
+            if let Some(error) = socket.take_error()? {
                 return Err(error);
             }
-            match self.socket.peer_addr() {
-                Ok(_) => self.open = true,
+            match socket.peer_addr() {
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::NotConnected => return Ok(()),
                 Err(error) => return Err(error),
             }
-            self.socket.set_nodelay(true)?;
+            socket.set_nodelay(true)?;
+            self.connected = true;
+        }
+        if !self.open {
+            self.open = self.wire.agree()?;
+            if !self.open {
+                return Ok(());
+            }
         }
         self.write()?;
         self.read(id, events)
@@ -133,7 +170,7 @@ impl Stream {
 
     fn write(&mut self) -> io::Result<()> {
         while let Some(front) = self.unsent.front_mut() {
-            match self.socket.write(front) {
+            match self.wire.write(front) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) if written == front.len() => drop(self.unsent.pop_front()),
                 Ok(written) => front.advance(written),
@@ -142,7 +179,10 @@ impl Stream {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        match self.wire.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn read(&mut self, id: ConnId, events: &mut Vec<NetEvent>) -> io::Result<()> {
@@ -150,7 +190,7 @@ impl Stream {
             let needed = self.needed()?;
             let filled = self.read.len();
             self.read.resize(filled + needed, 0);
-            let got = self.socket.read(&mut self.read[filled..]);
+            let got = self.wire.read(&mut self.read[filled..]);
             self.read.truncate(filled + got.as_ref().map_or(0, |count| *count));
             match got {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -175,9 +215,13 @@ impl Stream {
     fn length(&self) -> io::Result<Option<usize>> {
         let Some(prefix) = self.read.first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*prefix) as usize;
+        if prefix[..2] == TLS_ALERT {
+            let text = "listener wants tls; set security.protocol to SSL or SASL_SSL";
+            return Err(io::Error::other(Error::invalid(text)));
+        }
         if length > LARGEST {
-            let text = "what answers is no kafka broker, or its listener wants tls";
-            return Err(io::Error::new(ErrorKind::InvalidData, text));
+            let text = "what answers is no kafka broker; check bootstrap.servers";
+            return Err(io::Error::other(Error::invalid(text)));
         }
         Ok(Some(length))
     }
@@ -195,10 +239,10 @@ impl Stream {
 }
 
 impl Net for Tcp {
-    fn connect(&mut self, host: &str, port: u16) -> ConnId {
+    fn connect(&mut self, host: &str, port: u16, plain: bool) -> ConnId {
         let id = self.next;
         self.next += 1;
-        if let Err(error) = self.open(id, host, port) {
+        if let Err(error) = self.open(id, host, port, plain) {
             self.stillborn.push((ConnId(id), error));
         }
         ConnId(id)

@@ -1,10 +1,11 @@
 //! One connection to a broker, and what is under way on it.
 
-use super::ask::{Answer, Ask};
+use super::ask::{Answer, Api, Ask};
+use super::sasl::{Said, Sasl, authenticate};
 use crate::net::ConnId;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{ApiVersionsRequest, RequestHeader};
-use kafka_protocol::protocol::{Encodable, HeaderVersion, Request};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader};
+use kafka_protocol::protocol::Encodable;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use suiro_core::{Error, Result};
@@ -15,6 +16,12 @@ pub(crate) struct Channel {
     pub(crate) stage: Stage,
     /// When it was opened, or the greeting sent.
     pub(crate) since: Duration,
+    /// The log-in, until it is done.
+    sasl: Option<Sasl>,
+    /// Whether it is opened only to see if plain text is spoken where TLS is not.
+    pub(crate) is_probe: bool,
+    /// When the log-in ends.
+    pub(crate) until: Option<Duration>,
     /// What the broker speaks: the versions of each kind of request.
     apis: BTreeMap<i16, (i16, i16)>,
     pub(crate) sent: VecDeque<Sent>,
@@ -26,6 +33,7 @@ pub(crate) struct Channel {
 pub(crate) enum Stage {
     Opening,
     Greeting,
+    Authenticating,
     Ready,
 }
 
@@ -40,12 +48,13 @@ pub(crate) struct Sent {
 }
 
 /// The version of the greeting that every broker since 2.4 answers.
-const GREETING: i16 = 3;
+const GREETING: Api = super::ask::api::<ApiVersionsRequest>(3, 3);
 
 impl Channel {
-    pub(crate) fn new(conn: ConnId, since: Duration) -> Self {
+    pub(crate) fn new(conn: ConnId, since: Duration, sasl: Option<Sasl>) -> Self {
         let (apis, sent) = (BTreeMap::new(), VecDeque::new());
-        Self { conn, stage: Stage::Opening, since, apis, sent, correlation: 0 }
+        let (stage, is_probe, until) = (Stage::Opening, false, None);
+        Self { conn, stage, since, sasl, is_probe, until, apis, sent, correlation: 0 }
     }
 
     /// The frame that asks a broker what it speaks.
@@ -54,16 +63,19 @@ impl Channel {
             .with_client_software_name(crate::words::text("suiro"))
             .with_client_software_version(crate::words::text(env!("CARGO_PKG_VERSION")));
         self.stage = Stage::Greeting;
-        let (key, header) =
-            (ApiVersionsRequest::KEY, ApiVersionsRequest::header_version(GREETING));
-        self.frame(key, GREETING, header, client, |out| {
-            super::ask::encode(&request, GREETING, out)
+        self.frame(GREETING.key, GREETING.max, client, |out| {
+            super::ask::encode(&request, GREETING.max, out)
         })
     }
 
-    /// Takes the answer to the greeting; gives the version of transactions.
-    pub(crate) fn greeted(&mut self, frame: Bytes) -> Result<i16> {
-        let answer = Answer { version: GREETING, bytes: frame.slice(..) };
+    /// Takes the answer to the greeting; gives the version of transactions, and the frame that
+    /// begins to log in, if somebody does.
+    pub(crate) fn greeted(
+        &mut self,
+        frame: Bytes,
+        client: &str,
+    ) -> Result<(i16, Option<Bytes>)> {
+        let answer = Answer { version: GREETING.max, bytes: frame };
         let response = answer.decode::<ApiVersionsRequest>();
         let response = response.map_err(|error| {
             let text = "what answers is no kafka broker, or one that is too old";
@@ -73,14 +85,48 @@ impl Channel {
         for api in &response.api_keys {
             self.apis.insert(api.api_key, (api.min_version, api.max_version));
         }
-        self.stage = Stage::Ready;
         let features = &response.finalized_features;
         let transactions = features.iter().find(|it| it.name.as_str() == "transaction.version");
-        Ok(transactions.map_or(0, |feature| feature.max_version_level))
+        let version = transactions.map_or(0, |feature| feature.max_version_level);
+        let Some(sasl) = self.sasl.take() else {
+            self.stage = Stage::Ready;
+            return Ok((version, None));
+        };
+        self.stage = Stage::Authenticating;
+        let api = sasl.api();
+        let next = self.frame(api.key, api.max, client, |out| sasl.handshake(out))?;
+        self.sasl = Some(sasl);
+        Ok((version, Some(next)))
+    }
+
+    /// Takes an answer of the log-in; gives the frame that goes on with it, if it is not done.
+    pub(crate) fn authenticated(
+        &mut self,
+        frame: Bytes,
+        client: &str,
+        now: Duration,
+    ) -> Result<Option<Bytes>> {
+        let Some(mut sasl) = self.sasl.take() else { return Ok(None) };
+        match sasl.read(frame)? {
+            Said::Message(message) => {
+                let api = sasl.api();
+                let next = self
+                    .frame(api.key, api.max, client, |out| authenticate(message, out))
+                    .map(Some);
+                self.sasl = Some(sasl);
+                next
+            }
+            Said::Done(lifetime) => {
+                self.stage = Stage::Ready;
+                // The broker closes a connection that is used later.
+                self.until = lifetime.map(|lifetime| now + lifetime * 9 / 10);
+                Ok(None)
+            }
+        }
     }
 
     /// The newest version that both sides speak.
-    pub(crate) fn version(&self, api: super::ask::Api) -> Result<i16> {
+    pub(crate) fn version(&self, api: Api) -> Result<i16> {
         let (min, max) = self.apis.get(&api.key).copied().unwrap_or((0, -1));
         let (low, high) = (min.max(api.min), max.min(api.max));
         if low > high {
@@ -95,7 +141,6 @@ impl Channel {
         &mut self,
         key: i16,
         version: i16,
-        header_version: i16,
         client: &str,
         body: impl FnOnce(&mut BytesMut) -> Result<()>,
     ) -> Result<Bytes> {
@@ -107,6 +152,8 @@ impl Channel {
             .with_client_id(Some(crate::words::text(client)));
         let mut out = BytesMut::with_capacity(256);
         out.put_u32(0);
+        let header_version =
+            ApiKey::try_from(key).map_or(2, |it| it.request_header_version(version));
         header.encode(&mut out, header_version).map_err(|error| {
             Error::invalid("header cannot be written").caused_by(error.into_boxed_dyn_error())
         })?;

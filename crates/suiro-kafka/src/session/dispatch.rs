@@ -3,14 +3,15 @@
 use super::ask::{Answer, Lane, Next, Target};
 use super::channel::{Channel, Sent, Stage};
 use super::coordinators::{Coordinated, coordinator};
+use super::sasl::Sasl;
 use super::state::{Queued, State};
 use super::{copy, metadata};
 use crate::net::{ConnId, Net, NetEvent};
-use kafka_protocol::messages::ApiKey;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use suiro_core::{Error, Result};
+use suiro_core::{Error, ErrorKind, Result};
 
 /// How long a connection may take to open.
 const OPENING: Duration = Duration::from_secs(10);
@@ -26,18 +27,24 @@ pub(crate) struct Dispatch {
     away: BTreeMap<i32, Away>,
     /// Counts on where nobody in particular is asked.
     turn: usize,
+    /// Whether a broker ever answered anything but the greeting.
+    heard: bool,
 }
 
 struct Away {
     until: Duration,
     tries: u32,
     why: Error,
+    /// Whether it hung up on TLS: the next connection asks in plain text whether that is what it
+    /// speaks.
+    deaf: bool,
 }
 
 impl Dispatch {
     pub(crate) fn new(net: Box<dyn Net>, bootstrap: Vec<(String, u16)>) -> Self {
         let (channels, owners) = (BTreeMap::new(), BTreeMap::new());
-        Self { net, bootstrap, channels, owners, away: BTreeMap::new(), turn: 0 }
+        let away = BTreeMap::new();
+        Self { net, bootstrap, channels, owners, away, turn: 0, heard: false }
     }
 
     /// Takes what happened to a connection.
@@ -48,17 +55,12 @@ impl Dispatch {
                 let Some(place) = self.owners.get(&conn).copied() else { return };
                 let Some(channel) = self.channels.get_mut(&place) else { return };
                 if channel.stage != Stage::Ready {
-                    match channel.greeted(frame) {
-                        Ok(version) => {
-                            self.away.remove(&place.0);
-                            state.transactions_v2 = version >= 2;
-                        }
-                        Err(error) => self.lose(place, error, state),
-                    }
-                    return;
+                    return self.enter(place, frame, state);
                 }
                 match channel.answered(&frame) {
                     Ok(sent) => {
+                        self.heard = true;
+                        self.away.remove(&place.0);
                         let answer = Answer { version: sent.version, bytes: frame };
                         answered(sent, Ok(answer), state);
                     }
@@ -66,8 +68,18 @@ impl Dispatch {
                 }
             }
             NetEvent::Closed(conn, error) => {
-                if let Some(place) = self.owners.get(&conn).copied() {
-                    self.lose(place, error, state);
+                let Some(place) = self.owners.get(&conn).copied() else { return };
+                // That plain text is no use either says nothing of why TLS is not.
+                let is_probe = self.channels.get(&place).is_some_and(|it| it.is_probe);
+                let before = self.away.get(&place.0).filter(|_| is_probe);
+                let error = before.map_or(error, |away| copy(&away.why));
+                self.lose(place, error, state);
+            }
+            NetEvent::Deaf(conn, error) => {
+                let Some(place) = self.owners.get(&conn).copied() else { return };
+                self.lose(place, error, state);
+                if let Some(away) = self.away.get_mut(&place.0) {
+                    away.deaf = true;
                 }
             }
         }
@@ -83,9 +95,44 @@ impl Dispatch {
         }
     }
 
+    /// A broker answered the greeting, or a message of the log-in.
+    fn enter(&mut self, place: (i32, Lane), frame: Bytes, state: &mut State) {
+        let Some(channel) = self.channels.get_mut(&place) else { return };
+        let client = &state.settings.client_id;
+        let next = match channel.stage {
+            Stage::Authenticating => channel.authenticated(frame, client, state.now),
+            _ => channel.greeted(frame, client).map(|(version, next)| {
+                state.transactions_v2 = version >= 2;
+                next
+            }),
+        };
+        match next {
+            Ok(_) if channel.is_probe => {
+                let text = "listener speaks plain text; name the address of one that speaks tls, \
+                            or set security.protocol to PLAINTEXT or SASL_PLAINTEXT";
+                let error = Error::invalid(text).with("broker", self.address(place.0, state));
+                self.lose(place, error, state);
+            }
+            Ok(Some(frame)) => self.net.send(channel.conn, frame),
+            Ok(None) if self.heard => drop(self.away.remove(&place.0)),
+            Ok(None) => {}
+            Err(error) => {
+                let error = error.with("broker", self.address(place.0, state));
+                self.lose(place, error, state);
+            }
+        }
+    }
+
     /// A connection is gone; what was under way on it has no answer.
-    fn lose(&mut self, place: (i32, Lane), error: Error, state: &mut State) {
+    fn lose(&mut self, place: (i32, Lane), mut error: Error, state: &mut State) {
         let Some(mut channel) = self.channels.remove(&place) else { return };
+        // A broker hangs up on who should have logged in.
+        let silent = channel.stage == Stage::Ready && !self.heard && !channel.sent.is_empty();
+        if silent && !state.settings.security.protocol.has_sasl() {
+            let text = "broker hangs up without an answer; if users must log in at this \
+                        listener, set security.protocol to SASL_SSL or SASL_PLAINTEXT";
+            error = Error::unavailable(text).caused_by(error);
+        }
         self.owners.remove(&channel.conn);
         self.net.close(channel.conn);
         tracing::debug!(node = place.0, error = %error.report(), "connection is gone");
@@ -95,10 +142,11 @@ impl Dispatch {
         for sent in channel.sent.drain(..) {
             answered(sent, Err(copy(&error)), state);
         }
-        if channel.stage != Stage::Ready {
+        if channel.stage != Stage::Ready || silent || channel.is_probe {
             let tries = self.away.get(&place.0).map_or(0, |away| away.tries);
             let until = state.now + state.pause(tries);
-            self.away.insert(place.0, Away { until, tries: tries + 1, why: error });
+            let away = Away { until, tries: tries + 1, why: error, deaf: false };
+            self.away.insert(place.0, away);
         }
     }
 
@@ -112,6 +160,8 @@ impl Dispatch {
             looked = 0;
             for queued in queue {
                 if let Some(kept) = self.offer(queued, state) {
+                    // What fails may take others with it that were looked at before.
+                    looked = looked.min(state.queue.len());
                     state.queue.insert(looked, kept);
                     looked += 1;
                 }
@@ -129,7 +179,10 @@ impl Dispatch {
         let target = queued.ask.target();
         let node = self.node(&target, state);
         let ready = node.filter(|node| self.ready((*node, lane), state));
-        let Some(node) = ready else { return self.wait_or_fail(queued, &target, state) };
+        let Some(node) = ready else {
+            let place = node.map(|node| (node, lane));
+            return self.wait_or_fail(queued, &target, place, state);
+        };
         let Queued { mut ask, since, tries, .. } = queued;
         let channel = self.channels.get_mut(&(node, lane))?;
         let api = ask.api(state);
@@ -140,12 +193,10 @@ impl Dispatch {
                 return None;
             }
         };
-        let header =
-            ApiKey::try_from(api.key).map_or(2, |it| it.request_header_version(version));
         let client = Arc::clone(&state.settings);
         let client = &client.client_id;
-        let frame = channel
-            .frame(api.key, version, header, client, |out| ask.write(version, state, out));
+        let frame =
+            channel.frame(api.key, version, client, |out| ask.write(version, state, out));
         match frame {
             Ok(frame) => {
                 channel.sends(Sent::new(ask, version, state.now, (since, tries)));
@@ -161,12 +212,17 @@ impl Dispatch {
         &mut self,
         queued: Queued,
         target: &Target,
+        place: Option<(i32, Lane)>,
         state: &mut State,
     ) -> Option<Queued> {
         let waited = state.now.saturating_sub(queued.since);
         if let Target::Leader(partition) = target
             && let Some(error) = state.metadata.missing(partition, waited)
         {
+            queued.ask.fail(error, state);
+            return None;
+        }
+        if let Some(error) = self.refusal(target, place, state) {
             queued.ask.fail(error, state);
             return None;
         }
@@ -184,6 +240,44 @@ impl Dispatch {
         None
     }
 
+    /// Why nobody who could answer ever will, until a human does something about it.
+    fn refusal(
+        &self,
+        target: &Target,
+        place: Option<(i32, Lane)>,
+        state: &State,
+    ) -> Option<Error> {
+        let refused = |node: &i32| {
+            let away = self.away.get(node)?;
+            (away.why.kind() != ErrorKind::Unavailable).then(|| copy(&away.why))
+        };
+        match (target, place) {
+            (Target::Any, _) | (Target::Leader(_), None) => {
+                let all = self.all(state);
+                let open = |node: &i32| self.channels.contains_key(&(*node, Lane::Control));
+                let away = all.iter().all(|node| self.away.contains_key(node) && !open(node));
+                away.then(|| all.iter().find_map(refused)).flatten()
+            }
+            (_, Some(place)) if !self.channels.contains_key(&place) => refused(&place.0),
+            _ => None,
+        }
+    }
+
+    /// All brokers that are known.
+    fn all(&self, state: &State) -> Vec<i32> {
+        let known = state.metadata.brokers.keys().copied();
+        known.chain((0..self.bootstrap.len() as i32).map(|number| -1 - number)).collect()
+    }
+
+    /// Where a broker is.
+    fn address(&self, node: i32, state: &State) -> String {
+        let address = match node {
+            node if node < 0 => self.bootstrap.get((-1 - node) as usize),
+            node => state.metadata.brokers.get(&node),
+        };
+        address.map_or_else(String::new, |(host, port)| format!("{host}:{port}"))
+    }
+
     /// Which broker is asked.
     fn node(&mut self, target: &Target, state: &mut State) -> Option<i32> {
         match target {
@@ -195,9 +289,7 @@ impl Dispatch {
                 coordinator(state, &Coordinated::Transactions(name))
             }
             Target::Any => {
-                let known = state.metadata.brokers.keys().copied();
-                let first = 0..self.bootstrap.len() as i32;
-                let all: Vec<i32> = known.chain(first.map(|number| -1 - number)).collect();
+                let all = self.all(state);
                 let open = |node: &&i32| self.channels.contains_key(&(**node, Lane::Control));
                 if let Some(node) = all.iter().find(open) {
                     return Some(*node);
@@ -214,7 +306,17 @@ impl Dispatch {
     /// Whether a connection is ready; if there is none, it is opened.
     fn ready(&mut self, place: (i32, Lane), state: &mut State) -> bool {
         if let Some(channel) = self.channels.get(&place) {
-            return channel.stage == Stage::Ready;
+            if channel.until.is_none_or(|until| until > state.now) {
+                return channel.stage == Stage::Ready;
+            }
+            if !channel.sent.is_empty() {
+                return false;
+            }
+            // Its log-in ends: another one begins, on a new connection.
+            let conn = channel.conn;
+            self.channels.remove(&place);
+            self.owners.remove(&conn);
+            self.net.close(conn);
         }
         if self.away.get(&place.0).is_some_and(|away| away.until > state.now) {
             return false;
@@ -227,9 +329,13 @@ impl Dispatch {
             state.metadata.doubt();
             return false;
         };
-        let conn = self.net.connect(host, *port);
+        let is_probe = self.away.get(&place.0).is_some_and(|away| away.deaf);
+        let conn = self.net.connect(host, *port, is_probe);
         self.owners.insert(conn, place);
-        self.channels.insert(place, Channel::new(conn, state.now));
+        let sasl = Sasl::new(&state.settings.security);
+        let mut channel = Channel::new(conn, state.now, sasl);
+        channel.is_probe = is_probe;
+        self.channels.insert(place, channel);
         false
     }
 
@@ -245,11 +351,7 @@ impl Dispatch {
         let late: Vec<_> =
             self.channels.iter().filter(|(_, it)| late(it)).map(|(at, _)| *at).collect();
         for place in late {
-            let address = match place.0 {
-                node if node < 0 => self.bootstrap.get((-1 - node) as usize),
-                node => state.metadata.brokers.get(&node),
-            };
-            let address = address.map_or_else(String::new, |it| format!("{}:{}", it.0, it.1));
+            let address = self.address(place.0, state);
             let text = "no answer in time (request.timeout.ms)";
             self.lose(place, Error::unavailable(text).with("broker", address), state);
         }

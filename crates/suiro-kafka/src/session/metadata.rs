@@ -155,7 +155,7 @@ impl Ask for Refresh {
 
     fn fail(self: Box<Self>, error: Error, state: &mut State) {
         tracing::warn!(error = %error.report(), "topics cannot be looked up");
-        state.metadata.asked = false;
+        (state.metadata.asked, state.metadata.at) = (false, state.now);
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `state` | what a session knows and has to do |
 //! | `ask` | one request: where it goes, how it is written, what its answer means |
 //! | `channel` | one connection, and what is under way on it |
+//! | `sasl`, `nonce` | logging in |
 //! | `dispatch` | from requests to connections and back |
 //! | `metadata`, `coordinators` | who leads what |
 //! | `topics`, `configs`, `trim` | describing and creating topics, deleting records |
@@ -26,9 +27,11 @@ mod filter;
 mod join;
 mod member;
 mod metadata;
+mod nonce;
 mod offsets;
 mod positions;
 mod produce;
+mod sasl;
 mod state;
 mod topics;
 mod trim;

@@ -1,4 +1,19 @@
-//! What a client must know: where the brokers are, and how patient to be.
+//! What a client must know: where the brokers are, who it is to them, and how patient to be.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `security` | how client and brokers know each other |
+//! | `secret` | text that nobody is shown by accident |
+//! | `jaas` | user and password as Java's clients name them |
+//! | `properties` | the format of properties files |
+
+mod jaas;
+mod properties;
+mod secret;
+mod security;
+
+pub use secret::Secret;
+pub use security::{Protocol, SaslMechanism, Security};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,6 +74,9 @@ pub struct Settings {
     /// `state.dir`: where a process keeps the name under which it works on a program; processes
     /// of one machine may share it (`suiro` in the directory for temporary files).
     pub state_dir: PathBuf,
+    /// `security.protocol` and the settings of SASL and SSL: how client and brokers know each
+    /// other (not at all).
+    pub security: Security,
 }
 
 impl Settings {
@@ -87,22 +105,18 @@ impl Settings {
             fetch_max_wait: millis(500),
             replication_factor: -1,
             state_dir: std::env::temp_dir().join("suiro"),
+            security: Security::default(),
         }
     }
 
-    /// Reads the text of a properties file: a line each, `name=value`, `#` begins a comment. A
-    /// name that is not known is an error, so that nobody believes in a setting that does
-    /// nothing.
+    /// Reads the text of a properties file, as Java writes them: a line each, `name=value`, `#`
+    /// begins a comment, a backslash at the end continues a line, and `\n` is an end of line in
+    /// a value. A name that is not known is an error, so that nobody believes in a setting that
+    /// does nothing.
     pub fn from_properties(text: &str) -> Result<Self> {
         let mut settings = Self::new("");
-        for line in text.lines().map(str::trim) {
-            if line.is_empty() || line.starts_with(['#', '!']) {
-                continue;
-            }
-            let Some((name, value)) = line.split_once('=') else {
-                return Err(Error::invalid("line of properties has no `=`").with("line", line));
-            };
-            settings.set(name.trim(), value.trim())?;
+        for (name, value) in properties::pairs(text)? {
+            settings.set(&name, &value)?;
         }
         Ok(settings)
     }
@@ -148,11 +162,12 @@ impl Settings {
                     error.with("name", name).with("value", value)
                 })?;
             }
-            "security.protocol" if value.eq_ignore_ascii_case("plaintext") => {}
-            _ => {
-                let text = "setting is not known, or has no such value; correct or remove it";
-                return Err(Error::invalid(text).with("name", name).with("value", value));
+            // The value of a name that is not known may be a password.
+            _ if !self.security.set(name, value)? => {
+                let text = "setting is not known; correct or remove it";
+                return Err(Error::invalid(text).with("name", name));
             }
+            _ => {}
         }
         Ok(())
     }
