@@ -255,8 +255,12 @@ impl Dispatch {
             (Target::Any, _) | (Target::Leader(_), None) => {
                 let all = self.all(state);
                 let open = |node: &i32| self.channels.contains_key(&(*node, Lane::Control));
-                let away = all.iter().all(|node| self.away.contains_key(node) && !open(node));
-                away.then(|| all.iter().find_map(refused)).flatten()
+                if all.iter().any(|node| open(node) || !self.away.contains_key(node)) {
+                    return None;
+                }
+                // Once somebody answered, who is merely away may do so again.
+                let hopeful = self.heard && all.iter().any(|node| refused(node).is_none());
+                all.iter().find_map(refused).filter(|_| !hopeful)
             }
             (_, Some(place)) if !self.channels.contains_key(&place) => refused(&place.0),
             _ => None,
@@ -389,3 +393,6 @@ fn answered(sent: Sent, answer: Result<Answer>, state: &mut State) {
     let not_before = state.now + state.pause(tries);
     state.queue.push(Queued { ask, since, not_before, tries: tries + 1, why: Some(error) });
 }
+
+#[cfg(test)]
+mod tests;

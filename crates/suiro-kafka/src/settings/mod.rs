@@ -25,7 +25,7 @@ use suiro_core::{Error, Result};
 /// use suiro_kafka::Settings;
 ///
 /// let settings = Settings::from_properties("
-///     ! as in a client.properties
+///     ## as in a client.properties
 ///     bootstrap.servers=one:9092,two:9092
 ///     session.timeout.ms=10000
 /// ")?;
