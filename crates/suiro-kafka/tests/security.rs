@@ -167,6 +167,7 @@ mod tls {
     use suiro_core::broker::{Broker, Cleanup, Event, Fetch, Outcome, Session, TopicSpec};
     use suiro_core::{ErrorKind, Headers, Timestamp, TopicPartition};
     use suiro_kafka::{Kafka, Settings};
+    use suiro_kafka_harness::Options;
 
     const SSL: (&str, &str) = ("security.protocol", "ssl");
     const CA: (&str, &str) = ("ssl.truststore.location", "ca");
@@ -249,6 +250,24 @@ mod tls {
         refused(&wrong, ErrorKind::Invalid, "has=`SCRAM-SHA-512`");
         let wrong = alice("sasl_ssl", "SCRAM-SHA-512", &[CA, ("sasl.username", "nobody")]);
         refused(&wrong, ErrorKind::Invalid, "user or the password");
+    }
+
+    #[test]
+    fn a_broker_may_ask_for_a_certificate() {
+        let options = Options::new().security().set("ssl.client.auth", "required");
+        let Some(cluster) = Cluster::own(&options) else { return };
+        let mut settings = Settings::new(cluster.fact("ssl").unwrap());
+        for (name, value) in [SSL, ("ssl.truststore.location", cluster.fact("ca").unwrap())] {
+            settings.set(name, value).unwrap();
+        }
+        refused(&settings, ErrorKind::Invalid, "wants a certificate of the client");
+        for (name, fact) in [
+            ("ssl.keystore.certificate.chain", "client_certificate"),
+            ("ssl.keystore.key", "client_key"),
+        ] {
+            settings.set(name, &read(&cluster, fact)).unwrap();
+        }
+        Kafka::new(settings).session("known").map(drop).unwrap();
     }
 
     #[test]
