@@ -12,8 +12,8 @@ use std::panic::resume_unwind;
 use std::time::Duration;
 use suiro::{
     Calls, CountWindows, Data, Encoded, Format, Found, GlobalTable, Hopping, InWindow, JsonKey,
-    Match, Pattern, Plan, Policy, Result, Sessions, Sliding, Stream, Table, Text, Topic,
-    Topology, Tumbling, VersionedTable, Within,
+    Match, Pattern, Plan, Policy, Result, SessionTable, Sessions, Sliding, Stream, Table, Text,
+    Topic, Topology, Tumbling, VersionedTable, WindowTable, Within,
 };
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
@@ -475,7 +475,6 @@ fn window(
 ) -> Handle {
     let panics = program.panics;
     let commutative = program.is_commutative() || windows.combining;
-    let stream = stream(handles, from).stream;
     let name = format!("windows-{number}");
     let add = move |so_far: &mut String, value: String| {
         *so_far = act::adds(so_far, &value, commutative);
@@ -483,47 +482,71 @@ fn window(
     };
     let late = From { op: number, late: true };
     let wants_late = program.ops.iter().any(|op| op.inputs().contains(&late));
-    let Windows { size: longest, advance, grace, sessions, own_gaps, on_close, combining } =
-        windows;
+    // Late records of several streams have no values to look at.
+    let two = program.folds_two(number).filter(|_| !wants_late);
+    let Windows { size: longest, advance, grace, sessions, own_gaps, .. } = windows;
     let is_hopping = advance < longest;
     let [size, advance, grace] =
         [longest, advance, grace].map(|millis| Duration::from_millis(millis as u64));
+    let hopping = Hopping::of(size).every(advance).grace(grace);
+    let tumbling = Tumbling::of(size).grace(grace);
+    let by_gap = Sessions::with_gap(size).grace(grace);
+    let merge = move |earlier: &mut String, later: String| {
+        *earlier = act::merges(earlier, &later, commutative);
+    };
     let keyed = |stream| Keyed { stream, moved: false };
-    if sessions {
-        let merge = move |earlier: &mut String, later: String| {
-            *earlier = act::merges(earlier, &later, commutative);
+    if let Some((left, right)) = two {
+        let [left, right] = [left, right].map(|of| stream(handles, of).stream);
+        let both = left.cogroup(&name, String::new, add).with(right, add);
+        let results = match (sessions, is_hopping) {
+            (true, _) => of_sessions(both.window(by_gap).table(merge), windows),
+            (false, true) => of_windows(both.window(hopping).table(), windows),
+            (false, false) => of_windows(both.window(tumbling).table(), windows),
         };
-        let windows = stream.window(Sessions::with_gap(size).grace(grace));
+        return Handle::Stream { results: keyed(results), late: None };
+    }
+    let stream = stream(handles, from).stream;
+    if sessions {
+        let windowed = stream.window(by_gap);
         let table = if own_gaps {
             let gap = move |value: &String| {
                 trip(false, value, number);
                 Duration::from_millis(act::gap(value, number, longest, panics) as u64)
             };
-            windows.gap_of(gap).fold(&name, String::new, add, merge)
+            windowed.gap_of(gap).fold(&name, String::new, add, merge)
         } else {
-            windows.fold(&name, String::new, add, merge)
+            windowed.fold(&name, String::new, add, merge)
         };
         let late = wants_late.then(|| keyed(table.late()));
-        let results = if on_close {
-            table.on_close().map(|window| shown(window, Some))
-        } else {
-            table.on_update().map(|window| shown(window, |value| value))
-        };
-        return Handle::Stream { results: keyed(results), late };
+        return Handle::Stream { results: keyed(of_sessions(table, windows)), late };
     }
-    let table = if is_hopping {
-        let windows = Hopping::of(size).every(advance).grace(grace);
-        let table = stream.window(windows).fold(&name, String::new, add);
-        match combining {
-            true => table.combining(|all, more| *all = act::merges(all, &more, true)),
-            false => table,
-        }
-    } else {
-        stream.window(Tumbling::of(size).grace(grace)).fold(&name, String::new, add)
+    let table = match is_hopping {
+        true => stream.window(hopping).fold(&name, String::new, add),
+        false => stream.window(tumbling).fold(&name, String::new, add),
     };
     let late = wants_late.then(|| keyed(table.late()));
-    let results = if on_close { table.on_close() } else { table.on_update() };
-    Handle::Stream { results: keyed(results.map(|window| shown(window, Some))), late }
+    Handle::Stream { results: keyed(of_windows(table, windows)), late }
+}
+
+fn of_windows<V: Data>(
+    mut table: WindowTable<String, V, String>,
+    windows: Windows,
+) -> Stream<String, String> {
+    if windows.combining && windows.advance < windows.size {
+        table = table.combining(|all, more| *all = act::merges(all, &more, true));
+    }
+    let results = if windows.on_close { table.on_close() } else { table.on_update() };
+    results.map(|window| shown(window, Some))
+}
+
+fn of_sessions<V: Data>(
+    table: SessionTable<String, V, String>,
+    windows: Windows,
+) -> Stream<String, String> {
+    match windows.on_close {
+        true => table.on_close().map(|window| shown(window, Some)),
+        false => table.on_update().map(|window| shown(window, |value| value)),
+    }
 }
 
 fn sliding(

@@ -88,7 +88,12 @@ impl Program {
     /// The streams that a fold may take by itself, because it alone reads their merge, and
     /// comes at once behind it: nobody can tell the two apart.
     pub fn folds_two(&self, fold: usize) -> Option<(From, From)> {
-        let Op::Fold(from, Adds::Fold, _) = self.ops[fold] else { return None };
+        // Sessions of several streams have one gap.
+        let (Op::Fold(from, Adds::Fold, _) | Op::Window(from, Windows { own_gaps: false, .. })) =
+            self.ops[fold]
+        else {
+            return None;
+        };
         let Op::Merge(left, right) = self.ops[from.op] else { return None };
         let readers =
             self.ops.iter().flat_map(Op::inputs).filter(|input| *input == from).count();

@@ -112,7 +112,7 @@ pub use topology::{Start, Topology};
 pub use transaction::Transaction;
 pub use window::{
     CountTable, CountWindows, DynamicSessions, Hopping, InWindow, SessionTable, Sessions,
-    Sliding, Tumbling, WindowTable, Windowed, Within,
+    Sliding, Tumbling, WindowTable, Windowed, WindowedCogroup, Within,
 };
 
 pub use suiro_core::broker::{Broker, Cleanup, TopicSpec};

@@ -1,15 +1,17 @@
 //! Folds the values of each key in sessions (rules W3, W4, W5 and W6).
 
 use super::exchange::settle;
-use super::fold::{Add, Init};
-use super::window_fold::Emit;
-use crate::draft::{maker, step_node};
+use super::fold::{self, Add, Init};
+use super::window_fold::{Emit, TellLate, tell_late};
+use crate::draft::{Draft, step_node};
 use crate::format::Format;
 use crate::gap::Gap;
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
-use crate::state::{Place, Places, Reach, Session, SessionList, SessionStore, encode_key};
+use crate::state::{
+    Merge, Place, Places, Reach, Session, SessionList, SessionStore, encode_key,
+};
 use crate::step::Step;
 use crate::window::{InWindow, SessionTable};
 use crate::{Data, Key, Record, Stream};
@@ -17,9 +19,7 @@ use smallvec::SmallVec;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
-
-type Merge<A> = Arc<dyn Fn(&mut A, A) + Send + Sync>;
+use suiro_engine::{BoxRows, Context, Edge, Failure, MakeOperator, Operator};
 
 /// What is done with the values of a session, and with sessions that become one.
 pub(crate) struct Fold<A, V> {
@@ -38,46 +38,89 @@ impl<A, V> Fold<A, V> {
     }
 }
 
+/// What makes a session of its first record, and of two one.
+pub(super) type Makes<A> = (Init<A>, Merge<A>);
+
+/// `sessions` are the gap, and the grace in milliseconds.
 pub(crate) fn add<K: Key, V: Data, A: Data, G: Gap<V>>(
     stream: Stream<K, V>,
     name: &str,
-    (gap, grace): (G, i64),
-    fold: Fold<A, V>,
+    sessions: (G, i64),
+    Fold { init, add, merge }: Fold<A, V>,
 ) -> SessionTable<K, V, A> {
     let stream = settle(stream, name);
-    let label = format!("session fold {name}");
     let (keys, draft) = (stream.keys, stream.draft.clone());
-    let step = draft.step(&label);
-    let (longest, after) = (gap.longest(), grace.saturating_add(1));
-    let beyond = G::Reach::beyond(longest);
-    let linger = beyond.saturating_add(after);
-    let store = draft
-        .store(name, None, move || SessionStore::<K, A, G::Reach>::new(keys, longest, linger));
-    let emit = Emit::new(&draft, longest.saturating_add(after));
-    let make = {
-        let (step, emit) = (step.clone(), emit.clone());
-        maker(move |_| SessionFold::<K, V, A, G> {
-            store,
-            gap: gap.clone(),
-            beyond,
-            linger,
-            init: Arc::clone(&fold.init),
-            add: Arc::clone(&fold.add),
-            merge: Arc::clone(&fold.merge),
-            step: step.clone(),
-            closes: emit.closes(),
-            wants_late: emit.late(),
+    let spec = fold::Spec { keys, name, kind: "fold", inputs: vec![stream.from] };
+    let (table, node) = draw(&draft, spec, sessions, (init, merge), |shared| {
+        Arc::new(move |_| shared.fold(&add, tell_late::<K, V>))
+    });
+    draft.show((node, 0), show::both::<K, V>(keys));
+    table
+}
+
+/// What the folds into one store of sessions have in common.
+pub(super) struct Shared<A, G> {
+    store: usize,
+    gap: G,
+    linger: i64,
+    init: Init<A>,
+    merge: Merge<A>,
+    step: Step,
+    emit: Emit,
+}
+
+impl<A: Data, G> Shared<A, G> {
+    /// The operator that folds values in by `add`.
+    pub(super) fn fold<K: Key, V: Data>(
+        &self,
+        add: &Add<A, V>,
+        tell_late: TellLate<K, V>,
+    ) -> Box<dyn Operator>
+    where
+        G: Gap<V>,
+    {
+        Box::new(SessionFold::<K, V, A, G> {
+            store: self.store,
+            gap: self.gap.clone(),
+            beyond: G::Reach::beyond(self.gap.longest()),
+            linger: self.linger,
+            init: Arc::clone(&self.init),
+            add: Arc::clone(add),
+            merge: Arc::clone(&self.merge),
+            step: self.step.clone(),
+            closes: self.emit.closes(),
+            late: self.emit.late().then_some(tell_late),
             types: PhantomData,
         })
-    };
-    let mut node = step_node(&label, vec![stream.from], make);
-    node.outputs = vec![Some(copy::<K, InWindow<Option<A>>>), Some(copy::<K, V>)];
+    }
+}
+
+/// Draws sessions that the operators fold which `make` makes; their late records have values `L`.
+/// Gives their node, too.
+pub(super) fn draw<K: Key, L: Data, A: Data, G: Gap<L>>(
+    draft: &Draft,
+    spec: fold::Spec<'_, K>,
+    (gap, grace): (G, i64),
+    (init, merge): Makes<A>,
+    make: impl FnOnce(Shared<A, G>) -> MakeOperator,
+) -> (SessionTable<K, L, A>, usize) {
+    let fold::Spec { keys, name, kind, inputs } = spec;
+    let label = format!("session {kind} {name}");
+    let step = draft.step(&label);
+    let (longest, after) = (gap.longest(), grace.saturating_add(1));
+    let linger = G::Reach::beyond(longest).saturating_add(after);
+    let store = draft
+        .store(name, None, move || SessionStore::<K, A, G::Reach>::new(keys, longest, linger));
+    let emit = Emit::new(draft, longest.saturating_add(after));
+    let (of_step, of_emit) = (step.clone(), emit.clone());
+    let shared = Shared { store, gap, linger, init, merge, step: of_step, emit: of_emit };
+    let mut node = step_node(&label, inputs, make(shared));
+    node.outputs = vec![Some(copy::<K, InWindow<Option<A>>>), Some(copy::<K, L>)];
     node.stores.push(store);
     let node = draft.add(node);
-    draft.show((node, 0), show::both::<K, V>(keys));
-    let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step);
-    let late = Stream::new(&draft, Edge { node, output: 1 }, keys);
-    SessionTable { results, late, emit }
+    let results = Stream::new(draft, Edge { node, output: 0 }, keys).with_step(step);
+    let late = Stream::new(draft, Edge { node, output: 1 }, keys);
+    (SessionTable { results, late, emit }, node)
 }
 
 struct SessionFold<K, V, A, G> {
@@ -92,7 +135,8 @@ struct SessionFold<K, V, A, G> {
     merge: Merge<A>,
     step: Step,
     closes: bool,
-    wants_late: bool,
+    /// How late records are sent, if somebody wants them.
+    late: Option<TellLate<K, V>>,
     types: PhantomData<fn() -> (K, V)>,
 }
 
@@ -159,7 +203,7 @@ impl<K: Key, V: Data, A: Data, G: Gap<V>> SessionFold<K, V, A, G> {
         }
         if with.lasts().plus_millis(linger) <= now {
             to.late_count += 1;
-            if self.wants_late {
+            if self.late.is_some() {
                 to.late.push(row);
             }
             return Ok(());
@@ -310,7 +354,9 @@ impl<K: Key, V: Data, A: Data, G: Gap<V>> Operator for SessionFold<K, V, A, G> {
         *cx.counters = counters;
         cx.counters.late += late_count;
         // What the record that failed has closed goes out all the same.
-        emit(cx, 1, late);
+        if let Some(tell) = self.late {
+            tell(cx, late);
+        }
         emit(cx, 0, results);
         result
     }

@@ -2,7 +2,7 @@
 //! close (rules W1, W4, W5 and W8).
 
 use super::fold::{Add, Init};
-use super::window_fold::Emit;
+use super::window_fold::{Emit, TellLate};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, emit, typed};
 use crate::state::{Closed, Hops, Merge, SliceStore};
@@ -54,7 +54,8 @@ pub(crate) struct SliceFold<K, V, A> {
     init: Init<A>,
     add: Add<A, V>,
     step: Step,
-    wants_late: bool,
+    /// How late records are sent, if somebody wants them.
+    late: Option<TellLate<K, V>>,
     /// Where the keys of a batch are in the store.
     slots: Vec<u32>,
     types: PhantomData<fn() -> K>,
@@ -77,10 +78,10 @@ impl<K: Key, V: Data, A: Data> SliceFold<K, V, A> {
         hops: Hops,
         (init, add): (Init<A>, Add<A, V>),
         step: Step,
-        wants_late: bool,
+        late: Option<TellLate<K, V>>,
     ) -> Self {
         let (slots, types) = (Vec::new(), PhantomData);
-        Self { store, hops, init, add, step, wants_late, slots, types }
+        Self { store, hops, init, add, step, late, slots, types }
     }
 
     fn take(
@@ -91,7 +92,7 @@ impl<K: Key, V: Data, A: Data> SliceFold<K, V, A> {
     ) {
         if !to.store.accepts(slot, row.at, to.store.time.now()) {
             to.late_count += 1;
-            if self.wants_late {
+            if self.late.is_some() {
                 to.late.push(row);
             }
             return;
@@ -208,7 +209,9 @@ impl<K: Key, V: Data, A: Data> Operator for SliceFold<K, V, A> {
             return Err(Failure::stop(&self.step.label, cause));
         }
         // What the record that failed has closed goes out all the same.
-        emit(cx, 1, late);
+        if let Some(tell) = self.late {
+            tell(cx, late);
+        }
         emit(cx, 0, results);
         result
     }

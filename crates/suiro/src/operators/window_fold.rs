@@ -2,13 +2,13 @@
 //! and W8).
 
 use super::exchange::settle;
-use super::fold::{Add, Init};
+use super::fold::{self, Add, Init};
 use super::slice_fold::{Combine, SliceFold};
 use crate::draft::{Draft, step_node};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
-use crate::state::{Held, Hops, Place, Places, SliceStore, WindowStore, may_have_rows};
+use crate::state::{Held, Hops, Merge, Place, Places, SliceStore, WindowStore, may_have_rows};
 use crate::step::Step;
 use crate::window::{InWindow, WindowTable};
 use crate::{Data, Key, Record, Stream};
@@ -69,62 +69,112 @@ impl Emit {
 pub(crate) fn add<K: Key, V: Data, A: Data>(
     stream: Stream<K, V>,
     name: &str,
-    spec: Hops,
+    hops: Hops,
     (init, add): (Init<A>, Add<A, V>),
     combine: Option<Combine<A>>,
 ) -> WindowTable<K, V, A> {
     let stream = settle(stream, name);
-    let label = match spec.is_tumbling() {
-        true => format!("tumbling fold {name}"),
-        false => format!("hopping fold {name}"),
-    };
     let (keys, draft) = (stream.keys, stream.draft.clone());
-    let step = draft.step(&label);
-    let emit = Emit::new(&draft, spec.size.saturating_add(spec.grace));
-    let slices = {
-        let (combine, emit) = (combine.clone(), emit.clone());
-        move || combine.as_ref().and_then(|combine| combine.slices(spec, &emit))
-    };
-    let store = {
-        let slices = slices.clone();
-        draft.store_of(name, move || match slices() {
-            Some(merge) => Box::new(SliceStore::<K, A>::new(keys, spec, merge)),
-            None => Box::new(WindowStore::<K, A>::new(keys, spec)),
-        })
-    };
-    let make: MakeOperator = {
-        let (step, emit) = (step.clone(), emit.clone());
-        Arc::new(move |_| {
-            let (init, add) = (Arc::clone(&init), Arc::clone(&add));
-            let (step, wants_late) = (step.clone(), emit.late());
-            match slices() {
-                Some(_) => {
-                    let fold = (init, add);
-                    Box::new(SliceFold::<K, V, A>::new(store, spec, fold, step, wants_late))
-                }
-                None => Box::new(WindowFold::<K, V, A> {
-                    store,
-                    spec,
-                    init,
-                    add,
-                    step,
-                    closes: emit.closes(),
-                    wants_late,
-                    next_due: None,
-                    places: Places::default(),
-                    types: PhantomData,
-                }),
+    let spec = fold::Spec { keys, name, kind: "fold", inputs: vec![stream.from] };
+    let (table, node) = draw(&draft, spec, hops, (init, combine), |shared| {
+        Arc::new(move |_| shared.fold(&add, tell_late::<K, V>))
+    });
+    draft.show((node, 0), show::both::<K, V>(keys));
+    table
+}
+
+/// Sends records that are late.
+pub(super) type TellLate<K, V> = fn(&mut Context<'_>, Batch<K, V>);
+
+/// As they came.
+pub(super) fn tell_late<K: Key, V: Data>(cx: &mut Context<'_>, late: Batch<K, V>) {
+    emit(cx, 1, late);
+}
+
+/// What the folds into one store of windows have in common.
+pub(super) struct Shared<A> {
+    store: usize,
+    hops: Hops,
+    init: Init<A>,
+    step: Step,
+    emit: Emit,
+    combine: Option<Combine<A>>,
+}
+
+impl<A: Data> Shared<A> {
+    /// By what slices are merged, if the windows are made of them.
+    fn slices(&self) -> Option<Merge<A>> {
+        self.combine.as_ref().and_then(|combine| combine.slices(self.hops, &self.emit))
+    }
+
+    /// The operator that folds values in by `add`.
+    pub(super) fn fold<K: Key, V: Data>(
+        &self,
+        add: &Add<A, V>,
+        tell_late: TellLate<K, V>,
+    ) -> Box<dyn Operator> {
+        let (init, add, step) = (Arc::clone(&self.init), Arc::clone(add), self.step.clone());
+        let late = self.emit.late().then_some(tell_late);
+        match self.slices() {
+            Some(_) => {
+                let fold = (init, add);
+                Box::new(SliceFold::<K, V, A>::new(self.store, self.hops, fold, step, late))
             }
+            None => Box::new(WindowFold::<K, V, A> {
+                store: self.store,
+                spec: self.hops,
+                init,
+                add,
+                step,
+                closes: self.emit.closes(),
+                late,
+                places: Places::default(),
+                types: PhantomData,
+            }),
+        }
+    }
+}
+
+/// Draws windows that the operators fold which `make` makes; their late records have values `L`.
+/// Gives their node, too.
+pub(super) fn draw<K: Key, L: Data, A: Data>(
+    draft: &Draft,
+    spec: fold::Spec<'_, K>,
+    hops: Hops,
+    (init, combine): (Init<A>, Option<Combine<A>>),
+    make: impl FnOnce(Arc<Shared<A>>) -> MakeOperator,
+) -> (WindowTable<K, L, A>, usize) {
+    let fold::Spec { keys, name, kind, inputs } = spec;
+    let label = match hops.is_tumbling() {
+        true => format!("tumbling {kind} {name}"),
+        false => format!("hopping {kind} {name}"),
+    };
+    let step = draft.step(&label);
+    let emit = Emit::new(draft, hops.size.saturating_add(hops.grace));
+    let shared = Shared {
+        // The store is the next one.
+        store: draft.sketch().graph.stores.len(),
+        hops,
+        init,
+        step: step.clone(),
+        emit: emit.clone(),
+        combine: combine.clone(),
+    };
+    let shared = Arc::new(shared);
+    let store = {
+        let shared = Arc::clone(&shared);
+        draft.store_of(name, move || match shared.slices() {
+            Some(merge) => Box::new(SliceStore::<K, A>::new(keys, hops, merge)),
+            None => Box::new(WindowStore::<K, A>::new(keys, hops)),
         })
     };
-    let mut node = step_node(&label, vec![stream.from], make);
-    node.outputs = vec![Some(copy::<K, InWindow<A>>), Some(copy::<K, V>)];
+    let mut node = step_node(&label, inputs, make(shared));
+    node.outputs = vec![Some(copy::<K, InWindow<A>>), Some(copy::<K, L>)];
     node.stores.push(store);
     let node = draft.add(node);
-    draft.show((node, 0), show::both::<K, V>(keys));
-    let results = Stream::new(&draft, Edge { node, output: 0 }, keys).with_step(step);
-    let late = Stream::new(&draft, Edge { node, output: 1 }, keys);
-    WindowTable { results, late, emit, combine }
+    let results = Stream::new(draft, Edge { node, output: 0 }, keys).with_step(step);
+    let late = Stream::new(draft, Edge { node, output: 1 }, keys);
+    (WindowTable { results, late, emit, combine }, node)
 }
 
 struct WindowFold<K, V, A> {
@@ -134,9 +184,8 @@ struct WindowFold<K, V, A> {
     add: Add<A, V>,
     step: Step,
     closes: bool,
-    wants_late: bool,
-    /// When the first open window closes; `None` if it must be looked up.
-    next_due: Option<Timestamp>,
+    /// How late records are sent, if somebody wants them.
+    late: Option<TellLate<K, V>>,
     places: Places,
     types: PhantomData<fn() -> (K, V)>,
 }
@@ -208,7 +257,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         to: &mut Progress<'_, K, V, A>,
     ) -> Option<Record<K, V>> {
         let due = self.spec.closing(start);
-        self.next_due = self.next_due.map(|next| next.min(due));
+        to.store.next_due = to.store.next_due.map(|next| next.min(due));
         let slot = to.store.pane(start).edit_at(place, &row.key);
         if let Some(Held::Closed) = slot.get() {
             return Some(row);
@@ -234,7 +283,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
     /// The record updates no window: it is late.
     fn turn_away(&self, row: Record<K, V>, to: &mut Progress<'_, K, V, A>) {
         to.late_count += 1;
-        if self.wants_late {
+        if self.late.is_some() {
             to.late.push(row);
         }
     }
@@ -256,17 +305,17 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
     }
 
     /// Closes the windows that are due at `now`.
-    fn close(&mut self, now: Timestamp, to: &mut Progress<'_, K, V, A>) -> Result<()> {
-        if self.next_due.is_some_and(|due| due > now) {
+    fn close(&self, now: Timestamp, to: &mut Progress<'_, K, V, A>) -> Result<()> {
+        if to.store.next_due.is_some_and(|due| due > now) {
             return Ok(());
         }
         let panes = to.store.panes.iter();
         let due = panes.filter(|(_, pane)| may_have_rows(pane));
         let due: Vec<Timestamp> = due.map(|(start, _)| *start).collect();
-        self.next_due = Some(Timestamp::MAX);
+        to.store.next_due = Some(Timestamp::MAX);
         for start in due {
             if !self.spec.is_closed(start, now) {
-                self.next_due = Some(self.spec.closing(start));
+                to.store.next_due = Some(self.spec.closing(start));
                 break;
             }
             self.close_pane(start, None, to)?;
@@ -366,7 +415,9 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         *cx.counters = counters;
         cx.counters.late += late_count;
         // What the record that failed has closed goes out all the same.
-        emit(cx, 1, late);
+        if let Some(tell) = self.late {
+            tell(cx, late);
+        }
         emit(cx, 0, results);
         result
     }
@@ -380,10 +431,6 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
         closed.map_err(|cause| Failure::stop(&self.step.label, cause))?;
         emit(cx, 0, results);
         Ok(())
-    }
-
-    fn rollback(&mut self) {
-        self.next_due = None;
     }
 
     fn end(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {

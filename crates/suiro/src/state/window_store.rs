@@ -35,6 +35,8 @@ pub(crate) struct WindowStore<K: 'static, A: 'static> {
     /// Empty maps of windows that came and went between two commits, to be used again.
     spare: Vec<Cells<K, Held<A>>>,
     pub(crate) hops: Hops,
+    /// When the first open window closes; `None` if it must be looked up.
+    pub(crate) next_due: Option<Timestamp>,
     /// The store that has all rows, where the windows hold only some.
     below: Option<Beneath>,
     shares: Shares,
@@ -48,6 +50,7 @@ impl<K: Key, A: Data> WindowStore<K, A> {
             keys,
             spare: Vec::new(),
             hops,
+            next_due: None,
             below: None,
             shares: Shares::default(),
         }
@@ -282,6 +285,7 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
         self.panes.values_mut().for_each(Cells::rollback);
         self.panes.retain(|_, cells| !cells.is_unused() || !cells.is_whole());
         self.time.rollback();
+        self.next_due = None;
     }
 
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {

@@ -18,8 +18,9 @@ impl<K: Key, V: Data> Stream<K, V> {
     /// order. The streams need equal numbers of partitions and one key format; else the program is
     /// refused.
     ///
-    /// For windows over several streams [`map`](Stream::map) each to a common type,
-    /// [`merge`](Stream::merge) them, and fold that.
+    /// Say [`window`](Cogroup::window) for windows over several streams. For
+    /// [`Sliding`](crate::Sliding) and [`CountWindows`](crate::CountWindows)
+    /// [`map`](Stream::map) each to a common type, [`merge`](Stream::merge) them, and fold that.
     ///
     /// ```
     /// use suiro::{TestDriver, Topic, Topology};
@@ -75,7 +76,7 @@ impl<K: Key, V: Data> Stream<K, V> {
 /// ```
 #[must_use = "streams are folded only when `table` has made a table of them"]
 pub struct Cogroup<K: 'static, A: 'static> {
-    inputs: Inputs<K, A>,
+    pub(crate) inputs: Inputs<K, A>,
 }
 
 impl<K: 'static, A: 'static> std::fmt::Debug for Cogroup<K, A> {

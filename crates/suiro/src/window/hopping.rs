@@ -1,5 +1,6 @@
 //! Hopping windows: of one size, and overlapping.
 
+use crate::draft::Draft;
 use crate::operators::fold::{Add, Init};
 use crate::operators::slice_fold::Combine;
 use crate::operators::window_fold;
@@ -113,6 +114,18 @@ impl Hopping {
     pub fn grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
     }
+
+    /// For the fold of that name; what cannot be is refused.
+    pub(crate) fn hops(self, (fold, draft): (&str, &Draft)) -> Hops {
+        let (size, advance) = (millis(self.size), millis(self.advance));
+        if advance == 0 || advance > size {
+            let text = "windows hop by a millisecond at least, and not by more than their size";
+            let error = Error::invalid(text).with("fold", fold);
+            draft.refuse(error.with("size", size).with("every", advance));
+        }
+        let (size, advance) = (size.max(1), advance.clamp(1, size.max(1)));
+        Hops { size, advance, grace: millis(self.grace) }
+    }
 }
 
 impl<K: Key, V: Data> Windowed<K, V, Hopping> {
@@ -151,14 +164,7 @@ impl<K: Key, V: Data> Windowed<K, V, Hopping> {
         add: impl Fn(&mut A, V) + Send + Sync + 'static,
     ) -> WindowTable<K, V, A> {
         let Self { stream, windows } = self;
-        let (size, advance) = (millis(windows.size), millis(windows.advance));
-        if advance == 0 || advance > size {
-            let text = "windows hop by a millisecond at least, and not by more than their size";
-            let error = Error::invalid(text).with("fold", name);
-            stream.draft.refuse(error.with("size", size).with("every", advance));
-        }
-        let (size, advance) = (size.max(1), advance.clamp(1, size.max(1)));
-        let hops = Hops { size, advance, grace: millis(windows.grace) };
+        let hops = windows.hops((name, &stream.draft));
         let (init, add): (Init<A>, Add<A, V>) = (Arc::new(init), Arc::new(add));
         window_fold::add(stream, name, hops, (init, add), Some(Combine::default()))
     }

@@ -1,5 +1,6 @@
 //! Windows: the values of a key, grouped by time.
 
+mod cogroup;
 mod count;
 mod dynamic;
 mod hopping;
@@ -8,6 +9,7 @@ mod sliding;
 mod tumbling;
 mod within;
 
+pub use cogroup::WindowedCogroup;
 pub use count::{CountTable, CountWindows};
 pub use dynamic::DynamicSessions;
 pub use hopping::Hopping;

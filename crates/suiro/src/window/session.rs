@@ -98,6 +98,11 @@ impl Sessions {
     pub fn grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
     }
+
+    /// The gap, and the grace in milliseconds.
+    pub(crate) fn spec(self) -> (Fixed, i64) {
+        (Fixed(millis(self.gap)), millis(self.grace))
+    }
 }
 
 impl<K: Key, V: Data> Windowed<K, V, Sessions> {
@@ -138,9 +143,7 @@ impl<K: Key, V: Data> Windowed<K, V, Sessions> {
         merge: impl Fn(&mut A, A) + Send + Sync + 'static,
     ) -> SessionTable<K, V, A> {
         let Self { stream, windows } = self;
-        let gap = Fixed(millis(windows.gap));
-        let fold = Fold::of(init, add, merge);
-        session_fold::add(stream, name, (gap, millis(windows.grace)), fold)
+        session_fold::add(stream, name, windows.spec(), Fold::of(init, add, merge))
     }
 
     /// Counts the records in each session.

@@ -1,6 +1,7 @@
 //! Tumbling windows: of one size, side by side.
 
 use super::Told;
+use crate::draft::Draft;
 use crate::operators::fold::{Add, Init};
 use crate::operators::slice_fold::Combine;
 use crate::operators::{self, window_fold};
@@ -88,6 +89,17 @@ impl Tumbling {
     pub fn grace(self, grace: Duration) -> Self {
         Self { grace, ..self }
     }
+
+    /// For the fold of that name; what cannot be is refused.
+    pub(crate) fn hops(self, (fold, draft): (&str, &Draft)) -> Hops {
+        let size = millis(self.size);
+        if size == 0 {
+            let text = "a window needs a size of a millisecond at least";
+            draft.refuse(Error::invalid(text).with("fold", fold));
+        }
+        let size = size.max(1);
+        Hops { size, advance: size, grace: millis(self.grace) }
+    }
 }
 
 impl<K: Key, V: Data> Windowed<K, V, Tumbling> {
@@ -124,13 +136,7 @@ impl<K: Key, V: Data> Windowed<K, V, Tumbling> {
         add: impl Fn(&mut A, V) + Send + Sync + 'static,
     ) -> WindowTable<K, V, A> {
         let Self { stream, windows } = self;
-        let size = millis(windows.size);
-        if size == 0 {
-            let text = "a window needs a size of a millisecond at least";
-            stream.draft.refuse(Error::invalid(text).with("fold", name));
-        }
-        let (size, grace) = (size.max(1), millis(windows.grace));
-        let hops = Hops { size, advance: size, grace };
+        let hops = windows.hops((name, &stream.draft));
         let (init, add): (Init<A>, Add<A, V>) = (Arc::new(init), Arc::new(add));
         window_fold::add(stream, name, hops, (init, add), None)
     }
