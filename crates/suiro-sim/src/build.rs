@@ -480,10 +480,7 @@ fn window(
         *so_far = act::adds(so_far, &value, commutative);
         trip(panics, &value, number);
     };
-    let late = From { op: number, late: true };
-    let wants_late = program.ops.iter().any(|op| op.inputs().contains(&late));
-    // Late records of several streams have no values to look at.
-    let two = program.folds_two(number).filter(|_| !wants_late);
+    let wants_late = program.shows_late(number);
     let Windows { size: longest, advance, grace, sessions, own_gaps, .. } = windows;
     let is_hopping = advance < longest;
     let [size, advance, grace] =
@@ -495,8 +492,17 @@ fn window(
         *earlier = act::merges(earlier, &later, commutative);
     };
     let keyed = |stream| Keyed { stream, moved: false };
+    let two = match program.folds_two(number) {
+        Some((left, right)) => {
+            Some((stream(handles, left).stream, stream(handles, right).stream))
+        }
+        None if program.folds_halves(number) => {
+            let halves = move |value: &String| act::keeps(value, number);
+            Some(stream(handles, from).stream.split(halves))
+        }
+        None => None,
+    };
     if let Some((left, right)) = two {
-        let [left, right] = [left, right].map(|of| stream(handles, of).stream);
         let both = left.cogroup(&name, String::new, add).with(right, add);
         let results = match (sessions, is_hopping) {
             (true, _) => of_sessions(both.window(by_gap).table(merge), windows),

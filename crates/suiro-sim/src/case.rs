@@ -462,6 +462,16 @@ mod tests {
     }
 
     #[test]
+    fn some_programs_fold_two_streams_in_windows() {
+        let has_one = |seed: &u64| {
+            let program = Case::draw(*seed).program;
+            (0..program.ops.len()).any(|op| program.folds_halves(op))
+        };
+        let count = (0..200).filter(has_one).count();
+        assert!((10..100).contains(&count), "{count} of 200");
+    }
+
+    #[test]
     fn some_programs_look_for_patterns() {
         let has_one = |seed: &u64| {
             let ops = Case::draw(*seed).program.ops;

@@ -85,8 +85,8 @@ impl Program {
         })
     }
 
-    /// The streams that a fold may take by itself, because it alone reads their merge, and
-    /// comes at once behind it: nobody can tell the two apart.
+    /// The streams that a fold, of windows or not, may take by itself, because it alone reads their
+    /// merge, and comes at once behind it: nobody can tell the two apart.
     pub fn folds_two(&self, fold: usize) -> Option<(From, From)> {
         // Sessions of several streams have one gap.
         let (Op::Fold(from, Adds::Fold, _) | Op::Window(from, Windows { own_gaps: false, .. })) =
@@ -98,7 +98,23 @@ impl Program {
         let readers =
             self.ops.iter().flat_map(Op::inputs).filter(|input| *input == from).count();
         let is_alone = from.op + 1 == fold && readers == 1 && !self.has_moved(from);
-        is_alone.then_some((left, right))
+        (is_alone && !self.shows_late(fold)).then_some((left, right))
+    }
+
+    /// Whether windows may take their stream in two halves, which is the same again: sessions do
+    /// so if they have one gap.
+    pub fn folds_halves(&self, windows: usize) -> bool {
+        let Op::Window(from, Windows { own_gaps: false, .. }) = self.ops[windows] else {
+            return false;
+        };
+        windows.is_multiple_of(3) && !self.has_moved(from) && !self.shows_late(windows)
+    }
+
+    /// Whether somebody reads the late records of an operator. Those of several streams have no
+    /// values to look at.
+    pub fn shows_late(&self, op: usize) -> bool {
+        let late = From { op, late: true };
+        self.ops.iter().any(|op| op.inputs().contains(&late))
     }
 
     /// Whether it reads the global table.
