@@ -127,7 +127,10 @@ pub use suiro_engine::{
     Traffic, Work,
 };
 #[cfg(feature = "kafka")]
-pub use suiro_kafka::{Kafka, Settings as KafkaSettings};
+pub use suiro_kafka::{
+    Kafka, Protocol as KafkaProtocol, SaslMechanism as KafkaSaslMechanism,
+    Secret as KafkaSecret, Security as KafkaSecurity, Settings as KafkaSettings,
+};
 pub use suiro_log::{Durability, Log, LogOptions};
 #[cfg(feature = "disk")]
 pub use suiro_store::DiskStores;
