@@ -20,6 +20,9 @@ const POLICY: &str = "cleanup.policy";
 const AFTER: &str = "retention.ms";
 const BYTES: &str = "retention.bytes";
 
+/// The largest batch that a topic takes which is created here: 64 MiB.
+const LARGEST: u32 = 64 << 20;
+
 /// The settings of a topic that is to be created.
 ///
 /// Times of records may be years in the past or the future: the brokers must not refuse them,
@@ -38,6 +41,8 @@ pub(super) fn of(cleanup: Cleanup) -> Vec<CreatableTopicConfig> {
         (POLICY, policy.to_owned()),
         (AFTER, after.to_string()),
         (BYTES, bytes.to_string()),
+        // What crosses between tasks in one step is one batch, and rows may be large.
+        ("max.message.bytes", LARGEST.to_string()),
         ("message.timestamp.type", "CreateTime".to_owned()),
         ("message.timestamp.before.max.ms", i64::MAX.to_string()),
         ("message.timestamp.after.max.ms", i64::MAX.to_string()),

@@ -124,6 +124,19 @@ pub(super) fn doubt(state: &mut State, fence: &Fence, code: i16) {
     }
 }
 
+/// Whoever was fenced asks for an assignment that is valid now. One that is newer than what was
+/// fenced has been told already, or is on its way; otherwise it was not the group that fenced,
+/// and the member joins again.
+pub(crate) fn renew(state: &mut State) {
+    let fenced = state.writer.fenced_under();
+    let Some(member) = &mut state.member else { return };
+    let stays = matches!(member.stage, Stage::Stable | Stage::Beating);
+    let newest = u64::from(member.generation.unsigned_abs());
+    if stays && fenced.is_none_or(|fenced| fenced.0 >= newest) {
+        rejoin(state, 0);
+    }
+}
+
 /// Whoever coordinates the group may be another broker now.
 pub(super) fn forget_coordinator(state: &mut State, group: &Arc<str>, code: i16) {
     if codes::moves_coordinator(code) {

@@ -167,8 +167,9 @@ impl Session for KafkaSession {
     }
 
     fn rejoin(&mut self, group: &str, tasks: &[TaskId]) {
-        if self.state.member.is_none() {
-            member::join(&mut self.state, group, tasks);
+        match self.state.member {
+            None => member::join(&mut self.state, group, tasks),
+            Some(_) => member::renew(&mut self.state),
         }
         writer::revive(&mut self.state);
         self.work();

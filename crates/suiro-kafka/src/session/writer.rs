@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::batch::BatchHeader;
-use suiro_core::broker::{CommitId, Event, Fence, Outcome, Position};
+use suiro_core::broker::{CommitId, Event, Fence, Generation, Outcome, Position};
 use suiro_core::{Error, ErrorKind, Offset, Result, TopicPartition};
 
 /// Who writes, and what is being written.
@@ -38,6 +38,10 @@ pub(crate) struct Writer {
     pub(super) pieces: u64,
     /// How many requests are under way to each broker.
     pub(super) flights: BTreeMap<i32, usize>,
+    /// The generation that the last commit named that was fenced.
+    fenced_under: Option<Generation>,
+    /// The session has joined its group while it was being found out whether it may write.
+    revives: bool,
 }
 
 #[derive(Debug, Default)]
@@ -139,6 +143,11 @@ impl Writer {
         }
     }
 
+    /// The generation that the last commit named that was fenced.
+    pub(crate) fn fenced_under(&self) -> Option<Generation> {
+        self.fenced_under
+    }
+
     pub(crate) fn begin(&mut self) -> CommitId {
         self.begun += 1;
         let id = CommitId(self.begun);
@@ -196,10 +205,20 @@ pub(crate) fn wake(state: &mut State) {
     }
 }
 
-/// Who was fenced may write again, now that it joins its group.
+/// Who was fenced, or is about to hear of it, may write again, now that it joins its group.
 pub(crate) fn revive(state: &mut State) {
-    if matches!(state.writer.phase, Phase::Fenced(_)) {
-        open(state);
+    match state.writer.phase {
+        Phase::Fenced(_) => open(state),
+        Phase::Opening => state.writer.revives = true,
+        _ => {}
+    }
+}
+
+/// Nothing is written until the session joins its group again, if it has not just done so.
+fn fence(state: &mut State, error: Error) {
+    match std::mem::take(&mut state.writer.revives) {
+        true => open(state),
+        false => state.writer.phase = Phase::Fenced(error),
     }
 }
 
@@ -226,7 +245,7 @@ pub(super) fn taken_back(state: &mut State, new: Option<(i64, i16)>) {
         Some((id, epoch)) => {
             (state.writer.id, state.writer.epoch) = (id, epoch);
             state.writer.sequences.clear();
-            state.writer.phase = Phase::Ready;
+            (state.writer.phase, state.writer.revives) = (Phase::Ready, false);
         }
         None => {
             let renewed = Some((state.writer.id, state.writer.epoch));
@@ -237,7 +256,7 @@ pub(super) fn taken_back(state: &mut State, new: Option<(i64, i16)>) {
 
 /// The transaction cannot be taken back.
 pub(super) fn not_taken_back(state: &mut State, error: Error) {
-    state.writer.phase = Phase::Fenced(error);
+    fence(state, error);
 }
 
 /// Ends a commit.
@@ -336,7 +355,10 @@ fn is_late(commit: &Commit, now: Duration, patience: Duration) -> bool {
 
 fn resolve_failed(state: &mut State) {
     let commit = state.writer.commits.pop_front();
-    let Some(Commit { id, failure: Some(failure), .. }) = commit else { return };
+    let Some(Commit { id, fence, failure: Some(failure), .. }) = commit else { return };
+    if matches!(failure, Failure::Fenced(_)) {
+        state.writer.fenced_under = fence.and_then(|fence| fence.generation);
+    }
     let outcome = match failure {
         Failure::Aborted(error) => Outcome::Aborted(error),
         Failure::Fenced(error) => Outcome::Fenced(error),
@@ -407,18 +429,18 @@ impl Ask for Init {
         (writer.id, writer.epoch) = (response.producer_id.0, response.producer_epoch);
         writer.v2 = state.transactions_v2;
         writer.sequences.clear();
-        writer.phase = Phase::Ready;
+        (writer.phase, writer.revives) = (Phase::Ready, false);
         Next::Done
     }
 
     fn fail(self: Box<Self>, error: Error, state: &mut State) {
         let error = error.with("transactional.id", &state.name);
-        state.writer.phase = match error.kind() {
-            ErrorKind::Fenced => Phase::Fenced(error),
+        match error.kind() {
+            ErrorKind::Fenced => fence(state, error),
             // Of an epoch that ended by itself, such as by its time-out, brokers say so, too.
-            ErrorKind::Unavailable if self.renewed.is_some() => Phase::Fenced(error),
-            _ => Phase::Refused(error),
-        };
+            ErrorKind::Unavailable if self.renewed.is_some() => fence(state, error),
+            _ => state.writer.phase = Phase::Refused(error),
+        }
     }
 }
 
