@@ -13,6 +13,8 @@ mod load;
 mod options;
 #[path = "../examples/flights/outputs.rs"]
 mod outputs;
+#[path = "../examples/shared/place.rs"]
+mod place;
 #[path = "../examples/flights/program.rs"]
 mod program;
 #[path = "../examples/flights/progress.rs"]

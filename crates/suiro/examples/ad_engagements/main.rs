@@ -3,6 +3,8 @@
 //! `cargo run --release --example ad_engagements [TOUCHES [SEED]]`; `-- --help` names its options.
 
 mod options;
+#[path = "../shared/place.rs"]
+mod place;
 mod program;
 mod service;
 #[path = "../shared/state.rs"]

@@ -1,5 +1,6 @@
 //! The command line of `ad_engagements`.
 
+use crate::place::PlaceOptions;
 use crate::state::StateOptions;
 use lexopt::prelude::*;
 use std::ffi::OsString;
@@ -19,7 +20,7 @@ usage: ad_engagements [TOUCHES [SEED]] [options]
   --dir LOG            keeps the log here; a second run goes on [a temporary directory]
   --partitions P       how many partitions a new log has [2]
   --threads N          how many threads work [all cores]
-  --exchange memory|topic  how rows cross between tasks [memory]
+  --exchange memory|topic  how rows cross between tasks [memory; on Kafka topic]
   --commit-ms N        the longest time between two commits [100]
 ";
 
@@ -31,8 +32,9 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     pub partitions: u32,
     pub threads: usize,
-    pub exchange: ExchangeKind,
+    pub exchange: Option<ExchangeKind>,
     pub commit_interval: Duration,
+    pub place: PlaceOptions,
     pub state: StateOptions,
 }
 
@@ -46,8 +48,9 @@ pub fn parse(
         dir: None,
         partitions: 2,
         threads: available_parallelism().map_or(1, NonZeroUsize::get),
-        exchange: ExchangeKind::Memory,
+        exchange: None,
         commit_interval: Duration::from_millis(100),
+        place: PlaceOptions::default(),
         state: StateOptions::default(),
     };
     let mut parser = lexopt::Parser::from_iter(args);
@@ -69,8 +72,8 @@ pub fn parse(
             Long("threads") => options.threads = parser.value()?.parse::<NonZeroUsize>()?.get(),
             Long("exchange") => {
                 options.exchange = parser.value()?.parse_with(|text| match text {
-                    "memory" => Ok(ExchangeKind::Memory),
-                    "topic" => Ok(ExchangeKind::Topic),
+                    "memory" => Ok(Some(ExchangeKind::Memory)),
+                    "topic" => Ok(Some(ExchangeKind::Topic)),
                     _ => Err("it is memory or topic"),
                 })?;
             }
@@ -80,7 +83,8 @@ pub fn parse(
             Long("help") | Short('h') => return Ok(None),
             Long(name) => {
                 let name = name.to_owned();
-                if !options.state.take(&name, &mut parser)? {
+                let taken = options.state.take(&name, &mut parser)?;
+                if !taken && !options.place.take(&name, &mut parser)? {
                     return Err(Long(&name).unexpected());
                 }
             }

@@ -3,9 +3,10 @@
 use super::options::{HELP, Options, parse};
 use super::program::{ENGAGEMENTS, Engagement, ad_engagements};
 use super::traffic;
-use crate::state;
+use crate::{place, state};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::sync::Arc;
 use suiro::{App, Error, Log, Reader, Result};
 
 /// Runs the program as the command line says, and gives the exit code of the process.
@@ -13,7 +14,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let options = match parse(args) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            print!("{HELP}{}", state::HELP);
+            print!("{HELP}{}{}", state::HELP, place::HELP);
             return 0;
         }
         Err(error) => {
@@ -35,16 +36,21 @@ fn run(options: &Options) -> Result<()> {
         Error::unavailable("cannot make a temporary directory; give --dir").caused_by(error)
     })?;
     let dir = options.dir.as_deref().unwrap_or(temporary.path());
-    let log = Log::options().holder("ad_engagements").open(dir)?;
-    traffic::write(&log, options.seed, options.touches, options.partitions)?;
-    let app = App::new(ad_engagements()?, log.clone())
+    let place = options.place.open(Log::options().holder("ad_engagements"), dir)?;
+    let broker = &*place.broker;
+    traffic::write(broker, options.seed, options.touches, options.partitions)?;
+    let app = App::new(ad_engagements()?, Arc::clone(&place.broker))
         .threads(options.threads)
-        .exchange(options.exchange)
         .commit_interval(options.commit_interval);
-    let counted = options.state.apply(app, dir)?.run_to_end()?;
+    let app = match options.exchange {
+        Some(exchange) => app.exchange(exchange),
+        None => app,
+    };
+    let app = options.state.apply(app, &options.place.state_dir(dir))?;
+    let counted = app.run_to_end()?;
 
     let mut engagements = BTreeMap::new();
-    for record in Reader::open(&log, &ENGAGEMENTS)?.read_to_end()? {
+    for record in Reader::open(broker, &ENGAGEMENTS)?.read_to_end()? {
         engagements.extend(record.value.map(|value| (record.key, value)));
     }
     println!("{:10} {:>11} {:>15} {:>8}", "ad", "conversions", "views per click", "cost");
@@ -53,5 +59,5 @@ fn run(options: &Options) -> Result<()> {
         println!("{title:10} {conversions:11} {each:15.2} {cost:8.2}");
     }
     println!("{} views and clicks, of which {} came too late", options.touches, counted.late);
-    Ok(())
+    place.close()
 }

@@ -2,7 +2,7 @@
 
 use super::program::{ADS, Ad, AdId, CLICKS, Click, UserId, VIEWS, View};
 use std::time::Duration;
-use suiro::{Log, Producer, Reader, Result, Seed, Transaction};
+use suiro::{Broker, Producer, Reader, Result, Seed, Transaction};
 
 const TITLES: [&str; 6] = ["Bicycles", "Books", "Kettles", "Lamps", "Shoes", "Tea"];
 const USERS: u64 = 200;
@@ -11,7 +11,7 @@ const MINUTE: u64 = 60_000;
 /// Fills a new log with the ads and a day of `touches` views and clicks, in one commit. One in
 /// five arrives up to ten minutes late, one in a hundred up to two hours, which is too late for
 /// most visits.
-pub fn write(log: &Log, seed: u64, touches: u64, partitions: u32) -> Result<()> {
+pub fn write(log: &dyn Broker, seed: u64, touches: u64, partitions: u32) -> Result<()> {
     Producer::open(log, &ADS)?.create(partitions)?;
     Producer::open(log, &VIEWS)?.create(partitions)?;
     Producer::open(log, &CLICKS)?.create(partitions)?;

@@ -3,6 +3,7 @@
 use super::options::{HELP, Options, parse};
 use crate::{place, state};
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 use suiro::{
     App, Broker, Bytes, Encoded, Error, Format, Log, Plan, Producer, Raw, Reader, Result, Seed,
@@ -93,19 +94,20 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 fn run(options: &Options) -> Result<()> {
     let plan = plan(options)?;
     let log = Log::options().durability(options.durability).holder(&options.app);
-    let broker = options.place.open(&log, &options.dir)?;
+    let place = options.place.open(log, &options.dir)?;
     if let Some(records) = options.load {
-        load(&*broker, options, records)?;
+        load(&*place.broker, options, records)?;
     }
-    let app = App::new(plan, broker);
+    let app = App::new(plan, Arc::clone(&place.broker));
     let app = app.threads(options.threads).commit_interval(options.commit_interval);
     let app = options.state.apply(app, &options.place.state_dir(&options.dir))?;
-    if !options.until_end {
-        return app.run();
+    if options.until_end {
+        let counted = app.run_to_end()?.records_in;
+        println!("counted {counted} records");
+    } else {
+        app.run()?;
     }
-    let counted = app.run_to_end()?.records_in;
-    println!("counted {counted} records");
-    Ok(())
+    place.close()
 }
 
 /// Fills the input until it has `records` records: the first of them when a load was broken

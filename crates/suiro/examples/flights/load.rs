@@ -11,7 +11,7 @@ use std::iter;
 use std::path::Path;
 use std::time::Duration;
 use suiro::{
-    Cleanup, Error, Log, Policy, Producer, Reader, Result, Timestamp, Topic, Transaction,
+    Broker, Cleanup, Error, Policy, Producer, Reader, Result, Timestamp, Topic, Transaction,
 };
 
 /// What was loaded.
@@ -24,7 +24,7 @@ pub struct Loaded {
 const SHIFT: i64 = 31 * 24 * 60 * 60 * 1_000;
 
 /// Creates the input topics, and loads the files into them in one commit if they are empty.
-pub fn fill(log: &Log, options: &Options) -> Result<Option<Loaded>> {
+pub fn fill(log: &dyn Broker, options: &Options) -> Result<Option<Loaded>> {
     create_topics(log, options.partitions).map_err(|error| {
         Error::invalid("cannot use this log; give --partitions as it was, or another --dir")
             .caused_by(error)
@@ -40,14 +40,14 @@ pub fn fill(log: &Log, options: &Options) -> Result<Option<Loaded>> {
 
 /// Planes and airlines have one record per key. The weather has many, and each of them counts,
 /// so that it is kept whole.
-fn create_topics(log: &Log, partitions: u32) -> Result<()> {
+fn create_topics(log: &dyn Broker, partitions: u32) -> Result<()> {
     Producer::open(log, &PLANES)?.create_with(partitions, Cleanup::Compact)?;
     Producer::open(log, &AIRLINES)?.create_with(partitions, Cleanup::Compact)?;
     Producer::open(log, &WEATHER)?.create_with(partitions, Cleanup::Keep)?;
     Producer::open(log, &FLIGHTS)?.create_with(partitions, Cleanup::Keep)
 }
 
-fn load(log: &Log, options: &Options) -> Result<Loaded> {
+fn load(log: &dyn Broker, options: &Options) -> Result<Loaded> {
     let (dir, policy) = (options.data.as_path(), options.on_error);
     let (planes, airlines) = (read_planes(dir, policy)?, read_airlines(dir, policy)?);
     let (weather, flights) = (read_weather(dir, policy)?, read_flights(dir, policy)?);

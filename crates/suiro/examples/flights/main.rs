@@ -10,6 +10,8 @@ mod export;
 mod load;
 mod options;
 mod outputs;
+#[path = "../shared/place.rs"]
+mod place;
 mod program;
 mod progress;
 mod report;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::place::PlaceOptions;
 use crate::state::StateOptions;
 use lexopt::prelude::{Long, Short, ValueExt};
 use std::ffi::OsString;
@@ -19,7 +20,7 @@ Usage: flights [OPTIONS]
   --out DIR               write each output topic to DIR/<topic>.jsonl
   --partitions N          partitions of each topic [default: 4]
   --threads N             threads that work [default: the number of cores]
-  --exchange memory|topic how rows cross between tasks [default: memory]
+  --exchange memory|topic how rows cross between tasks [default: memory; on Kafka topic]
   --commit-ms N           the longest time between two commits [default: 100]
   --copies N              load the data N times, each shifted by 31 days [default: 1]
   --on-error stop|skip    what becomes of bad input [default: stop]
@@ -32,10 +33,11 @@ pub struct Options {
     pub out: Option<PathBuf>,
     pub partitions: u32,
     pub threads: usize,
-    pub exchange: ExchangeKind,
+    pub exchange: Option<ExchangeKind>,
     pub commit_interval: Duration,
     pub copies: u32,
     pub on_error: Policy,
+    pub place: PlaceOptions,
     pub state: StateOptions,
 }
 
@@ -47,10 +49,11 @@ impl Options {
             out: None,
             partitions: 4,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
-            exchange: ExchangeKind::Memory,
+            exchange: None,
             commit_interval: Duration::from_millis(100),
             copies: 1,
             on_error: Policy::Stop,
+            place: PlaceOptions::default(),
             state: StateOptions::default(),
         }
     }
@@ -74,8 +77,8 @@ fn read(mut arguments: lexopt::Parser) -> Result<Option<Options>, lexopt::Error>
             Long("threads") => options.threads = count(&mut arguments)? as usize,
             Long("exchange") => {
                 options.exchange = arguments.value()?.parse_with(|text| match text {
-                    "memory" => Ok(ExchangeKind::Memory),
-                    "topic" => Ok(ExchangeKind::Topic),
+                    "memory" => Ok(Some(ExchangeKind::Memory)),
+                    "topic" => Ok(Some(ExchangeKind::Topic)),
                     _ => Err("give memory or topic"),
                 })?;
             }
@@ -93,7 +96,8 @@ fn read(mut arguments: lexopt::Parser) -> Result<Option<Options>, lexopt::Error>
             Long("help") | Short('h') => return Ok(None),
             Long(name) => {
                 let name = name.to_owned();
-                if !options.state.take(&name, &mut arguments)? {
+                let taken = options.state.take(&name, &mut arguments)?;
+                if !taken && !options.place.take(&name, &mut arguments)? {
                     return Err(Long(&name).unexpected());
                 }
             }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
-use suiro::{Log, Reader, Received, Result, Timestamp, Topic};
+use suiro::{Broker, Reader, Received, Result, Timestamp, Topic};
 
 /// What the report shows. It does not grow with what was written.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub struct Outputs {
 
 impl Outputs {
     /// Reads each output topic once: partitions in order, then offsets in order.
-    pub fn read(log: &Log, out: Option<&Path>) -> Result<Self> {
+    pub fn read(log: &dyn Broker, out: Option<&Path>) -> Result<Self> {
         let mut outputs = Self::default();
         each(log, &HOURLY_DEPARTURES, out, |Received { key, value, .. }| {
             outputs.hours += 1;
@@ -59,7 +59,7 @@ impl Outputs {
 
 /// Reads a topic to its end, and writes it to its file.
 fn each<K: Serialize, V: Serialize>(
-    log: &Log,
+    log: &dyn Broker,
     topic: &Topic<K, V>,
     out: Option<&Path>,
     mut visit: impl FnMut(Received<K, V>),

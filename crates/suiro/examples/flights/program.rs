@@ -3,9 +3,10 @@
 use crate::options::{HELP, Options};
 use crate::outputs::Outputs;
 use crate::report::{self, Cost};
-use crate::{export, load, progress, state, topology};
+use crate::{export, load, place, progress, state, topology};
 use std::ffi::OsString;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 use suiro::{App, Error, Log, Result};
 
@@ -22,7 +23,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     let Some(options) = Options::parse(args)? else {
-        return print(&format!("{HELP}{}", state::HELP));
+        return print(&format!("{HELP}{}{}", state::HELP, place::HELP));
     };
     let temporary = tempfile::tempdir().map_err(|error| {
         Error::unavailable("cannot make a temporary directory; give --dir").caused_by(error)
@@ -31,28 +32,33 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
         export::prepare(out)?;
     }
     let dir = options.dir.as_deref().unwrap_or(temporary.path());
-    let log = Log::options().holder("flights").open(dir)?;
+    let place = options.place.open(Log::options().holder("flights"), dir)?;
+    let broker = &*place.broker;
 
     let started = Instant::now();
-    let loaded = load::fill(&log, &options)?;
+    let loaded = load::fill(broker, &options)?;
     let loading = started.elapsed();
 
     let started = Instant::now();
-    let app = App::new(topology::plan(options.on_error)?, log.clone())
+    let app = App::new(topology::plan(options.on_error)?, Arc::clone(&place.broker))
         .threads(options.threads)
-        .exchange(options.exchange)
         .commit_interval(options.commit_interval);
-    let running = options.state.apply(app, dir)?.start_to_end()?;
+    let app = match options.exchange {
+        Some(exchange) => app.exchange(exchange),
+        None => app,
+    };
+    let app = options.state.apply(app, &options.place.state_dir(dir))?;
+    let running = app.start_to_end()?;
     let metrics = progress::wait(running)?;
     let running = started.elapsed();
 
-    let outputs = Outputs::read(&log, options.out.as_deref())?;
+    let outputs = Outputs::read(broker, options.out.as_deref())?;
     let skipped = loaded.as_ref().map_or(0, |loaded| loaded.skipped);
     let cost = Cost { loading, running, metrics, skipped, resumed: loaded.is_none() };
     let text = report::write(&outputs, &cost)
         .map_err(|error| Error::invalid("cannot write the report").caused_by(error))?;
     print(&text)?;
-    log.close()
+    place.close()
 }
 
 /// Prints `text`; a reader that has gone is an error, not a panic.

@@ -3,7 +3,7 @@
 use lexopt::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use suiro::{Broker, Error, LogOptions, Result};
+use suiro::{Broker, Error, Log, LogOptions, Result};
 
 pub const HELP: &str = "
   --kafka HOST:PORT[,..]  the topics are on Apache Kafka, in place of an embedded log; processes
@@ -12,6 +12,20 @@ pub const HELP: &str = "
   --state DIR          what a process keeps beside Kafka: its name, and its tables if it is asked to
                        [suiro in the directory for temporary files]
 ";
+
+/// What a program's topics are on.
+pub struct Place {
+    pub broker: Arc<dyn Broker>,
+    log: Option<Log>,
+}
+
+impl Place {
+    /// Lets go of it, so that another process may open it.
+    pub fn close(self) -> Result<()> {
+        drop(self.broker);
+        self.log.map_or(Ok(()), Log::close)
+    }
+}
 
 /// What the command line says of Kafka.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +66,12 @@ impl PlaceOptions {
     }
 
     /// Opens what the topics are on; `log` opens a log in `dir`.
-    pub fn open(&self, log: &LogOptions, dir: &Path) -> Result<Arc<dyn Broker>> {
-        if self.is_kafka() { self.kafka() } else { Ok(Arc::new(log.clone().open(dir)?) as _) }
+    pub fn open(&self, log: LogOptions, dir: &Path) -> Result<Place> {
+        if self.is_kafka() {
+            return Ok(Place { broker: self.kafka()?, log: None });
+        }
+        let log = log.open(dir)?;
+        Ok(Place { broker: Arc::new(log.clone()), log: Some(log) })
     }
 
     #[cfg(feature = "kafka")]
