@@ -363,10 +363,8 @@ impl Dispatch {
 
     /// When something is to be sent again or given up.
     pub(crate) fn due(&self, state: &State) -> Option<Duration> {
-        let queued = state.queue.iter().map(|queued| {
-            let due = if queued.not_before > state.now { queued.not_before } else { state.now };
-            due.max(state.now + SOON)
-        });
+        let soon = state.now + SOON;
+        let queued = state.queue.iter().map(|queued| queued.not_before.max(soon));
         let sent = self.channels.values().filter_map(|channel| match channel.stage {
             Stage::Ready => {
                 let front = channel.sent.front()?;

@@ -75,10 +75,10 @@ impl Fetches {
         self.waiting.push(Wanted { ticket, fetch, purpose, since, not_before, tries: 0 });
     }
 
-    /// When something is to be asked again.
-    pub(crate) fn due(&self) -> Option<Duration> {
-        let later = self.waiting.iter().map(|wanted| wanted.not_before);
-        later.filter(|due| !due.is_zero()).min()
+    /// When something is to be asked again. What waits for an answer to something else is asked
+    /// when that comes, and must not keep anybody awake.
+    pub(crate) fn due(&self, now: Duration) -> Option<Duration> {
+        self.waiting.iter().map(|wanted| wanted.not_before).filter(|due| *due > now).min()
     }
 }
 
@@ -336,4 +336,20 @@ fn fetched(fetch: &Fetch, data: PartitionData, state: &mut State) -> Result<Fetc
         end: data.last_stable_offset.max(next),
         start: data.log_start_offset,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_an_answer_keeps_nobody_awake() {
+        let (mut fetches, at) = (Fetches::default(), Duration::from_secs);
+        let partition = TopicPartition::new("topic", 0);
+        let fetch = Fetch { partition, offset: 0, max_bytes: 1 };
+        fetches.want(Ticket(1), fetch, at(5));
+        assert_eq!(fetches.due(at(6)), None);
+        fetches.waiting[0].not_before = at(8);
+        assert_eq!(fetches.due(at(6)), Some(at(8)));
+    }
 }

@@ -118,8 +118,8 @@ impl KafkaSession {
     fn due(&self) -> Option<Duration> {
         let state = &self.state;
         let member = state.member.as_ref().and_then(|member| member.due(&state.settings));
-        let fetches = state.fetches.due();
-        let all = [member, fetches, state.writer.due(), state.metadata.due()];
+        let fetches = state.fetches.due(state.now);
+        let all = [member, fetches, state.writer.due(state.now), state.metadata.due()];
         all.into_iter().flatten().chain(self.dispatch.due(state)).min()
     }
 }

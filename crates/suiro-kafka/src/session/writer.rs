@@ -185,10 +185,10 @@ impl Writer {
     }
 
     /// When a batch is to be sent again, or a commit given up.
-    pub(crate) fn due(&self) -> Option<Duration> {
+    pub(crate) fn due(&self, now: Duration) -> Option<Duration> {
         let front = self.commits.front()?;
         let parts = front.parts.values().filter(|part| !part.unsent.is_empty());
-        parts.map(|part| part.not_before).filter(|due| !due.is_zero()).min()
+        parts.map(|part| part.not_before).filter(|due| *due > now).min()
     }
 }
 
