@@ -33,9 +33,6 @@ pub(crate) struct Silence {
     pub(crate) known_until: Option<Duration>,
 }
 
-/// Into about so many pieces at most time is cut that passes at once.
-const PIECES: i64 = 1000;
-
 impl Silence {
     /// A silence that has lasted for so long when the task is opened at `now`.
     pub(crate) fn new(after: Option<Duration>, lasted: Duration, now: Duration) -> Self {
@@ -94,10 +91,9 @@ impl Task {
     /// Lets time go on for all stores. It goes in pieces, from one moment at which something is
     /// due to the next, so that what follows does not depend on how often the engine looks.
     fn pass(&mut self, mut passing: i64) -> Result<(), Failure> {
-        let least = (passing / PIECES).max(1);
         while passing > 0 {
             let due = self.stores.iter().filter_map(|(_, store)| store.due_in()).min();
-            let piece = due.map_or(passing, |due| due.max(least).min(passing));
+            let piece = due.map_or(passing, |due| due.clamp(1, passing));
             let said = self.said;
             self.stores.iter_mut().for_each(|(_, store)| store.pass(piece));
             self.advance_all()?;

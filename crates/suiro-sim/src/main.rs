@@ -28,7 +28,13 @@ fn main() -> ExitCode {
         println!("{}\nseed {} fails: {}\n", failed.story, failed.seed, failed.failure);
     }
     let [records, commits, crashes, exchanges] = swept.medians;
-    println!("{} seeds in {:.1} s", swept.seeds, clock.elapsed().as_secs_f64());
+    let (longest, slowest) = swept.slowest;
+    println!(
+        "{} seeds in {:.1} s; the longest took {:.1} s: {slowest}",
+        swept.seeds,
+        clock.elapsed().as_secs_f64(),
+        longest.as_secs_f64()
+    );
     println!(
         "median: records {records}, commits {commits}, crashes {crashes}, exchanges {exchanges}"
     );

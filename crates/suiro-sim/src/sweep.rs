@@ -5,9 +5,10 @@ use crate::counts::Counts;
 use crate::life::run;
 use crate::options::Options;
 use crate::shrink::shrink;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use suiro::{Clock, SystemClock};
 
 /// A seed that failed.
 #[derive(Clone, Debug)]
@@ -31,11 +32,14 @@ pub struct Swept {
     pub medians: [u64; 4],
     /// The seeds that failed.
     pub failed: Vec<Failed>,
+    /// The seed that took longest, and how long it took.
+    pub slowest: (Duration, u64),
 }
 
 /// Runs the seeds that `options` name. After some failures no further seed is begun.
 pub fn sweep(options: &Options) -> Swept {
     let next = AtomicU64::new(0);
+    let clock = SystemClock::default();
     let swept = Mutex::new((Swept::default(), Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..options.threads {
@@ -45,10 +49,13 @@ pub fn sweep(options: &Options) -> Swept {
                     if number >= options.seeds {
                         return;
                     }
-                    let (counts, failed) = one(options.from + number, options);
+                    let (seed, begun) = (options.from + number, clock.elapsed());
+                    let (counts, failed) = one(seed, options);
+                    let took = clock.elapsed().saturating_sub(begun);
                     let mut all = swept.lock().unwrap_or_else(PoisonError::into_inner);
                     all.0.seeds += 1;
                     all.0.total.add(&counts);
+                    all.0.slowest = all.0.slowest.max((took, seed));
                     all.0.failed.extend(failed);
                     all.1.push(counts);
                     if all.0.failed.len() >= options.failures {

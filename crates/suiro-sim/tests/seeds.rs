@@ -50,6 +50,8 @@ const ONCE_FAILED: &[(u64, &str)] = &[
     (193, "paths that met in a topic behind another meeting were taken in batches"),
     (26, "a table could not be restored from a topic with a record that was skipped"),
     (1090, "how far the lanes of other processes were was lost in a roll-back"),
+    (540_000_037, "in a silence of hours what was due went in coarse pieces of time"),
+    (540_001_086, "a store below was looked through in each millisecond of a silence"),
 ];
 
 #[test]

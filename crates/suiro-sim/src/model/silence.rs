@@ -1,4 +1,5 @@
-//! Time that goes on in a silence (rule T5): one millisecond after the other.
+//! Time that goes on in a silence (rule T5): from one moment at which something is due to the
+//! next. In the milliseconds between them nothing can happen.
 
 use super::Model;
 use crate::program::Op;
@@ -8,21 +9,55 @@ impl Model {
     /// goes on by what has not been told yet.
     pub fn listen(&mut self, sub: usize, partition: u32, longer: i64) {
         let told = &mut self.passed[partition as usize][sub];
-        let passing = longer - std::mem::replace(told, longer.max(*told));
-        for _ in 0..passing {
-            self.pass_moment(sub, partition);
+        let mut passing = longer - std::mem::replace(told, longer.max(*told));
+        let ops: Vec<usize> = self.ops_of(sub).collect();
+        while passing > 0 {
+            let due = ops.iter().filter_map(|op| self.due_in(partition, *op)).min();
+            let step = due.map_or(passing, |due| due.clamp(1, passing));
+            self.pass_by(&ops, partition, step);
+            passing -= step;
         }
     }
 
+    /// After how many milliseconds of its stream time something in an operator is due.
+    fn due_in(&self, partition: u32, op: usize) -> Option<i64> {
+        let state = &self.states[partition as usize][op];
+        let now = state.time?;
+        let rows = || state.rows.values().map(|(_, at)| *at);
+        let due = match self.program.ops[op] {
+            Op::Window(_, windows) => {
+                let open = state.windows.values().flatten();
+                open.map(|span| span.reach.saturating_add(windows.linger())).min()
+            }
+            Op::Within(_, _, reach, _) => {
+                state.waiting.iter().map(|record| reach.closing(record.side, record.at)).min()
+            }
+            Op::Sliding(_, slide) => state.next_slide(slide),
+            Op::AsOf(_, _, how) => {
+                state.waiting.iter().map(|record| record.at + how.grace).min()
+            }
+            Op::Process(..) => state.timers.iter().map(|(_, _, at)| *at).min(),
+            Op::Pattern(_, sought) => {
+                state.partials.iter().map(|partial| partial.start() + sought.within + 1).min()
+            }
+            Op::Distinct(_, within) => rows().min().map(|at| at + within),
+            Op::Table(_, Some(ttl)) | Op::Fold(_, _, Some(ttl)) => {
+                rows().min().map(|at| at + ttl)
+            }
+            _ => None,
+        };
+        Some(due?.saturating_sub(now))
+    }
+
     /// All stream times rise, then what is due goes, in order of declaration.
-    fn pass_moment(&mut self, sub: usize, partition: u32) {
+    fn pass_by(&mut self, ops: &[usize], partition: u32, millis: i64) {
         self.turn = None;
-        let ops: Vec<usize> = self.ops_of(sub).collect();
-        for op in &ops {
+        for op in ops {
             let time = &mut self.states[partition as usize][*op].time;
-            *time = time.map(|time| time + 1);
+            *time = time.map(|time| time + millis);
         }
         for op in ops {
+            let op = *op;
             let Some(now) = self.states[partition as usize][op].time else { continue };
             match self.program.ops[op] {
                 Op::Window(_, windows) => self.close(partition, op, windows, now),

@@ -36,6 +36,17 @@ impl State {
         lefts.chain(rights).collect()
     }
 
+    /// When the next of the windows closes that are not closed yet.
+    pub(super) fn next_slide(&self, slide: Slide) -> Option<i64> {
+        let swept = self.swept.unwrap_or(i64::MIN);
+        let keys: BTreeSet<&str> = self.slid.iter().map(|row| &*row.key).collect();
+        let starts = keys.into_iter().flat_map(|key| {
+            let starts = self.slides(slide, key, None).into_iter();
+            starts.filter(move |start| !self.is_shut(key, *start))
+        });
+        starts.map(|start| slide.closing(start)).filter(|closing| *closing > swept).min()
+    }
+
     /// A window with all accepted records in it, by arrival.
     fn slid(&self, slide: Slide, key: &str, start: i64, commutative: bool) -> Span {
         let rows = self.slid.iter().filter(|row| row.key == key && slide.has(start, row.at));

@@ -7,7 +7,7 @@ use crate::program::{CountWindow, From, Op, Windows};
 
 impl Windows {
     /// How long after its end, or what it reaches, a window closes (rule W4).
-    fn linger(self) -> i64 {
+    pub(super) fn linger(self) -> i64 {
         self.grace + i64::from(self.sessions)
     }
 

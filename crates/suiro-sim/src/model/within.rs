@@ -31,7 +31,7 @@ impl Needs {
 
 impl Reach {
     /// When a record is closed (rule J5).
-    fn closing(self, side: usize, at: i64) -> i64 {
+    pub(super) fn closing(self, side: usize, at: i64) -> i64 {
         at + [self.after, self.before][side] + 1 + self.grace
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct DueKeys<K: 'static> {
 struct Far<K> {
     /// What is due earlier is on the agenda.
     horizon: Timestamp,
+    /// So is all the rest: there is no entry behind the horizon.
+    is_all: bool,
     /// How far ahead the agenda reaches, in milliseconds.
     span: i64,
     /// What was put and taken since the last commit.
@@ -52,6 +54,7 @@ impl<K: Key> DueKeys<K> {
     pub(crate) fn lean(&mut self, distance: i64) {
         self.far = Some(Far {
             horizon: Timestamp::MIN,
+            is_all: false,
             span: distance / AHEAD,
             young: Vec::new(),
             popped: Vec::new(),
@@ -71,6 +74,8 @@ impl<K: Key> DueKeys<K> {
             Some(far) => {
                 if at < far.horizon {
                     self.near.push(at, key.clone());
+                } else if far.is_all {
+                    (far.horizon, far.is_all) = (at, false);
                 }
                 far.young.push((at, key));
             }
@@ -88,7 +93,7 @@ impl<K: Key> DueKeys<K> {
 
     /// When the next key is due, or a moment before that.
     pub(crate) fn next(&self) -> Option<Timestamp> {
-        let far = self.far.as_ref().map(|far| far.horizon);
+        let far = self.far.as_ref().filter(|far| !far.is_all).map(|far| far.horizon);
         self.near.next().into_iter().chain(far).min()
     }
 
@@ -100,7 +105,7 @@ impl<K: Key> DueKeys<K> {
                 far.popped.push((at, key.clone()));
                 return Ok(Some(key));
             }
-            if far.horizon > now || far.horizon == Timestamp::MAX {
+            if far.is_all || far.horizon > now || far.horizon == Timestamp::MAX {
                 return Ok(None);
             }
             self.look_ahead(now, below)?;
@@ -113,11 +118,11 @@ impl<K: Key> DueKeys<K> {
         let from = far.horizon;
         let mut until = now.plus_millis(far.span).plus_millis(1);
         let (mut found, mut count, mut last) = (HashSet::new(), 0, from);
-        let mut failed = None;
+        let (mut failed, mut is_cut) = (None, false);
         below.keys(&entry(from.max(Timestamp::ZERO)), &entry(until), &mut |bytes| {
             match read_entry(self.keys, bytes) {
                 Ok((at, _)) if count >= CHUNK && at > last => {
-                    until = at;
+                    (until, is_cut) = (at, true);
                     return ControlFlow::Break(());
                 }
                 Ok((at, key)) => {
@@ -138,10 +143,20 @@ impl<K: Key> DueKeys<K> {
                 found.insert((*at, key.clone()));
             }
         }
+        // Where nothing is due for long, nobody need look again and again.
+        let mut next = is_cut.then_some(until);
+        if !is_cut {
+            let waiting = far.pending.iter().flatten().chain(&far.young);
+            next = waiting.map(|(at, _)| *at).filter(|at| *at >= until).min();
+            let ends = next.unwrap_or(Timestamp::MAX);
+            if let Some(at) = first_below(self.keys, below, until, ends)? {
+                next = Some(at);
+            }
+        }
         for (at, key) in found {
             self.near.push(at, key);
         }
-        far.horizon = until;
+        (far.horizon, far.is_all) = (next.unwrap_or(until), next.is_none());
         Ok(())
     }
 
@@ -179,7 +194,7 @@ impl<K: Key> DueKeys<K> {
     pub(crate) fn clear(&mut self) {
         self.near.clear();
         if let Some(far) = &mut self.far {
-            far.horizon = Timestamp::MIN;
+            (far.horizon, far.is_all) = (Timestamp::MIN, false);
             far.young.clear();
             far.popped.clear();
         }
@@ -191,6 +206,21 @@ fn entry(at: Timestamp) -> Vec<u8> {
     let mut bytes = vec![prefix::DUE];
     bytes.extend_from_slice(&at.as_millis().to_be_bytes());
     bytes
+}
+
+/// The time of the first entry below from one time on and before another.
+fn first_below<K>(
+    keys: &dyn Format<K>,
+    below: &Beneath,
+    from: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Timestamp>> {
+    let mut first = None;
+    below.keys(&entry(from), &entry(until), &mut |bytes| {
+        first = Some(read_entry(keys, bytes));
+        ControlFlow::Break(())
+    })?;
+    Ok(first.transpose()?.map(|(at, _)| at))
 }
 
 /// The entry of a key.
@@ -241,6 +271,33 @@ mod tests {
             1 => Just(Act::Rollback),
             1 => Just(Act::Restart),
         ]
+    }
+
+    #[test]
+    fn where_nothing_is_due_for_long_nobody_looks_again() {
+        let stores = MemoryStores::default();
+        let below = Beneath::new::<u8, ()>(stores.open("due", 0).unwrap(), 0, 0);
+        let mut writer = stores.open("due", 0).unwrap();
+        let mut due = DueKeys::new(TOPIC.keys, GAP);
+        due.lean(GAP);
+        let at = Timestamp::from_millis;
+        for (number, time) in [(1, 1_000), (2, 1_000_000)] {
+            due.push(at(time), number);
+            due.commit();
+            writer.apply(&due.beside().unwrap(), 0).unwrap();
+            due.lowered(true);
+        }
+        assert_eq!(due.pop(at(0), Some(&below)).unwrap(), None);
+        assert_eq!(due.next(), Some(at(1_000)));
+        assert_eq!(due.pop(at(1_000), Some(&below)).unwrap(), Some(1));
+        assert_eq!(due.pop(at(1_000), Some(&below)).unwrap(), None);
+        assert_eq!(due.next(), Some(at(1_000_000)));
+        assert_eq!(due.pop(at(1_000_000), Some(&below)).unwrap(), Some(2));
+        assert_eq!(due.pop(at(1_000_000), Some(&below)).unwrap(), None);
+        assert_eq!(due.next(), None);
+        due.push(at(1_000_100), 3);
+        assert_eq!(due.next(), Some(at(1_000_100)));
+        assert_eq!(due.pop(at(1_000_100), Some(&below)).unwrap(), Some(3));
     }
 
     proptest! {
