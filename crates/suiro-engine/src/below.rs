@@ -8,10 +8,11 @@ use crate::metrics::Traffic;
 use crate::scope::Scope;
 use crate::stores::Standing;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use suiro_core::batch::batches;
+use suiro_core::broker::TaskId;
 use suiro_core::store::{Change, Store, StoreProvider};
 use suiro_core::{Error, Offset, Result, Timestamp};
 
@@ -310,6 +311,17 @@ impl Scope {
         self.below.sizes.clear();
         (self.below.under_way, self.below.pressure) = (0, 0);
         self.below.stores.clear();
+    }
+
+    /// Waits for all that is on its way, and lets go of the stores of all tasks but some.
+    pub(crate) fn leave_below_but(&mut self, stay: &BTreeSet<TaskId>) -> Result<()> {
+        while !self.below.sizes.is_empty() {
+            self.arrive(Some(PATIENCE))?;
+        }
+        let staying = self.places.iter().filter(|(task, _)| stay.contains(task));
+        let staying: BTreeSet<usize> = staying.map(|(_, place)| *place).collect();
+        self.below.stores.retain(|(place, _), _| staying.contains(place));
+        Ok(())
     }
 
     /// How many bytes may be on their way down.

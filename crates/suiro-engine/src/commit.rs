@@ -4,7 +4,7 @@ use crate::crew::{Crew, Done, Saved, Work};
 use crate::ends::Note;
 use crate::exchange::{Delivery, ExchangeKind, Mark, encode};
 use crate::input::{Chunk, Input, InputKind, Offsets};
-use crate::restore::replay;
+use crate::replay::replay;
 use crate::scope::Scope;
 use bytes::Bytes;
 use std::collections::BTreeMap;

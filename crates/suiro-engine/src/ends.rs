@@ -40,22 +40,19 @@ impl Note {
 }
 
 impl Scope {
-    /// Takes the ends of all sources, unless they were taken before and nothing has come since.
+    /// Takes the ends of all sources of the tasks that were opened, unless they were taken before
+    /// and nothing has come since.
     pub(crate) fn take_ends(&mut self) -> Result<()> {
         if !self.settings.bounded {
             return Ok(());
         }
-        for place in 0..self.tasks.len() {
-            let count = self.tasks[place].as_ref().map_or(0, |task| task.inputs.len());
-            for index in 0..count {
-                let Some(task) = self.tasks[place].as_mut() else { continue };
-                let input = &mut task.inputs[index];
+        for arrival in &mut self.arrivals {
+            for input in &mut arrival.task.inputs {
                 if input.kind != InputKind::Topic {
                     continue;
                 }
-                let origin = input.origin.clone();
-                let end = self.link.offset(&origin, Seek::Latest)?;
-                let position = self.committed.get(&origin);
+                let end = self.link.offset(&input.origin, Seek::Latest)?;
+                let position = self.committed.get(&input.origin);
                 let taken = position.and_then(|position| Note::parse(&position.note).end);
                 let was_ended =
                     position.is_some_and(|position| Note::parse(&position.note).ended);
@@ -64,12 +61,10 @@ impl Scope {
                     Some(taken) if !was_ended => taken,
                     _ => end,
                 };
-                let Some(task) = self.tasks[place].as_mut() else { continue };
-                task.inputs[index].stop_at = Some(stop_at);
+                input.stop_at = Some(stop_at);
                 self.dirty |= taken != Some(stop_at);
             }
         }
-        self.mark_ends();
         Ok(())
     }
 

@@ -104,6 +104,11 @@ pub(crate) struct Forms {
 }
 
 impl Forms {
+    /// Whether nothing is left for a commit to write.
+    pub(crate) fn are_written(&self) -> bool {
+        self.due.is_empty() && self.renewed.is_empty() && self.migrated.is_empty()
+    }
+
     /// Whether the changelog of a store is not what it held last.
     pub(crate) fn renews(&self, store: usize) -> bool {
         self.renewed.contains(&store)

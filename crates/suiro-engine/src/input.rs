@@ -170,6 +170,15 @@ impl Input {
         (self.max_at, self.rising) = (Timestamp::MIN, None);
     }
 
+    /// A new generation begins, and nothing waits. Its senders have not said yet whether they are
+    /// caught up.
+    pub(crate) fn begin(&mut self, generation: Generation) {
+        self.generation = generation;
+        for lane in self.lanes.iter_mut().chain(&mut self.settled) {
+            *lane = Mark { at: lane.at, ..Mark::UNKNOWN };
+        }
+    }
+
     /// All that was taken is committed.
     pub(crate) fn keep_lanes(&mut self) {
         self.settled.clone_from(&self.lanes);

@@ -43,6 +43,7 @@ mod pacing;
 mod plan;
 mod progress;
 mod recover;
+mod replay;
 mod restore;
 mod rows;
 mod scope;

@@ -1,5 +1,6 @@
 //! A session with a memory for answers, so that the engine can ask and wait for one of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::{
@@ -15,8 +16,43 @@ pub(crate) struct Link {
     assigned: Option<Result<Assignment>>,
 }
 
-/// Which tasks are a process's own, and since which generation.
-pub(crate) type Assignment = (Generation, Vec<(TaskId, Role)>);
+/// Which tasks are a process's own, and what is known of how it came to that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) generation: Generation,
+    pub(crate) tasks: Vec<(TaskId, Role)>,
+    /// The first generation that was heard of since the last assignment was taken; `None` if one
+    /// of those after it was not heard of.
+    since: Option<Generation>,
+    /// The tasks that were this process's own in all of them.
+    always: BTreeSet<TaskId>,
+}
+
+impl Assignment {
+    pub(crate) fn new(generation: Generation, tasks: Vec<(TaskId, Role)>) -> Self {
+        let active = tasks.iter().filter(|(_, role)| *role == Role::Active);
+        let always = active.map(|(task, _)| *task).collect();
+        Self { generation, tasks, since: Some(generation), always }
+    }
+
+    /// Another one follows, of which was heard as well.
+    fn then(self, next: Self) -> Self {
+        let follows = next.generation.0 == self.generation.0 + 1;
+        let since = self.since.filter(|_| follows);
+        let always = match cfg!(suiro_mutant = "absence_overlooked") {
+            true => next.always,
+            false => self.always.intersection(&next.always).copied().collect(),
+        };
+        Self { since, always, ..next }
+    }
+
+    /// The tasks that nobody else can have had since generation `last`, if they were this
+    /// process's own in that.
+    pub(crate) fn stays(&self, last: Generation) -> BTreeSet<TaskId> {
+        let follows = self.since.is_some_and(|since| since.0 == last.0 + 1);
+        if follows { self.always.clone() } else { BTreeSet::new() }
+    }
+}
 
 /// How long the engine waits in one go for an answer that must come.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -36,7 +72,11 @@ impl Link {
         let assigned = &mut self.assigned;
         self.events.retain_mut(|event| match event {
             Event::Assigned(generation, tasks) => {
-                *assigned = Some(Ok((*generation, std::mem::take(tasks))));
+                let next = Assignment::new(*generation, std::mem::take(tasks));
+                *assigned = Some(Ok(match assigned.take() {
+                    Some(Ok(before)) => before.then(next),
+                    _ => next,
+                }));
                 false
             }
             Event::Refused(error) => {

@@ -16,8 +16,8 @@ const BATCH: usize = 512;
 
 /// A store that is to be loaded.
 pub(crate) struct Load {
-    /// Who asked for it.
-    pub(crate) number: usize,
+    /// Who asked for it: the task, and its replay.
+    pub(crate) number: (usize, usize),
     pub(crate) partition: TopicPartition,
     /// The snapshots that it may be loaded from, the newest first.
     usable: Vec<Manifest>,
@@ -38,7 +38,7 @@ enum Trouble {
 
 impl Load {
     pub(crate) fn new(
-        number: usize,
+        number: (usize, usize),
         partition: TopicPartition,
         usable: Vec<Manifest>,
         make: MakeState,

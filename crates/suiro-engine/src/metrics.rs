@@ -33,6 +33,9 @@ pub struct Metrics {
     pub commits: u64,
     /// Times that the app went back to its last commit.
     pub rollbacks: u64,
+    /// Tasks that went on where they were when the tasks of the app were shared anew, and needed
+    /// no restoring.
+    pub stayed: u64,
     /// The longest that the program was busy between two rounds of work: with a commit, with
     /// waiting for stores. A wait for input does not count.
     pub longest_pause: Duration,

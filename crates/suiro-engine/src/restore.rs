@@ -1,73 +1,131 @@
 //! Taking tasks over: positions from the group, stores from their changelogs.
 
-use crate::below::{Shelf, age, age_of};
+use crate::below::{Shelf, age_of};
 use crate::ends::Note;
 use crate::exchange::ExchangeKind;
 use crate::graph::NodeKind;
 use crate::input::InputKind;
+use crate::link::Assignment;
 use crate::load::{Load, load_all};
 use crate::progress::Restoring;
+use crate::replay::{Arrival, Pace, Replay};
 use crate::scope::Scope;
 use crate::silence::Silence;
-use crate::stores::{Restored, State};
 use crate::task::Task;
-use bytes::Bytes;
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use suiro_core::batch::batches;
-use suiro_core::broker::{Fetch, Generation, Position, Role, Seek, TaskId};
+use suiro_core::broker::{Fetch, Position, Role, Seek, TaskId};
 use suiro_core::store::Store;
-use suiro_core::{Error, ErrorKind, Offset, Result, Timestamp, TopicPartition};
+use suiro_core::{Error, ErrorKind, Offset, Result, TopicPartition};
 use suiro_store::snapshot::find;
 
-/// After so many records restoring says how far it is.
-const TELL: u64 = 1 << 20;
-
 impl Scope {
-    /// Drops all tasks and takes over what is assigned now.
+    /// Takes over what is assigned now. What was done since the last commit did not happen.
     pub(crate) fn rejoin(&mut self) -> Result<()> {
         self.link.session.rejoin(self.plan.name(), &self.layout.tasks());
         let assigned = self.link.wait_assigned()?;
         self.take_over(assigned)
     }
 
-    /// Drops all tasks and restores them, in the same generation. Where other processes have
-    /// tasks too it must be a new one: in each they tell once how far their lanes are.
+    /// Drops all tasks and restores them: nobody knows what of their work is committed. Where
+    /// other processes have tasks too it is in a new generation: in each they tell once how far
+    /// their lanes are.
     pub(crate) fn reopen(&mut self) -> Result<()> {
-        if self.places.len() < self.layout.tasks().len() {
+        let own: Vec<TaskId> = self.own().collect();
+        if own.len() < self.layout.tasks().len() {
+            self.let_go(&BTreeSet::new())?;
             return self.rejoin();
         }
-        let tasks = self.places.keys().map(|task| (*task, Role::Active)).collect();
-        self.take_over((self.generation, tasks))
+        let tasks = own.into_iter().map(|task| (task, Role::Active)).collect();
+        self.take_over(Assignment::new(self.generation, tasks))
     }
 
-    /// Drops the tasks of an older assignment without a trace, and opens and restores those of
-    /// this one.
-    pub(crate) fn take_over(
-        &mut self,
-        assigned: (Generation, Vec<(TaskId, Role)>),
-    ) -> Result<()> {
+    /// The tasks that are this process's own.
+    fn own(&self) -> impl Iterator<Item = TaskId> {
+        let arriving = self.arrivals.iter().map(|arrival| arrival.task.id);
+        self.places.keys().copied().chain(arriving)
+    }
+
+    /// Takes over what is assigned: tasks that nobody else can have had meanwhile go on from
+    /// their last commit, those of others are let go of without a trace, and new ones are
+    /// restored. As long as there is something to go on with, that is done beside it.
+    pub(crate) fn take_over(&mut self, assigned: Assignment) -> Result<()> {
+        let begun = self.clock.elapsed();
         self.open_tasks(assigned)?;
-        self.restore()?;
-        self.progress.set(None);
+        if self.places.is_empty() {
+            self.restore()?;
+            self.progress.set(None);
+            return Ok(());
+        }
+        if self.is_restoring() {
+            self.load(begun)?;
+            self.restoring_since = begun;
+        }
+        Ok(())
+    }
+
+    /// The tasks that go on in a new assignment.
+    fn staying(&self, assigned: &Assignment) -> BTreeSet<TaskId> {
+        let crosses = self.settings.exchange == ExchangeKind::Memory
+            && !self.plan.graph.exchanges.is_empty();
+        // A bounded run is at its ends as a whole, rows that cross in memory belong to a commit of
+        // all tasks, and a store whose form is new must be written in it first.
+        if self.settings.bounded || crosses || !self.forms.are_written() {
+            return BTreeSet::new();
+        }
+        let own: BTreeSet<TaskId> = self.own().collect();
+        assigned.stays(self.generation).intersection(&own).copied().collect()
+    }
+
+    /// Lets go of all tasks but some.
+    fn let_go(&mut self, stay: &BTreeSet<TaskId>) -> Result<()> {
+        self.forget_fetches();
+        self.outgoing.clear();
+        self.arrivals.retain(|arrival| stay.contains(&arrival.task.id));
+        if self.places.keys().any(|task| stay.contains(task)) {
+            self.leave_below_but(stay)?;
+        } else {
+            self.leave_below();
+        }
+        let gone: Vec<TaskId> = self.places.keys().copied().collect();
+        for id in gone.into_iter().filter(|id| !stay.contains(id)) {
+            let place = self.places.remove(&id).expect("the task was just seen there");
+            self.tasks[place] = None;
+        }
+        if self.places.is_empty() {
+            self.tasks.clear();
+        }
+        let arriving = self.arrivals.iter().map(|arrival| &*arrival.task);
+        let tasks = self.tasks.iter().flatten().map(|task| &**task).chain(arriving);
+        let inputs: HashSet<_> =
+            tasks.flat_map(|task| &task.inputs).map(|input| &input.origin).collect();
+        self.committed.retain(|partition, _| inputs.contains(partition));
+        self.taken_before = self.taken();
+        Ok(())
+    }
+
+    /// Puts the tasks that go on back to their last commit, in a new generation.
+    fn go_on(&mut self) -> Result<()> {
+        if !self.places.is_empty() {
+            self.rollback()?;
+        }
+        let arriving = self.arrivals.iter_mut().map(|arrival| &mut arrival.task);
+        for task in self.tasks.iter_mut().flatten().chain(arriving) {
+            task.inputs.iter_mut().for_each(|input| input.begin(self.generation));
+        }
         Ok(())
     }
 
     /// Opens the tasks of an assignment in place of those of an older one, and finds out what is
     /// to be replayed.
-    pub(crate) fn open_tasks(
-        &mut self,
-        (generation, tasks): (Generation, Vec<(TaskId, Role)>),
-    ) -> Result<()> {
-        self.leave_below();
+    pub(crate) fn open_tasks(&mut self, assigned: Assignment) -> Result<()> {
+        let stay = self.staying(&assigned);
+        self.let_go(&stay)?;
+        self.totals.stayed += stay.len() as u64;
+        let Assignment { generation, tasks, .. } = assigned;
         self.generation = generation;
-        self.tasks.clear();
-        self.places.clear();
-        self.replays.clear();
-        self.committed.clear();
-        self.outgoing.clear();
-        self.taken_before = 0;
-        self.forget_fetches();
+        self.go_on()?;
         let all = self.layout.tasks().len();
         if self.settings.exchange == ExchangeKind::Memory
             && tasks.len() < all
@@ -79,7 +137,7 @@ impl Scope {
         }
         self.check_forms()?;
         for (id, role) in tasks {
-            if role == Role::Active {
+            if role == Role::Active && !stay.contains(&id) {
                 self.open_task(id)?;
             }
         }
@@ -91,24 +149,37 @@ impl Scope {
     /// Whoever calls it says that it is over.
     pub(crate) fn restore(&mut self) -> Result<()> {
         let begun = self.clock.elapsed();
-        let mut replays = std::mem::take(&mut self.replays);
-        self.load(&mut replays, begun)?;
+        self.load(begun)?;
         if !cfg!(suiro_mutant = "global_not_whole") {
             self.read_globals(begun)?;
         }
-        for mut replay in replays {
-            self.replay(&mut replay, begun)?;
-        }
+        self.replay_all(begun)?;
+        self.mark_ends();
         self.read_leftovers()
     }
 
     /// Loads the stores of which there are snapshots; their replays begin where these end. A
     /// store that has one below it is further than any snapshot.
-    fn load(&mut self, replays: &mut [Replay], begun: Duration) -> Result<()> {
+    fn load(&mut self, begun: Duration) -> Result<()> {
+        let mut arrivals = std::mem::take(&mut self.arrivals);
+        let loaded = self.load_into(&mut arrivals, begun);
+        self.arrivals = arrivals;
+        loaded
+    }
+
+    fn load_into(&mut self, arrivals: &mut [Arrival], begun: Duration) -> Result<()> {
         let mut loads = Vec::new();
+        let all = arrivals.iter().enumerate();
+        let all: Vec<_> = all
+            .flat_map(|(of, arrival)| {
+                (0..arrival.replays.len()).map(move |number| (of, number))
+            })
+            .collect();
         if let Some(place) = self.place.clone() {
-            for (number, replay) in replays.iter().enumerate() {
-                if replay.from_source || replay.below.is_some() {
+            for (of, number) in &all {
+                let arrival = &mut arrivals[*of];
+                let replay = &arrival.replays[*number];
+                if replay.from_source || replay.below.is_some() || !replay.is_new() {
                     continue;
                 }
                 let mut usable = match find(&place, &replay.partition, &mut self.link) {
@@ -126,18 +197,19 @@ impl Scope {
                     continue;
                 }
                 let make = self.maker(replay.store);
-                let task = self.tasks[replay.place].as_mut();
-                let stores = &mut task.expect("a task that was opened is there").stores;
-                let state = stores.take(replay.store);
-                loads.push(Load::new(number, replay.partition.clone(), usable, make, state));
+                let state = arrival.task.stores.take(replay.store);
+                let partition = replay.partition.clone();
+                loads.push(Load::new((*of, *number), partition, usable, make, state));
             }
         }
         let globals = self.unread_globals();
         let ahead = |number| loads.iter().find(|load: &&Load| load.number == number);
-        let of = replays.iter().enumerate();
-        let of = of.map(|(number, replay)| match ahead(number) {
-            Some(load) => load.rows() + records(load.offset(), replay.end),
-            None => records(replay.start, replay.end),
+        let of = all.iter().map(|(of, number)| {
+            let replay = &arrivals[*of].replays[*number];
+            match ahead((*of, *number)) {
+                Some(load) => load.rows() + records(load.offset(), replay.end),
+                None => replay.left(),
+            }
         });
         self.progress
             .set(Some(Restoring { of: of.sum::<u64>() + globals, ..Restoring::default() }));
@@ -151,17 +223,17 @@ impl Scope {
             None => Ok(()),
         };
         for load in loads {
-            let replay = &mut replays[load.number];
+            let (of, number) = load.number;
+            let arrival = &mut arrivals[of];
+            let replay = &mut arrival.replays[number];
             if let Some((offset, rows)) = load.loaded {
                 let partition = &load.partition;
                 tracing::info!(%partition, rows, offset, "store loaded from a snapshot");
                 let forgets = cfg!(suiro_mutant = "snapshot_without_position");
-                replay.start = if forgets { replay.end } else { offset };
+                replay.next = if forgets { replay.end } else { offset };
                 self.totals.loaded += rows;
             }
-            let task = self.tasks[replay.place].as_mut();
-            let stores = &mut task.expect("a task that was opened is there").stores;
-            stores.put(replay.store, load.into_state());
+            arrival.task.stores.put(replay.store, load.into_state());
         }
         done
     }
@@ -215,19 +287,16 @@ impl Scope {
             input.seek(position);
             input.generation = self.generation;
         }
+        let mut replays = VecDeque::new();
         for store in self.plan.subs[id.subtopology as usize].stores.clone() {
             if self.layout.source_is_changelog(&self.plan, store) {
                 task.unlogged.push(store);
             }
             task.stores.put(store, (self.maker(store))());
-            let replay = self.replay_of(&mut task, store)?;
-            self.replays.push(replay);
-            if let Some(replay) = self.renewal_of(&task, store)? {
-                self.replays.push(replay);
-            }
+            replays.push_back(self.replay_of(&mut task, store)?);
+            replays.extend(self.renewal_of(&task, store)?);
         }
-        self.places.insert(id, self.tasks.len());
-        self.tasks.push(Some(task));
+        self.arrivals.push(Arrival::new(task, replays));
         Ok(())
     }
 
@@ -307,11 +376,11 @@ impl Scope {
         } else {
             self.link.offset(&partition, Seek::Settled)?
         };
-        let mut start = self.link.offset(&partition, Seek::Earliest)?;
+        let mut next = self.link.offset(&partition, Seek::Earliest)?;
         let below = self.attach(task, store, &partition, end)?;
         // A store below takes bytes, and may lack a removal that is further back.
         if below.is_none() && !from_source {
-            start = start.max(self.form_begins(store, partition.partition));
+            next = next.max(self.form_begins(store, partition.partition));
         }
         if let Some(position) = below.as_ref().and_then(|below| below.position()) {
             if position > end {
@@ -322,10 +391,10 @@ impl Scope {
                     .with("position", position)
                     .with("end", end));
             }
-            start = start.max(position);
+            next = next.max(position);
         }
-        let (place, renews) = (self.tasks.len(), false);
-        Ok(Replay { place, store, partition, from_source, renews, start, end, since, below })
+        let (renews, pace) = (false, Pace::default());
+        Ok(Replay { store, partition, from_source, renews, next, end, since, below, pace })
     }
 
     /// For a source table whose changelog is not what it held last: its topic, as far as it was
@@ -336,127 +405,12 @@ impl Scope {
         let partition = TopicPartition { topic, partition: task.id.partition };
         let since = self.clock.now();
         let end = self.committed.get(&partition).map_or(0, |position| position.next);
-        let start = self.link.offset(&partition, Seek::Earliest)?;
-        let (place, from_source, renews, below) = (self.tasks.len(), true, true, None);
-        Ok(Some(Replay {
-            place,
-            store,
-            partition,
-            from_source,
-            renews,
-            start,
-            end,
-            since,
-            below,
-        }))
+        let next = self.link.offset(&partition, Seek::Earliest)?;
+        let (from_source, renews, below, pace) = (true, true, None, Pace::default());
+        let replay =
+            Replay { store, partition, from_source, renews, next, end, since, below, pace };
+        Ok(Some(replay))
     }
-
-    /// Replays one changelog; restoring began at `begun`.
-    fn replay(&mut self, replay: &mut Replay, begun: Duration) -> Result<()> {
-        let Replay { place, store, partition, from_source, renews, start, end, since, below } =
-            replay;
-        let mut lowering = Vec::new();
-        let mut task = self.tasks[*place].take().expect("a task that was opened is there");
-        if *renews {
-            task.stores.state(*store).renew();
-        }
-        let (mut next, mut count, mut told) = (*start, 0, 0);
-        while next < *end {
-            if self.progress.cuts() {
-                return Err(stopped());
-            }
-            let fetch = Fetch {
-                partition: partition.clone(),
-                offset: next,
-                max_bytes: self.settings.fetch_bytes,
-            };
-            let ticket = self.link.session.fetch(fetch);
-            let fetched = self.link.fetched(ticket)?;
-            let bytes = fetched.batches.len() as u64;
-            for batch in batches(fetched.batches) {
-                let records = batch?.records()?;
-                for record in records.iter() {
-                    let record = record?;
-                    if record.offset < next || record.offset >= *end {
-                        continue;
-                    }
-                    let Some(key) = record.key else { continue };
-                    let (value, at) = (record.value, record.at);
-                    let headers = &record.headers.to_headers()?;
-                    let from_source = *from_source;
-                    if from_source && !at.is_valid() {
-                        continue;
-                    }
-                    let restored = Restored { key, value, at, headers, from_source };
-                    let state = task.stores.state(*store);
-                    let done = match below {
-                        Some(_) => state.lower(&restored, &mut lowering),
-                        None => state.restore(restored),
-                    };
-                    match done {
-                        Ok(()) => count += 1,
-                        // It could not be read the first time either, and a policy skipped it.
-                        Err(error) if from_source => {
-                            let cause = error.report();
-                            tracing::debug!(%cause, offset = record.offset, "skipped again");
-                        }
-                        Err(error) => {
-                            return Err(Error::corrupt("cannot restore a row")
-                                .with("topic", &partition.topic)
-                                .with("partition", partition.partition)
-                                .with("offset", record.offset)
-                                .caused_by(error));
-                        }
-                    }
-                }
-            }
-            if fetched.next <= next {
-                break;
-            }
-            let passed = records(next, fetched.next.min(*end));
-            next = fetched.next.min(*end);
-            if let Some(below) = below {
-                below.apply(&lowering, next)?;
-                lowering.clear();
-            }
-            self.progress.add(passed, bytes, self.clock.elapsed().saturating_sub(begun));
-            if count >= told + TELL {
-                told = count;
-                self.progress.tell();
-            }
-        }
-        if let Some(mut below) = below.take() {
-            if next <= *end {
-                below.apply(&[age(*since)], *end)?;
-            }
-            self.below.add((*place, *store), below);
-        }
-        task.stores.state(*store).restored()?;
-        self.tasks[*place] = Some(task);
-        self.totals.restored += count;
-        if count > 0 {
-            tracing::info!(partition = %partition, records = count, "store restored");
-        }
-        Ok(())
-    }
-}
-
-/// A changelog and the store that it is replayed into.
-pub(crate) struct Replay {
-    /// The place of the task.
-    place: usize,
-    store: usize,
-    partition: TopicPartition,
-    /// The changelog is the topic of a source.
-    from_source: bool,
-    /// What was replayed into the store before is to be forgotten.
-    renews: bool,
-    start: Offset,
-    end: Offset,
-    /// Before the end was asked for.
-    since: Timestamp,
-    /// The store that it is replayed into, if it is one below a working set.
-    below: Option<Box<dyn Store>>,
 }
 
 /// How many records there are between two offsets, with those that compaction took.
@@ -467,20 +421,6 @@ fn records(from: Offset, to: Offset) -> u64 {
 /// Whoever stopped a start does not see this.
 pub(crate) fn stopped() -> Error {
     Error::unavailable("stopped before the state was restored")
-}
-
-/// Takes the records of some batches of a changelog.
-pub(crate) fn replay(state: &mut dyn State, bytes: Bytes) -> Result<()> {
-    for batch in batches(bytes) {
-        for record in batch?.records()?.iter() {
-            let record = record?;
-            let (value, at) = (record.value, record.at);
-            let headers = &record.headers.to_headers()?;
-            let Some(key) = record.key else { continue };
-            state.restore(Restored { key, value, at, headers, from_source: false })?;
-        }
-    }
-    Ok(())
 }
 
 impl crate::plan::Plan {

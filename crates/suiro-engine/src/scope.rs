@@ -15,7 +15,7 @@ use crate::link::Link;
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::restore::Replay;
+use crate::replay::Arrival;
 use crate::settings::Settings;
 use crate::snapshots::Targets;
 use crate::stores::Stores;
@@ -64,8 +64,9 @@ pub struct Scope {
     worked: Duration,
     /// The last round took rows.
     pub(crate) moving: bool,
-    /// Changelogs that are to be replayed before the first round.
-    pub(crate) replays: Vec<Replay>,
+    /// Tasks whose stores are being restored, and since when.
+    pub(crate) arrivals: Vec<Arrival>,
+    pub(crate) restoring_since: Duration,
     pub(crate) progress: Arc<Progress>,
     /// A commit was waited for, which may have used up the ring that said that there is more.
     pub(crate) missed: bool,
@@ -150,7 +151,8 @@ impl Scope {
             moving: false,
             worked: Duration::ZERO,
             missed: false,
-            replays: Vec::new(),
+            arrivals: Vec::new(),
+            restoring_since: Duration::ZERO,
             progress: Arc::default(),
             below: Below::default(),
             followed: Followed::default(),
@@ -196,6 +198,7 @@ impl Scope {
             self.take_over(assigned)?;
         }
         self.receive()?;
+        self.welcome()?;
         let was_alone = self.alone > 0;
         self.settle_below()?;
         self.note_pause();
@@ -225,6 +228,17 @@ impl Scope {
         Ok(if busy { Round::Busy } else { Round::Idle })
     }
 
+    /// Lets tasks begin that were restored beside the work of the others.
+    fn welcome(&mut self) -> Result<()> {
+        if self.is_restoring() {
+            self.seat()?;
+            if !self.is_restoring() {
+                self.progress.set(None);
+            }
+        }
+        Ok(())
+    }
+
     fn note_pause(&mut self) {
         if self.moving {
             let pause = self.clock.elapsed().saturating_sub(self.worked);
@@ -239,7 +253,7 @@ impl Scope {
 
     /// Whether answers to fetches are under way.
     fn is_asking(&self) -> bool {
-        !self.fetches.is_empty() || self.followed.is_asking()
+        !self.fetches.is_empty() || self.followed.is_asking() || self.is_replaying()
     }
 
     /// Blocks until something may have come in, or the next commit is due.
@@ -325,7 +339,9 @@ impl Scope {
         for event in self.link.events() {
             let Event::Fetched(ticket, fetched) = event else { continue };
             let Some((task, input)) = self.fetches.remove(&ticket) else {
-                self.follow_global(ticket, fetched)?;
+                if let Some(fetched) = self.take_replay(ticket, fetched)? {
+                    self.follow_global(ticket, fetched)?;
+                }
                 continue;
             };
             let Some(task) = self.tasks[task].as_mut() else { continue };
@@ -348,6 +364,7 @@ impl Scope {
         let (low, now) = (self.settings.batch_rows, self.clock.elapsed());
         let look = std::mem::take(&mut self.stale) || self.moving;
         self.follow_globals(look);
+        self.ask_replays();
         let memory = self.settings.exchange == ExchangeKind::Memory;
         let session = &mut self.link.session;
         for (place, task) in self.tasks.iter_mut().enumerate() {
@@ -505,6 +522,7 @@ impl Scope {
     pub(crate) fn forget_fetches(&mut self) {
         self.fetches.clear();
         self.followed.forget();
+        self.forget_replays();
         self.link.forget();
     }
 

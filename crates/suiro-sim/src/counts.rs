@@ -63,6 +63,8 @@ pub struct Counts {
     pub silences: u64,
     /// Times that the tasks were shared anew by several processes, and held against the model.
     pub rebalanced: u64,
+    /// Tasks that went on where they were when the others were shared anew.
+    pub stayed: u64,
     /// Calls to the world outside that ended.
     pub answered: u64,
     /// Commits that a process of a group made in vain, since the others had gone on.
@@ -114,6 +116,7 @@ impl Counts {
         self.torn += other.torn;
         self.silences += other.silences;
         self.rebalanced += other.rebalanced;
+        self.stayed += other.stayed;
         self.answered += other.answered;
         self.taken_over += other.taken_over;
         add(&mut self.faults, &other.faults);
@@ -166,6 +169,7 @@ impl Counts {
             (self.torn, "torn object of a snapshot"),
             (self.silences, "silence"),
             (self.rebalanced, "rebalance"),
+            (self.stayed, "task that stayed in a rebalance"),
             (self.answered, "call to the world outside"),
             (self.taken_over, "fenced commit of an old generation"),
         ] {
@@ -218,12 +222,13 @@ impl fmt::Display for Counts {
         )?;
         writeln!(
             f,
-            "snapshots {}, rows loaded {}, objects torn {}; rebalances {}, commits of old \
-             generations {}; silences {}; calls outside {}",
+            "snapshots {}, rows loaded {}, objects torn {}; rebalances {}, tasks that \
+             stayed {}, commits of old generations {}; silences {}; calls outside {}",
             self.snapshots,
             self.loaded,
             self.torn,
             self.rebalanced,
+            self.stayed,
             self.taken_over,
             self.silences,
             self.answered

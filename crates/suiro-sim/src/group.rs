@@ -145,8 +145,9 @@ impl<'a> Group<'a> {
                 Round::Ended => all.ended = true,
                 Round::Idle => process.scope.wait(),
             }
-            // What comes from outside is still to come.
-            all.busy |= process.scope.is_owed();
+            // What comes from outside is still to come, and so are tasks that are being restored.
+            all.busy |= process.scope.is_owed() || process.scope.is_restoring();
+            all_ran &= !process.scope.is_restoring();
         }
         let joined = self.world.state().joined();
         if joined != before {
@@ -198,6 +199,7 @@ impl<'a> Group<'a> {
             counts.skipped += metrics.skipped;
             counts.loaded += metrics.loaded;
             counts.letters += metrics.letters;
+            counts.stayed += metrics.stayed;
         }
     }
 

@@ -40,6 +40,7 @@ pub const MUTANTS: &[(&str, &str)] = &[
     ("timers_not_restored", "after a start no timer fires that was set before"),
     ("timers_lost_in_roll_back", "what a roll-back sets again does not fire"),
     ("timers_not_put_back", "a turn that fails sets and cancels timers all the same"),
+    ("absence_overlooked", "a task goes on here though another process had it meanwhile"),
     ("late_answer_believed", "a row has the pair of a key that it has left"),
 ];
 

@@ -179,5 +179,5 @@ fn the_kind_of_a_store_ends_the_app_and_a_new_start_goes_on() -> Result<()> {
 #[test]
 fn so_it_is_where_windows_are_put_together() -> Result<()> {
     let keys = KEYS as usize;
-    hold(sliced, 64 << 20, &[(Call::Range, [0, keys + 40, keys + 60])])
+    hold(sliced, 64 << 20, &[(Call::Range, [0, keys + 20, keys + 40])])
 }

@@ -1,5 +1,6 @@
 //! A start shows how far its state is restored, and need not be waited for.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 use suiro::{
@@ -13,102 +14,137 @@ use suiro_core::broker::{
 const WORDS: Topic<String, String> = Topic::json("words");
 const COUNTS: Topic<String, u64> = Topic::json("counts");
 
-/// Lets so many fetches of changelogs pass.
+/// Lets so many answers to fetches of changelogs pass.
 #[derive(Clone, Default)]
-struct Gate(Arc<(Mutex<Fetches>, Condvar)>);
+struct Gate(Arc<(Mutex<Answers>, Condvar)>);
 
 #[derive(Default)]
-struct Fetches {
+struct Answers {
     permitted: usize,
     passed: usize,
 }
 
 impl Gate {
-    fn fetches(&self) -> MutexGuard<'_, Fetches> {
+    fn answers(&self) -> MutexGuard<'_, Answers> {
         self.0.0.lock().expect("nobody panics with the lock")
     }
 
     fn open(&self, more: usize) {
-        self.fetches().permitted += more;
+        self.answers().permitted += more;
         self.0.1.notify_all();
     }
 
-    fn pass(&self) {
-        let closed = |fetches: &mut Fetches| fetches.passed == fetches.permitted;
-        let waited = self.0.1.wait_while(self.fetches(), closed);
-        waited.expect("nobody panics with the lock").passed += 1;
+    /// Whether one more may pass.
+    fn pass(&self) -> bool {
+        let mut answers = self.answers();
+        let may_pass = answers.passed < answers.permitted;
+        answers.passed += usize::from(may_pass);
+        may_pass
+    }
+
+    /// Waits until one may pass, or somebody ends the wait.
+    fn wait(&self, timeout: Duration) {
+        let answers = self.answers();
+        if answers.passed == answers.permitted {
+            drop(self.0.1.wait_timeout(answers, timeout).expect("nobody panics with the lock"));
+        }
     }
 }
 
 /// A log whose changelogs are read through a gate.
 struct Gated(Log, Gate);
 
-struct GatedSession(Box<dyn Session>, Gate);
+struct GatedSession {
+    session: Box<dyn Session>,
+    gate: Gate,
+    /// Fetches of changelogs, and their answers that may not pass yet.
+    asked: HashSet<Ticket>,
+    held: VecDeque<Event>,
+}
 
 impl Broker for Gated {
     fn session(&self, name: &str) -> Result<Box<dyn Session>> {
-        Ok(Box::new(GatedSession(self.0.session(name)?, self.1.clone())))
+        let (session, gate) = (self.0.session(name)?, self.1.clone());
+        let (asked, held) = (HashSet::new(), VecDeque::new());
+        Ok(Box::new(GatedSession { session, gate, asked, held }))
     }
 }
 
 impl Session for GatedSession {
     fn fetch(&mut self, fetch: Fetch) -> Ticket {
-        if fetch.partition.topic.ends_with(".changelog") {
-            self.1.pass();
+        let is_gated = fetch.partition.topic.ends_with(".changelog");
+        let ticket = self.session.fetch(fetch);
+        if is_gated {
+            self.asked.insert(ticket);
         }
-        self.0.fetch(fetch)
+        ticket
     }
 
     fn describe(&mut self, topics: &[Arc<str>]) -> Ticket {
-        self.0.describe(topics)
+        self.session.describe(topics)
     }
     fn create(&mut self, topics: Vec<TopicSpec>) -> Ticket {
-        self.0.create(topics)
+        self.session.create(topics)
     }
     fn positions(&mut self, group: &str, partitions: &[TopicPartition]) -> Ticket {
-        self.0.positions(group, partitions)
+        self.session.positions(group, partitions)
     }
     fn offset(&mut self, partition: &TopicPartition, at: Seek) -> Ticket {
-        self.0.offset(partition, at)
+        self.session.offset(partition, at)
     }
     fn join(&mut self, group: &str, tasks: &[TaskId]) {
-        self.0.join(group, tasks);
+        self.session.join(group, tasks);
     }
     fn leave(&mut self) {
-        self.0.leave();
+        self.session.leave();
     }
     fn begin(&mut self) -> CommitId {
-        self.0.begin()
+        self.session.begin()
     }
     fn append(&mut self, commit: CommitId, to: &TopicPartition, batches: Bytes) {
-        self.0.append(commit, to, batches);
+        self.session.append(commit, to, batches);
     }
     fn commit(&mut self, commit: CommitId, fence: Option<Fence>, positions: Vec<Position>) {
-        self.0.commit(commit, fence, positions);
+        self.session.commit(commit, fence, positions);
     }
     fn abort(&mut self, commit: CommitId) {
-        self.0.abort(commit);
+        self.session.abort(commit);
     }
     fn trim(&mut self, partition: &TopicPartition, offset: Offset) {
-        self.0.trim(partition, offset);
+        self.session.trim(partition, offset);
     }
     fn poll(&mut self, events: &mut Vec<Event>) {
-        self.0.poll(events);
+        let mut fresh = Vec::new();
+        self.session.poll(&mut fresh);
+        for event in fresh {
+            match &event {
+                Event::Fetched(ticket, _) if self.asked.remove(ticket) => {
+                    self.held.push_back(event);
+                }
+                _ => events.push(event),
+            }
+        }
+        while !self.held.is_empty() && self.gate.pass() {
+            events.extend(self.held.pop_front());
+        }
     }
     fn wait(&mut self, timeout: Duration) {
-        self.0.wait(timeout);
+        match self.held.is_empty() {
+            true => self.session.wait(timeout),
+            false => self.gate.wait(timeout),
+        }
     }
     fn waker(&self) -> Arc<dyn Wake> {
-        Arc::new(GatedWaker(self.0.waker(), self.1.clone()))
+        Arc::new(GatedWaker(self.session.waker(), self.gate.clone()))
     }
 }
 
-/// Whoever ends a wait lets one fetch pass: so the one that a shutdown finds under way.
+/// Ends a wait for the gate, too.
 struct GatedWaker(Arc<dyn Wake>, Gate);
 
 impl Wake for GatedWaker {
     fn wake(&self) {
-        self.1.open(1);
+        self.1.open(0);
         self.0.wake();
     }
 }
@@ -181,9 +217,9 @@ fn a_shutdown_does_not_wait_until_the_state_is_restored() -> Result<()> {
     let running = App::new(plan()?, Gated(log.clone(), gate.clone())).start()?;
     gate.open(1);
     restored(&running, counts[0]);
-    // The fetch that is under way may pass; the one behind it never would.
+    // The others never would be.
     running.shutdown()?;
-    assert_eq!(gate.fetches().passed, 2);
+    assert_eq!(gate.answers().passed, 1);
     // Nothing is lost, and nothing is in the way of the next start.
     let running = App::new(plan()?, log).start()?;
     assert_eq!(running.query::<String, u64>("seen")?.get(&"word 7".into())?, Some(1));
