@@ -36,7 +36,7 @@ fn ad(ad: u32, cents: u64, minute: i64) -> Op {
 /// A story that a reader can follow: what the last row of each ad says, in words.
 #[test]
 fn a_late_view_joins_two_visits() -> Result<()> {
-    let mut driver = TestDriver::new(program::ad_engagements()?)?;
+    let mut driver = TestDriver::new(program::ad_engagements("ad-engagements")?)?;
     driver.send(&ADS, AdId(7), Ad { title: "Tea".into(), cents: 10 }, 0)?;
     driver.send(&VIEWS, UserId(1), View { ad: AdId(7) }, 0)?;
     // More than half an hour after the view: a visit of its own, unless something joins them.
@@ -132,7 +132,9 @@ fn the_traffic_of_the_example_is_as_the_rules_say() -> Result<()> {
         ops.push(Op::Ad(record.key, record.value, record.at.as_millis()));
     }
     ops.push(Op::Finish);
-    let counted = App::new(program::ad_engagements()?, log.clone()).threads(2).run_to_end()?;
+    let counted = App::new(program::ad_engagements("ad-engagements")?, log.clone())
+        .threads(2)
+        .run_to_end()?;
 
     let expected = run::expect(&ops, 2, false);
     let mut last = BTreeMap::new();

@@ -2,12 +2,10 @@
 
 #[path = "../examples/count/options.rs"]
 mod options;
-#[path = "../examples/shared/place.rs"]
-mod place;
 #[path = "../examples/count/program.rs"]
 mod program;
-#[path = "../examples/shared/state.rs"]
-mod state;
+#[path = "../examples/shared/mod.rs"]
+mod shared;
 
 #[path = "count/audit.rs"]
 mod audit;

@@ -13,18 +13,16 @@ mod load;
 mod options;
 #[path = "../examples/flights/outputs.rs"]
 mod outputs;
-#[path = "../examples/shared/place.rs"]
-mod place;
 #[path = "../examples/flights/program.rs"]
 mod program;
 #[path = "../examples/flights/progress.rs"]
 mod progress;
 #[path = "../examples/flights/report.rs"]
 mod report;
+#[path = "../examples/shared/mod.rs"]
+mod shared;
 #[path = "../examples/flights/sheet.rs"]
 mod sheet;
-#[path = "../examples/shared/state.rs"]
-mod state;
 #[path = "../examples/flights/topology.rs"]
 mod topology;
 

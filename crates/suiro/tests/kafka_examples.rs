@@ -23,8 +23,6 @@ mod load;
 mod options;
 #[path = "../examples/flights/outputs.rs"]
 mod outputs;
-#[path = "../examples/shared/place.rs"]
-mod place;
 #[path = "support/process.rs"]
 mod process;
 #[path = "../examples/flights/program.rs"]
@@ -33,15 +31,17 @@ mod program;
 mod progress;
 #[path = "../examples/flights/report.rs"]
 mod report;
+#[path = "../examples/shared/mod.rs"]
+mod shared;
 #[path = "../examples/flights/sheet.rs"]
 mod sheet;
-#[path = "../examples/shared/state.rs"]
-mod state;
 #[path = "../examples/flights/topology.rs"]
 mod topology;
+#[path = "../examples/word_count/program.rs"]
+mod word_count;
 
 use process::{args_of_child, run, temporary, text};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use suiro_kafka_harness::{Kafka as Cluster, Options};
 
@@ -53,6 +53,7 @@ fn child() {
     let code = match args[0].to_str() {
         Some("ad_engagements") => ad_engagements::service::main(args),
         Some("flights") => program::main(args),
+        Some("word_count") => word_count::main(args),
         other => panic!("there is no program {other:?}"),
     };
     std::process::exit(code.into());
@@ -80,7 +81,8 @@ fn last(lines: Vec<String>) -> BTreeMap<String, String> {
 fn examples_give_what_they_give_on_the_embedded_log() {
     let Some(cluster) = Cluster::own(&Options::new()) else { return };
     let (dir, bootstrap) = (temporary(), cluster.bootstrap());
-    let [embedded, kafka, state] = ["embedded", "kafka", "state"].map(|it| dir.path().join(it));
+    let [embedded, kafka, state, log] =
+        ["embedded", "kafka", "state", "log"].map(|it| dir.path().join(it));
     let on_kafka = ["--kafka", bootstrap, "--state", text(&state)];
 
     let flights = |out: &Path, place: &[&str]| {
@@ -99,9 +101,21 @@ fn examples_give_what_they_give_on_the_embedded_log() {
     let totals = |dir| last(lines(dir, "airline-totals"));
     assert_eq!(totals(&kafka), totals(&embedded));
 
-    let alone = run(&["ad_engagements", "5000"]);
-    let shared = run(&[&["ad_engagements", "5000"], &on_kafka[..]].concat());
-    alone.assert_success();
-    shared.assert_success();
-    assert_eq!(shared.printed, alone.printed);
+    let same = |args: &[&str], log: &[&str]| {
+        let alone = run(&[args, log].concat());
+        let shared = run(&[args, &on_kafka[..]].concat());
+        alone.assert_success();
+        shared.assert_success();
+        assert!(alone.printed.lines().count() > 5, "{}", alone.printed);
+        assert_eq!(shared.printed, alone.printed);
+    };
+    same(&["ad_engagements", "5000", "--app", "ads-of-today"], &[]);
+    // The second time the counts go on.
+    for _ in 0..2 {
+        same(&["word_count"], &[text(&log)]);
+    }
+    let groups =
+        cluster.tool("kafka-consumer-groups", &["--list"], "").expect("groups are listed");
+    let groups: BTreeSet<_> = groups.lines().collect();
+    assert_eq!(groups, BTreeSet::from(["ads-of-today", "flights", "word-count"]));
 }

@@ -5,14 +5,12 @@
 
 #[path = "../examples/count/options.rs"]
 mod options;
-#[path = "../examples/shared/place.rs"]
-mod place;
 #[path = "support/process.rs"]
 mod process;
 #[path = "../examples/count/program.rs"]
 mod program;
-#[path = "../examples/shared/state.rs"]
-mod state;
+#[path = "../examples/shared/mod.rs"]
+mod shared;
 
 use process::{Process, args_of_child, temporary, text};
 use std::collections::BTreeMap;

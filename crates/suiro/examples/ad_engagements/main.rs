@@ -3,12 +3,10 @@
 //! `cargo run --release --example ad_engagements [TOUCHES [SEED]]`; `-- --help` names its options.
 
 mod options;
-#[path = "../shared/place.rs"]
-mod place;
 mod program;
 mod service;
-#[path = "../shared/state.rs"]
-mod state;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod traffic;
 
 use std::process::ExitCode;

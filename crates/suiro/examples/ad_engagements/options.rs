@@ -1,7 +1,6 @@
 //! The command line of `ad_engagements`.
 
-use crate::place::PlaceOptions;
-use crate::state::StateOptions;
+use crate::shared::SharedOptions;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -34,8 +33,7 @@ pub struct Options {
     pub threads: usize,
     pub exchange: Option<ExchangeKind>,
     pub commit_interval: Duration,
-    pub place: PlaceOptions,
-    pub state: StateOptions,
+    pub shared: SharedOptions,
 }
 
 /// Reads the command line, program name first; `None` asks for help.
@@ -50,8 +48,7 @@ pub fn parse(
         threads: available_parallelism().map_or(1, NonZeroUsize::get),
         exchange: None,
         commit_interval: Duration::from_millis(100),
-        place: PlaceOptions::default(),
-        state: StateOptions::default(),
+        shared: SharedOptions::of("ad-engagements"),
     };
     let mut parser = lexopt::Parser::from_iter(args);
     let mut values = 0;
@@ -83,10 +80,7 @@ pub fn parse(
             Long("help") | Short('h') => return Ok(None),
             Long(name) => {
                 let name = name.to_owned();
-                let taken = options.state.take(&name, &mut parser)?;
-                if !taken && !options.place.take(&name, &mut parser)? {
-                    return Err(Long(&name).unexpected());
-                }
+                options.shared.take(&name, &mut parser)?;
             }
             other => return Err(other.unexpected()),
         }

@@ -11,9 +11,9 @@ pub const CLICKS: Topic<UserId, Click> = Topic::json("clicks");
 pub const ADS: Topic<AdId, Ad> = Topic::json("ads");
 pub const ENGAGEMENTS: Topic<AdId, Engagement> = Topic::json("ad-engagements");
 
-/// The program.
-pub fn ad_engagements() -> Result<Plan, Error> {
-    let topology = Topology::new("ad-engagements");
+/// The program, under the name `app`.
+pub fn ad_engagements(app: &str) -> Result<Plan, Error> {
+    let topology = Topology::new(app);
     let views = topology.stream(&VIEWS).map(|view| Touch::Viewed(view.ad));
     let clicks = topology.stream(&CLICKS).map(|click| Touch::Clicked(click.ad));
     let ads = topology.table(&ADS);

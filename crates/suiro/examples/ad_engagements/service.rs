@@ -3,7 +3,7 @@
 use super::options::{HELP, Options, parse};
 use super::program::{ENGAGEMENTS, Engagement, ad_engagements};
 use super::traffic;
-use crate::{place, state};
+use crate::shared;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let options = match parse(args) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            print!("{HELP}{}{}", state::HELP, place::HELP);
+            print!("{HELP}{}", shared::HELP);
             return 0;
         }
         Err(error) => {
@@ -36,17 +36,17 @@ fn run(options: &Options) -> Result<()> {
         Error::unavailable("cannot make a temporary directory; give --dir").caused_by(error)
     })?;
     let dir = options.dir.as_deref().unwrap_or(temporary.path());
-    let place = options.place.open(Log::options().holder("ad_engagements"), dir)?;
+    let place = options.shared.open(Log::options(), dir)?;
     let broker = &*place.broker;
     traffic::write(broker, options.seed, options.touches, options.partitions)?;
-    let app = App::new(ad_engagements()?, Arc::clone(&place.broker))
+    let app = App::new(ad_engagements(&options.shared.app)?, Arc::clone(&place.broker))
         .threads(options.threads)
         .commit_interval(options.commit_interval);
     let app = match options.exchange {
         Some(exchange) => app.exchange(exchange),
         None => app,
     };
-    let app = options.state.apply(app, &options.place.state_dir(dir))?;
+    let app = options.shared.apply(app, dir)?;
     let counted = app.run_to_end()?;
 
     let mut engagements = BTreeMap::new();

@@ -3,11 +3,9 @@
 //! `cargo run --release --example count -- --help` names its options.
 
 mod options;
-#[path = "../shared/place.rs"]
-mod place;
 mod program;
-#[path = "../shared/state.rs"]
-mod state;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 use std::process::ExitCode;
 

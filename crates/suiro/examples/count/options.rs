@@ -1,7 +1,6 @@
 //! The command line of `count`.
 
-use crate::place::PlaceOptions;
-use crate::state::StateOptions;
+use crate::shared::SharedOptions;
 use lexopt::prelude::*;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -20,7 +19,6 @@ usage: count --dir LOG --input TOPIC --output TOPIC [options]
   --dir LOG            the directory of the log
   --input TOPIC        the topic whose records are counted
   --output TOPIC       the topic of the counts
-  --app NAME           names the positions and the store         [count]
   --threads N          how many threads work                     [all cores]
   --emit every-change  writes each count that a key comes to
          per-commit    writes the last count of a key per commit [per-commit]
@@ -40,7 +38,6 @@ pub struct Options {
     pub dir: PathBuf,
     pub input: String,
     pub output: String,
-    pub app: String,
     pub threads: usize,
     pub every_change: bool,
     pub commit_interval: Duration,
@@ -49,8 +46,7 @@ pub struct Options {
     pub load: Option<u64>,
     pub keys: u64,
     pub partitions: u32,
-    pub place: PlaceOptions,
-    pub state: StateOptions,
+    pub shared: SharedOptions,
 }
 
 /// Reads the command line, program name first; `None` asks for help.
@@ -62,7 +58,6 @@ pub fn parse(
         dir: PathBuf::new(),
         input: String::new(),
         output: String::new(),
-        app: "count".to_owned(),
         threads: available_parallelism().map_or(1, NonZeroUsize::get),
         every_change: false,
         commit_interval: Duration::from_millis(100),
@@ -71,8 +66,7 @@ pub fn parse(
         load: None,
         keys: 1000,
         partitions: 1,
-        place: PlaceOptions::default(),
-        state: StateOptions::default(),
+        shared: SharedOptions::of("count"),
     };
     let mut parser = lexopt::Parser::from_iter(args);
     while let Some(arg) = parser.next()? {
@@ -80,7 +74,6 @@ pub fn parse(
             Long("dir") => dir = Some(PathBuf::from(parser.value()?)),
             Long("input") => input = Some(parser.value()?.string()?),
             Long("output") => output = Some(parser.value()?.string()?),
-            Long("app") => options.app = parser.value()?.string()?,
             Long("threads") => options.threads = parser.value()?.parse::<NonZeroUsize>()?.get(),
             Long("emit") => options.every_change = parser.value()?.parse_with(emit)?,
             Long("commit-ms") => {
@@ -96,16 +89,13 @@ pub fn parse(
             Long("help") | Short('h') => return Ok(None),
             Long(name) => {
                 let name = name.to_owned();
-                let taken = options.state.take(&name, &mut parser)?;
-                if !taken && !options.place.take(&name, &mut parser)? {
-                    return Err(Long(&name).unexpected());
-                }
+                options.shared.take(&name, &mut parser)?;
             }
             other => return Err(other.unexpected()),
         }
     }
     options.dir = match dir {
-        None if !options.place.is_kafka() => return Err("--dir or --kafka is missing".into()),
+        None if !options.shared.is_kafka() => return Err("--dir or --kafka is missing".into()),
         dir => dir.unwrap_or_default(),
     };
     options.input = input.ok_or("--input is missing")?;

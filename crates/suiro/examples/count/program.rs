@@ -1,7 +1,7 @@
 //! The program `count`: its topology, its formats and how it runs.
 
 use super::options::{HELP, Options, parse};
-use crate::{place, state};
+use crate::shared;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Format<u64> for Decimal {
 
 /// The topology.
 pub fn plan(options: &Options) -> Result<Plan> {
-    let topology = Topology::new(&options.app);
+    let topology = Topology::new(&options.shared.app);
     let input = topology.stream(&INPUT.named(&options.input));
     let counts = input.map(|_| ()).count("counts");
     let output = OUTPUT.named(&options.output);
@@ -74,7 +74,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
     let options = match parse(args) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            print!("{HELP}{}{}", state::HELP, place::HELP);
+            print!("{HELP}{}", shared::HELP);
             return 0;
         }
         Err(error) => {
@@ -93,14 +93,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn run(options: &Options) -> Result<()> {
     let plan = plan(options)?;
-    let log = Log::options().durability(options.durability).holder(&options.app);
-    let place = options.place.open(log, &options.dir)?;
+    let log = Log::options().durability(options.durability);
+    let place = options.shared.open(log, &options.dir)?;
     if let Some(records) = options.load {
         load(&*place.broker, options, records)?;
     }
     let app = App::new(plan, Arc::clone(&place.broker));
     let app = app.threads(options.threads).commit_interval(options.commit_interval);
-    let app = options.state.apply(app, &options.place.state_dir(&options.dir))?;
+    let app = options.shared.apply(app, &options.dir)?;
     if options.until_end {
         let counted = app.run_to_end()?.records_in;
         println!("counted {counted} records");

@@ -10,14 +10,12 @@ mod export;
 mod load;
 mod options;
 mod outputs;
-#[path = "../shared/place.rs"]
-mod place;
 mod program;
 mod progress;
 mod report;
+#[path = "../shared/mod.rs"]
+mod shared;
 mod sheet;
-#[path = "../shared/state.rs"]
-mod state;
 mod topology;
 
 use std::process::ExitCode;

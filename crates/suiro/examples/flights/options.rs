@@ -1,7 +1,6 @@
 //! The command line.
 
-use crate::place::PlaceOptions;
-use crate::state::StateOptions;
+use crate::shared::SharedOptions;
 use lexopt::prelude::{Long, Short, ValueExt};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -37,8 +36,7 @@ pub struct Options {
     pub commit_interval: Duration,
     pub copies: u32,
     pub on_error: Policy,
-    pub place: PlaceOptions,
-    pub state: StateOptions,
+    pub shared: SharedOptions,
 }
 
 impl Options {
@@ -53,8 +51,7 @@ impl Options {
             commit_interval: Duration::from_millis(100),
             copies: 1,
             on_error: Policy::Stop,
-            place: PlaceOptions::default(),
-            state: StateOptions::default(),
+            shared: SharedOptions::of("flights"),
         }
     }
 
@@ -96,10 +93,7 @@ fn read(mut arguments: lexopt::Parser) -> Result<Option<Options>, lexopt::Error>
             Long("help") | Short('h') => return Ok(None),
             Long(name) => {
                 let name = name.to_owned();
-                let taken = options.state.take(&name, &mut arguments)?;
-                if !taken && !options.place.take(&name, &mut arguments)? {
-                    return Err(Long(&name).unexpected());
-                }
+                options.shared.take(&name, &mut arguments)?;
             }
             other => return Err(other.unexpected()),
         }

@@ -3,7 +3,7 @@
 use crate::options::{HELP, Options};
 use crate::outputs::Outputs;
 use crate::report::{self, Cost};
-use crate::{export, load, place, progress, state, topology};
+use crate::{export, load, progress, shared, topology};
 use std::ffi::OsString;
 use std::io::Write;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> u8 {
 
 fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     let Some(options) = Options::parse(args)? else {
-        return print(&format!("{HELP}{}{}", state::HELP, place::HELP));
+        return print(&format!("{HELP}{}", shared::HELP));
     };
     let temporary = tempfile::tempdir().map_err(|error| {
         Error::unavailable("cannot make a temporary directory; give --dir").caused_by(error)
@@ -32,7 +32,7 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
         export::prepare(out)?;
     }
     let dir = options.dir.as_deref().unwrap_or(temporary.path());
-    let place = options.place.open(Log::options().holder("flights"), dir)?;
+    let place = options.shared.open(Log::options(), dir)?;
     let broker = &*place.broker;
 
     let started = Instant::now();
@@ -40,14 +40,17 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<()> {
     let loading = started.elapsed();
 
     let started = Instant::now();
-    let app = App::new(topology::plan(options.on_error)?, Arc::clone(&place.broker))
-        .threads(options.threads)
-        .commit_interval(options.commit_interval);
+    let app = App::new(
+        topology::plan(&options.shared.app, options.on_error)?,
+        Arc::clone(&place.broker),
+    )
+    .threads(options.threads)
+    .commit_interval(options.commit_interval);
     let app = match options.exchange {
         Some(exchange) => app.exchange(exchange),
         None => app,
     };
-    let app = options.state.apply(app, &options.place.state_dir(dir))?;
+    let app = options.shared.apply(app, dir)?;
     let running = app.start_to_end()?;
     let metrics = progress::wait(running)?;
     let running = started.elapsed();

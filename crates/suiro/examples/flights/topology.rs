@@ -21,9 +21,9 @@ pub const AIRCRAFT_ROTATIONS: Topic<Carrier, AircraftRotation> =
 pub const AIRLINE_TOTALS: Topic<Carrier, AirlineTotals> = Topic::json("airline-totals");
 pub const STORMY_DEPARTURES: Topic<Airport, StormyDeparture> = Topic::json("stormy-departures");
 
-/// The program.
-pub fn plan(on_error: Policy) -> Result<Plan> {
-    let topology = Topology::new("flights");
+/// The program, under the name `app`.
+pub fn plan(app: &str, on_error: Policy) -> Result<Plan> {
+    let topology = Topology::new(app);
     topology.on_error(on_error);
 
     // Weather is declared before flights: at the same time, the weather comes first.

@@ -209,7 +209,7 @@ impl Expected {
 pub fn hold(ops: &[Op], mode: Mode) {
     let expected = expect(ops, mode.partitions, mode.live);
     compare(ops, mode, &expected).expect("the program takes all that the ops send");
-    let last = drive(ad_engagements().expect("the example builds"), ops, mode)
+    let last = drive(ad_engagements("ad-engagements").expect("the example builds"), ops, mode)
         .and_then(|mut driver| driver.read_last(&ENGAGEMENTS));
     let last = last.expect("the program takes all that the ops send");
     assert_eq!(last, expected.engagements.rows(), "rows of the example, {mode:?}");
