@@ -1,6 +1,7 @@
 //! How many partitions everything has: asked of the broker once, at the start.
 
 use crate::graph::NodeKind;
+use crate::internal;
 use crate::link::{Link, missing};
 use crate::plan::Plan;
 use crate::settings::Settings;
@@ -39,9 +40,9 @@ impl Layout {
         let mut wanted = layout.sources(plan, settings)?;
         layout.exchanges(plan);
         layout.count(plan)?;
-        let internal = layout.internal(plan);
-        check_counts(&internal, link)?;
-        wanted.extend(internal);
+        let own = layout.internal(plan);
+        internal::check(&own, link)?;
+        wanted.extend(own);
         wanted.extend(layout.sinks(plan));
         link.create(wanted.clone())?;
         for spec in wanted {
@@ -111,36 +112,6 @@ impl Layout {
             self.subs[sub] = first.map_or(sent, |(_, count, _)| count);
         }
         Ok(())
-    }
-
-    fn internal(&self, plan: &Plan) -> Vec<TopicSpec> {
-        let mut specs = Vec::new();
-        for exchange in 0..plan.graph.exchanges.len() {
-            let partitions = self.of_exchange(exchange);
-            let name = plan.repartition(exchange);
-            specs.push(TopicSpec { name, partitions, cleanup: Cleanup::Keep });
-        }
-        for node in &plan.graph.nodes {
-            if let NodeKind::Generator(spec) = &node.kind {
-                let (name, partitions) = (plan.generator(spec), spec.partitions);
-                specs.push(TopicSpec { name, partitions, cleanup: Cleanup::Keep });
-            }
-        }
-        let own = |store| !self.source_is_changelog(plan, store);
-        if (0..plan.graph.stores.len()).any(own) {
-            let (name, cleanup) = (plan.forms(), Cleanup::Compact);
-            specs.push(TopicSpec { name, partitions: 1, cleanup });
-        }
-        for (sub, partitions) in plan.subs.iter().zip(&self.subs) {
-            for store in &sub.stores {
-                if !self.source_is_changelog(plan, *store) {
-                    let name = plan.changelog(*store);
-                    let cleanup = Cleanup::Compact;
-                    specs.push(TopicSpec { name, partitions: *partitions, cleanup });
-                }
-            }
-        }
-        specs
     }
 
     /// The sinks that are missing, with as many partitions as the tasks that write to them.
@@ -266,28 +237,6 @@ fn check_meeting<'a>(
         .with("partitions", others)
         .with("other_topic", name)
         .with("other_partitions", count))
-}
-
-/// Refuses internal topics that were made for another number of tasks: their rows would be in the
-/// wrong partitions.
-fn check_counts(internal: &[TopicSpec], link: &mut Link) -> Result<()> {
-    let names: Vec<Arc<str>> = internal.iter().map(|spec| Arc::clone(&spec.name)).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    for known in link.describe(&names)? {
-        let wanted = internal.iter().find(|spec| spec.name == known.name);
-        if let Some(wanted) = wanted.filter(|wanted| wanted.partitions != known.partitions) {
-            let text = "the sources have another number of partitions than when this internal \
-                        topic was made; go back to that number, or give the app, or the store or \
-                        repartition that the topic is of, a new name, and it begins anew";
-            return Err(Error::invalid(text)
-                .with("topic", &known.name)
-                .with("partitions", known.partitions)
-                .with("needed", wanted.partitions));
-        }
-    }
-    Ok(())
 }
 
 impl Partitions for Layout {

@@ -16,7 +16,7 @@
 //! | `below` | stores below the working sets |
 //! | `snapshots`, `load` | copies of stores, taken beside the run, and loaded at a start |
 //! | `crew`, `worker`, `snapshot_thread` | jobs, and the only files with threads |
-//! | `link`, `layout`, `settings`, `metrics`, `progress` | the broker, the partition counts, the knobs, the dials |
+//! | `link`, `layout`, `internal`, `settings`, `metrics`, `progress` | the broker, the partition counts, the own topics, the knobs, the dials |
 
 mod alone;
 mod below;
@@ -30,6 +30,7 @@ mod forms;
 mod globals;
 mod graph;
 mod input;
+mod internal;
 mod layout;
 mod letters;
 mod link;

@@ -130,12 +130,45 @@ fn cleanup(result: &DescribeConfigsResult) -> Cleanup {
         found.and_then(|config| config.value.as_ref()).map_or("", |value| value.as_str())
     };
     let number = |name| value(name).parse::<i64>().ok().and_then(|it| u64::try_from(it).ok());
-    if value(POLICY).trim() == "compact" {
-        return Cleanup::Compact;
-    }
+    let policies: Vec<&str> = value(POLICY).split(',').map(str::trim).collect();
     let (after, bytes) = (number(AFTER).map(Duration::from_millis), number(BYTES));
-    match (after, bytes) {
-        (None, None) => Cleanup::Keep,
-        (after, bytes) => Cleanup::Delete { after, bytes },
+    match (policies.contains(&"compact"), after, bytes) {
+        (true, ..) if policies.len() == 1 => Cleanup::Compact,
+        (false, None, None) => Cleanup::Keep,
+        (_, after, bytes) => Cleanup::Delete { after, bytes },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
+
+    fn read(policy: &str, after: &str, bytes: &str) -> Cleanup {
+        let configs =
+            [(POLICY, policy), (AFTER, after), (BYTES, bytes)].map(|(name, value)| {
+                DescribeConfigsResourceResult::default()
+                    .with_name(words::text(name))
+                    .with_value(Some(words::text(value)))
+            });
+        cleanup(&DescribeConfigsResult::default().with_configs(configs.into()))
+    }
+
+    #[test]
+    fn policies_are_understood() {
+        let week = "604800000";
+        let delete = |after: Option<u64>, bytes| Cleanup::Delete {
+            after: after.map(Duration::from_millis),
+            bytes,
+        };
+        assert_eq!(read("compact", week, "-1"), Cleanup::Compact);
+        assert_eq!(read("delete", "-1", "-1"), Cleanup::Keep);
+        assert_eq!(read("delete", week, "-1"), delete(Some(604_800_000), None));
+        assert_eq!(read("delete", "-1", "7"), delete(None, Some(7)));
+        // A changelog or a way between tasks may be neither of both at once.
+        for both in ["compact,delete", "delete, compact"] {
+            assert_eq!(read(both, week, "-1"), delete(Some(604_800_000), None));
+            assert_eq!(read(both, "-1", "-1"), delete(None, None));
+        }
     }
 }
