@@ -168,6 +168,14 @@ pub trait Session: Send {
     /// Allows the log to delete the records before `offset`. There is no answer.
     fn trim(&mut self, partition: &TopicPartition, offset: Offset);
 
+    /// Asks how many members a group has. Answer: [`Event::Members`].
+    fn members(&mut self, group: &str) -> Ticket;
+
+    /// Removes all positions of `group`, and then `topics` with all their records; what is not
+    /// there is no error. Nothing is removed, and the error is `Invalid`, while the group has
+    /// members. Answer: [`Event::Removed`], after which topics of these names are created anew.
+    fn remove(&mut self, group: &str, topics: &[Arc<str>]) -> Ticket;
+
     /// Takes what has happened since the last poll. Never blocks.
     fn poll(&mut self, events: &mut Vec<Event>);
 
@@ -328,6 +336,10 @@ pub enum Event {
     Offset(Ticket, Result<Offset>),
     /// Answers [`Session::fetch`].
     Fetched(Ticket, Result<Fetched>),
+    /// Answers [`Session::members`].
+    Members(Ticket, Result<usize>),
+    /// Answers [`Session::remove`].
+    Removed(Ticket, Result<()>),
     /// Answers [`Session::join`], and tells of every change after it. It replaces what was
     /// assigned before; commits of the older generation are fenced from now on.
     Assigned(Generation, Vec<(TaskId, Role)>),

@@ -14,6 +14,8 @@ pub(crate) const REBALANCE_IN_PROGRESS: i16 = 27;
 pub(crate) const TOPIC_ALREADY_EXISTS: i16 = 36;
 pub(crate) const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
 pub(crate) const CONCURRENT_TRANSACTIONS: i16 = 51;
+pub(crate) const NON_EMPTY_GROUP: i16 = 68;
+pub(crate) const GROUP_ID_NOT_FOUND: i16 = 69;
 pub(crate) const MEMBER_ID_REQUIRED: i16 = 79;
 
 /// Who committed meanwhile, or was given the work.
@@ -78,6 +80,11 @@ fn hint(code: i16) -> Option<&'static str> {
         35 => "the broker is too old; 3.9 is the oldest that is supported",
         53 => "no permission on the transactional id; give the user an acl for it",
         58 => "user or password is wrong",
+        NON_EMPTY_GROUP => {
+            "the group has members, so the app runs: stop all its processes first; one that died \
+             is a member until session.timeout.ms is over"
+        }
+        73 => "the brokers do not let topics be deleted (delete.topic.enable)",
         50 => "transaction.timeout.ms is larger than the brokers allow",
         code if FENCED.contains(&code) => "somebody newer does this work",
         code if is_retriable(code) => "not possible at the moment",

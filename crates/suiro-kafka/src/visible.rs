@@ -36,6 +36,12 @@ impl Visible {
         }
     }
 
+    /// Forgets partitions that `keep` does not take.
+    pub(crate) fn retain(&self, keep: impl Fn(&TopicPartition) -> bool) {
+        let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.retain(|partition, _| keep(partition));
+    }
+
     /// Whether a reader who sees a partition up to `stable` misses something.
     pub(crate) fn hides(&self, of: &TopicPartition, stable: Offset, now: Duration) -> bool {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,14 +18,23 @@ pub(crate) struct Catalog {
     numbers: HashMap<Arc<str>, u32>,
 }
 
-/// A topic and its partitions.
+/// A topic and its partitions. One that was removed keeps its number and its name, and has no
+/// partitions.
 pub(crate) struct Topic {
     pub spec: TopicSpec,
     pub partitions: Vec<Arc<Partition>>,
+    pub dir: PathBuf,
+}
+
+impl Topic {
+    /// Whether it was removed.
+    pub fn is_gone(&self) -> bool {
+        self.partitions.is_empty()
+    }
 }
 
 impl Catalog {
-    /// All topics, in the order in which they were created.
+    /// All topics that ever were, by their numbers.
     pub fn topics(&self) -> &[Topic] {
         &self.topics
     }
@@ -35,21 +44,56 @@ impl Catalog {
         self.topics.get(*self.numbers.get(name)? as usize)
     }
 
+    /// The number of the topic called `name`.
+    pub fn number(&self, name: &str) -> Option<u32> {
+        self.numbers.get(name).copied()
+    }
+
     /// Adds a topic, unless there is one of this name.
     pub fn add(&mut self, root: &Path, spec: TopicSpec) {
-        if self.numbers.contains_key(&spec.name) {
-            return;
+        if !self.numbers.contains_key(&spec.name) {
+            self.push(root, spec);
         }
+    }
+
+    /// Takes what a checkpoint has under a number; one without partitions was removed.
+    pub fn restore(&mut self, root: &Path, number: u32, spec: TopicSpec) -> Option<&Topic> {
+        match self.topics.get(number as usize) {
+            None => self.push(root, spec),
+            Some(_) if spec.partitions == 0 => self.remove(number),
+            Some(_) => {}
+        }
+        self.topics.get(number as usize)
+    }
+
+    /// Removes a topic.
+    pub fn remove(&mut self, number: u32) {
+        let Some(topic) = self.topics.get_mut(number as usize) else { return };
+        topic.spec.partitions = 0;
+        topic.partitions.clear();
+        if self.numbers.get(&topic.spec.name) == Some(&number) {
+            self.numbers.remove(&topic.spec.name);
+        }
+    }
+
+    fn push(&mut self, root: &Path, spec: TopicSpec) {
         let number = u32::try_from(self.topics.len()).expect("there are fewer topics");
-        let dir = topic_dir(root, &spec.name);
+        let mut dir = topic_dir(root, &spec.name);
+        if self.topics.iter().any(|topic| topic.spec.name == spec.name) {
+            // Files of the topic that had the name before may still be there.
+            dir.as_mut_os_string().push(format!("@{number}"));
+        }
+        let at = dir.as_path();
         let partition = |partition: u32| {
             let name = TopicPartition::new(Arc::clone(&spec.name), partition);
-            let dir = dir.join(partition.to_string());
+            let dir = at.join(partition.to_string());
             Arc::new(Partition::new(name, (number, partition), spec.cleanup, dir))
         };
-        let partitions = (0..spec.partitions).map(partition).collect();
-        self.numbers.insert(Arc::clone(&spec.name), number);
-        self.topics.push(Topic { spec, partitions });
+        let partitions: Vec<_> = (0..spec.partitions).map(partition).collect();
+        if !partitions.is_empty() {
+            self.numbers.insert(Arc::clone(&spec.name), number);
+        }
+        self.topics.push(Topic { spec, partitions, dir });
     }
 
     /// The partition called `name`.

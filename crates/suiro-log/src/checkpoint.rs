@@ -22,7 +22,7 @@ pub(crate) struct Checkpoint {
     pub journal: u64,
     /// The number of the last commit before it.
     pub number: u64,
-    /// Topics with their partitions.
+    /// Topics with their partitions, by number; one that was removed has none.
     pub topics: Vec<(TopicSpec, Vec<PartitionMeta>)>,
     /// Positions by group.
     pub positions: Vec<(Arc<str>, Vec<Progress>)>,
@@ -119,18 +119,19 @@ impl Checkpoint {
     /// Makes `view` show the topics and records that the checkpoint names.
     pub fn restore_records(&self, view: &View) {
         let mut state = view.write();
-        for (spec, partitions) in &self.topics {
-            state.catalog.add(&view.root, spec.clone());
-            let Some(topic) = state.catalog.topic(&spec.name) else { continue };
+        for (number, (spec, partitions)) in (0..).zip(&self.topics) {
+            let topic = state.catalog.restore(&view.root, number, spec.clone());
+            let Some(topic) = topic else { continue };
             for (partition, meta) in topic.partitions.iter().zip(partitions) {
                 partition.restore(meta.start, meta.end, meta.segments.clone());
             }
         }
     }
 
-    /// Makes `view` show the positions and generations that the checkpoint names.
+    /// Makes `view` show the positions and generations that the checkpoint names, and no others.
     pub fn restore_groups(&self, view: &View) {
         let mut state = view.write();
+        state.positions.clear();
         for (group, positions) in &self.positions {
             let of_group = state.positions.entry(Arc::clone(group)).or_default();
             of_group

@@ -123,7 +123,7 @@ fn check_fence(core: &Core, state: &ViewState, request: &Request) -> Result<(), 
                 .with("generation", generation)
                 .with("newest", newest),
         )),
-        None if core.groups().has_members(group) => Err(Outcome::Fenced(
+        None if core.groups().count(group) > 0 => Err(Outcome::Fenced(
             Error::fenced("group has members: stop them, or join it").with("group", group),
         )),
         None => Ok(()),

@@ -160,6 +160,30 @@ impl Core {
         let _ = ledger.record(self, &[Prepared { entry, data: Vec::new() }], false);
     }
 
+    /// Removes positions and topics, unless the group has members.
+    pub fn remove(
+        &self,
+        ledger: &mut Ledger,
+        group: &Arc<str>,
+        topics: &[Arc<str>],
+    ) -> Result<()> {
+        if self.groups().count(group) > 0 {
+            let text = "the group has members, so the app runs: stop all its processes first";
+            return Err(Error::invalid(text).with("group", group));
+        }
+        let entry = {
+            let state = self.view.read();
+            let forgotten = state.positions.contains_key(group).then(|| Arc::clone(group));
+            let removed = topics.iter().filter_map(|topic| state.catalog.number(topic));
+            let (at, removed) = (self.options.clock.now(), removed.collect());
+            Entry { at, forgotten, removed, ..Entry::default() }
+        };
+        if entry.forgotten.is_none() && entry.removed.is_empty() {
+            return Ok(());
+        }
+        Ok(ledger.record(self, &[Prepared { entry, data: Vec::new() }], true)?)
+    }
+
     /// Makes a session a member of one group.
     pub fn join(
         &self,

@@ -17,7 +17,10 @@ use suiro_core::broker::{Cleanup, Position, TopicSpec};
 use suiro_core::{Offset, Timestamp};
 
 const MAGIC: [u8; 4] = *b"SUIF";
+/// The format of a frame.
 const FORMAT: u32 = 1;
+/// That of one which takes something away: what comes last in its meta is new in it.
+const FORMAT_REMOVING: u32 = 2;
 /// Bytes of a frame before its meta.
 pub(crate) const HEAD: usize = 56;
 
@@ -39,6 +42,10 @@ pub(crate) struct Entry {
     pub generation: Option<(Arc<str>, u64)>,
     /// Partitions whose records before an offset may go.
     pub trims: Vec<(Place, Offset)>,
+    /// A group whose positions go.
+    pub forgotten: Option<Arc<str>>,
+    /// Topics that go, by their numbers.
+    pub removed: Vec<u32>,
 }
 
 /// Batches that go to one partition.
@@ -90,7 +97,7 @@ impl Entry {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
         out.put_u32(0);
-        out.put_u32(FORMAT);
+        out.put_u32(if self.removes() { FORMAT_REMOVING } else { FORMAT });
         out.put_u32(0);
         out.put_u64(self.appends.iter().map(|append| append.bytes).sum());
         out.put_u64(stamp.number);
@@ -103,6 +110,10 @@ impl Entry {
         out[start + 12..start + 16].copy_from_slice(&meta.to_le_bytes());
         let crc = crc32c::crc32c(&out[start + 8..]);
         out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    fn removes(&self) -> bool {
+        self.forgotten.is_some() || !self.removed.is_empty()
     }
 
     fn put_meta(&self, out: &mut Vec<u8>) {
@@ -133,10 +144,18 @@ impl Entry {
             put_place(out, *place);
             out.put_i64(*offset);
         }
+        if self.removes() {
+            out.put_u8(u8::from(self.forgotten.is_some()));
+            if let Some(group) = &self.forgotten {
+                out.put_str(group);
+            }
+            out.put_len(self.removed.len());
+            self.removed.iter().for_each(|topic| out.put_u32(*topic));
+        }
     }
 
-    fn take_meta(mut from: Take) -> Option<Self> {
-        let entry = Self {
+    fn take_meta(format: u32, mut from: Take) -> Option<Self> {
+        let mut entry = Self {
             at: from.time()?,
             topics: from.list(take_topic)?,
             appends: from.list(|from| {
@@ -156,7 +175,15 @@ impl Entry {
                 _ => Some((from.str()?, from.u64()?)),
             },
             trims: from.list(|from| Some((take_place(from)?, from.i64()?)))?,
+            ..Self::default()
         };
+        if format == FORMAT_REMOVING {
+            entry.forgotten = match from.u8()? {
+                0 => None,
+                _ => Some(from.str()?),
+            };
+            entry.removed = from.list(Take::u32)?;
+        }
         from.is_empty().then_some(entry)
     }
 }
@@ -167,7 +194,7 @@ impl Frame {
         let mut from = Take(head);
         (from.bytes(4)? == MAGIC).then_some(())?;
         from.u32()?;
-        (from.u32()? == FORMAT).then_some(())?;
+        matches!(from.u32()?, FORMAT | FORMAT_REMOVING).then_some(())?;
         Some(HEAD + from.u32()? as usize)
     }
 
@@ -185,7 +212,8 @@ impl Frame {
             position: from.u64()?,
             durable: from.u64()?,
         };
-        let entry = Entry::take_meta(from)?;
+        let format = u32::from_le_bytes(whole[8..12].try_into().ok()?);
+        let entry = Entry::take_meta(format, from)?;
         let ours = stamp.journal == journal && stamp.position == position;
         let fits = entry.appends.iter().try_fold(0u64, |sum, next| sum.checked_add(next.bytes));
         (ours && fits == Some(data)).then_some(Self {
@@ -302,15 +330,20 @@ mod tests {
             prop::option::of(("[a-z]{0,5}", prop::collection::vec(progress, 0..3))),
             prop::option::of(("[a-z]{0,5}", any::<u64>())),
             prop::collection::vec((place, any::<i64>()), 0..3),
+            (prop::option::of("[a-z]{0,5}"), prop::collection::vec(any::<u32>(), 0..3)),
         )
-            .prop_map(|(at, topics, appends, positions, generation, trims)| Entry {
-                at: Timestamp::from_millis(at),
-                topics,
-                appends,
-                positions: positions.map(|(group, list)| (group.into(), list)),
-                generation: generation.map(|(group, number)| (group.into(), number)),
-                trims,
-            })
+            .prop_map(
+                |(at, topics, appends, positions, generation, trims, removal)| Entry {
+                    at: Timestamp::from_millis(at),
+                    topics,
+                    appends,
+                    positions: positions.map(|(group, list)| (group.into(), list)),
+                    generation: generation.map(|(group, number)| (group.into(), number)),
+                    trims,
+                    forgotten: removal.0.map(Into::into),
+                    removed: removal.1,
+                },
+            )
     }
 
     proptest! {

@@ -47,9 +47,9 @@ impl Groups {
         left
     }
 
-    /// Whether a group has members.
-    pub fn has_members(&self, group: &str) -> bool {
-        self.groups.get(group).is_some_and(|group| !group.members.is_empty())
+    /// How many members a group has.
+    pub fn count(&self, group: &str) -> usize {
+        self.groups.get(group).map_or(0, |group| group.members.len())
     }
 
     /// Shares the tasks of a group anew and tells its members.

@@ -148,6 +148,14 @@ impl Session for ReaderSession {
 
     fn trim(&mut self, _partition: &TopicPartition, _offset: Offset) {}
 
+    fn members(&mut self, _group: &str) -> Ticket {
+        self.answer(|_| Err(read_only()), Event::Members)
+    }
+
+    fn remove(&mut self, _group: &str, _topics: &[Arc<str>]) -> Ticket {
+        self.answer(|_| Err(read_only()), Event::Removed)
+    }
+
     fn poll(&mut self, events: &mut Vec<Event>) {
         self.mailbox.drain(events);
     }

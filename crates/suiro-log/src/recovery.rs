@@ -57,7 +57,7 @@ pub(crate) fn recover(root: &Path, options: LogOptions) -> Result<Core> {
     capture.sync(&core.view)?;
     capture.checkpoint.store(&*disk, root)?;
     core.ledger().begin();
-    core.keeper().clean_up(&core, next)?;
+    core.keeper().clean_up(&core, &capture.checkpoint)?;
     Ok(core)
 }
 

@@ -158,6 +158,26 @@ impl Session for LogSession {
         self.work(move |core, ledger| core.trim(ledger, &partition, offset));
     }
 
+    fn members(&mut self, group: &str) -> Ticket {
+        let ticket = self.ticket();
+        let (group, mailbox) = (group.to_owned(), Arc::clone(&self.mailbox));
+        self.work(move |core, _| {
+            mailbox.post(Event::Members(ticket, Ok(core.groups().count(&group))));
+        });
+        ticket
+    }
+
+    fn remove(&mut self, group: &str, topics: &[Arc<str>]) -> Ticket {
+        let ticket = self.ticket();
+        let (group, topics): (Arc<str>, _) = (group.into(), topics.to_vec());
+        let mailbox = Arc::clone(&self.mailbox);
+        self.work(move |core, ledger| {
+            let removed = core.remove(ledger, &group, &topics);
+            mailbox.post(Event::Removed(ticket, removed));
+        });
+        ticket
+    }
+
     fn poll(&mut self, events: &mut Vec<Event>) {
         self.mailbox.drain(events);
     }

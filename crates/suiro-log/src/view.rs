@@ -77,13 +77,24 @@ impl View {
                 partition.trim(*offset);
             }
         }
+        if let Some(group) = &entry.forgotten {
+            state.positions.remove(group);
+        }
+        for topic in &entry.removed {
+            state.catalog.remove(*topic);
+        }
+        let is_gone = |(topic, _): &Place| entry.removed.contains(topic);
+        if !entry.removed.is_empty() {
+            state.positions.values_mut().for_each(|of| of.retain(|place, _| !is_gone(place)));
+        }
     }
 
     /// The topics of these names that exist; all if none is named.
     pub fn describe(&self, topics: &[Arc<str>]) -> Vec<TopicSpec> {
         let state = self.read();
         if topics.is_empty() {
-            return state.catalog.topics().iter().map(|topic| topic.spec.clone()).collect();
+            let all = state.catalog.topics().iter().filter(|topic| !topic.is_gone());
+            return all.map(|topic| topic.spec.clone()).collect();
         }
         let found = topics.iter().filter_map(|name| state.catalog.topic(name));
         found.map(|topic| topic.spec.clone()).collect()

@@ -229,6 +229,14 @@ impl Session for Tapped {
         self.session.trim(partition, offset);
     }
 
+    fn members(&mut self, group: &str) -> Ticket {
+        self.session.members(group)
+    }
+
+    fn remove(&mut self, group: &str, topics: &[Arc<str>]) -> Ticket {
+        self.session.remove(group, topics)
+    }
+
     fn poll(&mut self, events: &mut Vec<Event>) {
         self.call(Call::Poll);
         let mut fresh = Vec::new();

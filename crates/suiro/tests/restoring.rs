@@ -113,6 +113,12 @@ impl Session for GatedSession {
     fn trim(&mut self, partition: &TopicPartition, offset: Offset) {
         self.session.trim(partition, offset);
     }
+    fn members(&mut self, group: &str) -> Ticket {
+        self.0.members(group)
+    }
+    fn remove(&mut self, group: &str, topics: &[Arc<str>]) -> Ticket {
+        self.0.remove(group, topics)
+    }
     fn poll(&mut self, events: &mut Vec<Event>) {
         let mut fresh = Vec::new();
         self.session.poll(&mut fresh);

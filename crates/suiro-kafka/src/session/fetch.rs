@@ -70,6 +70,12 @@ impl Fetches {
         self.want_for(ticket, fetch, Purpose::Seek(at), now);
     }
 
+    /// Forgets what was read of partitions that `keep` does not take.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&TopicPartition) -> bool) {
+        self.quiet.retain(|partition, _| keep(partition));
+        self.read.retain(|partition, _| keep(partition));
+    }
+
     fn want_for(&mut self, ticket: Ticket, fetch: Fetch, purpose: Purpose, now: Duration) {
         let (since, not_before) = (now, now);
         self.waiting.push(Wanted { ticket, fetch, purpose, since, not_before, tries: 0 });

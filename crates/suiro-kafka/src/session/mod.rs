@@ -10,6 +10,7 @@
 //! | `dispatch` | from requests to connections and back |
 //! | `metadata`, `coordinators` | who leads what |
 //! | `topics`, `configs`, `trim` | describing and creating topics, deleting records |
+//! | `removal` | removing a group and topics |
 //! | `positions`, `offsets` | where a group is, and where a partition begins and ends |
 //! | `fetch`, `filter` | reading what is committed |
 //! | `writer`, `produce`, `ending` | one transaction per commit |
@@ -31,6 +32,7 @@ mod nonce;
 mod offsets;
 mod positions;
 mod produce;
+mod removal;
 mod sasl;
 mod state;
 mod topics;
@@ -196,6 +198,18 @@ impl Session for KafkaSession {
 
     fn trim(&mut self, partition: &TopicPartition, offset: Offset) {
         trim::ask(&mut self.state, partition, offset);
+    }
+
+    fn members(&mut self, group: &str) -> Ticket {
+        let ticket = self.state.ticket();
+        removal::members(&mut self.state, ticket, group);
+        ticket
+    }
+
+    fn remove(&mut self, group: &str, topics: &[Arc<str>]) -> Ticket {
+        let ticket = self.state.ticket();
+        removal::remove(&mut self.state, ticket, group, topics);
+        ticket
     }
 
     fn poll(&mut self, events: &mut Vec<Event>) {

@@ -9,6 +9,7 @@
 //! | [`positions`] | how far a group has read |
 //! | [`fencing`] | who may no longer commit |
 //! | [`groups`] | sharing tasks |
+//! | [`removal`] | taking away what a program has left |
 //! | [`restarts`] | what a clean restart keeps |
 //! | [`waits`] | what blocks, and for how long |
 //! | [`concurrency`] | several threads at once |
@@ -19,6 +20,7 @@ pub mod fencing;
 pub mod fetches;
 pub mod groups;
 pub mod positions;
+pub mod removal;
 pub mod restarts;
 pub mod topics;
 pub mod waits;
@@ -94,6 +96,9 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("members_may_outnumber_tasks", groups::members_may_outnumber_tasks),
     ("leaving_hands_over", groups::leaving_hands_over),
     ("groups_are_apart", groups::groups_are_apart),
+    ("members_are_counted", removal::members_are_counted),
+    ("what_lives_is_not_removed", removal::what_lives_is_not_removed),
+    ("what_is_removed_begins_anew", removal::what_is_removed_begins_anew),
     ("restart_keeps_what_was_committed", restarts::restart_keeps_what_was_committed),
     ("restart_forgets_open_commits", restarts::restart_forgets_open_commits),
     ("restart_keeps_generations", restarts::restart_keeps_generations),

@@ -87,6 +87,24 @@ impl Party {
         }
     }
 
+    pub fn members(&mut self, group: &str) -> usize {
+        let ticket = self.session.members(group);
+        let is = |event: &Event| matches!(event, Event::Members(found, _) if *found == ticket);
+        match self.take("answer to members", is) {
+            Event::Members(_, Ok(members)) => members,
+            other => panic!("{}: members: {other:?}", self.check),
+        }
+    }
+
+    pub fn remove(&mut self, group: &str, topics: &[Arc<str>]) -> Result<()> {
+        let ticket = self.session.remove(group, topics);
+        let is = |event: &Event| matches!(event, Event::Removed(found, _) if *found == ticket);
+        match self.take("answer to remove", is) {
+            Event::Removed(_, answer) => answer,
+            other => unreachable!("{other:?} is not the event asked for"),
+        }
+    }
+
     /// The committed positions, in order of their partitions.
     pub fn positions(&mut self, group: &str, of: &[TopicPartition]) -> Vec<Position> {
         let ticket = self.session.positions(group, of);

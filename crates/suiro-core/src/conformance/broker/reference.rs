@@ -133,11 +133,27 @@ impl State {
                 None => {
                     for number in 0..spec.partitions {
                         let place = TopicPartition::new(spec.name.clone(), number);
-                        self.logs.insert(place, Log::default());
+                        self.logs.entry(place).or_default();
                     }
                     self.topics.push(spec);
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, group: &str, topics: &[Arc<str>], flaw: Flaw) -> Result<()> {
+        let lives = self.groups.get(group).is_some_and(|group| !group.members.is_empty());
+        if lives && flaw != "what lives is removed" {
+            return Err(Error::invalid("the group has members"));
+        }
+        if flaw != "removed positions stay" {
+            let all = flaw == "positions of all groups are removed";
+            self.positions.retain(|(of, _), _| **of != *group && !all);
+        }
+        self.topics.retain(|topic| !topics.contains(&topic.name));
+        if flaw != "removed records come back" {
+            self.logs.retain(|place, _| !topics.contains(&place.topic));
         }
         Ok(())
     }
@@ -404,6 +420,19 @@ impl Session for Talk {
             log.batches.drain(..log.batches.len() / 2);
             log.start = 0;
         }
+    }
+
+    fn members(&mut self, group: &str) -> Ticket {
+        let state = self.broker.lock();
+        let members = state.groups.get(group).map_or(0, |group| group.members.len());
+        drop(state);
+        let members = if self.broker.flaw == "members are not counted" { 0 } else { members };
+        self.answer(|ticket| Event::Members(ticket, Ok(members)))
+    }
+
+    fn remove(&mut self, group: &str, topics: &[Arc<str>]) -> Ticket {
+        let removed = self.broker.lock().remove(group, topics, self.broker.flaw);
+        self.answer(|ticket| Event::Removed(ticket, removed))
     }
 
     fn poll(&mut self, events: &mut Vec<Event>) {
