@@ -12,7 +12,7 @@
 //! | `input`, `task`, `exchange` | taking turns, and passing rows on |
 //! | `silence`, `speech` | time that goes on while nothing comes, and steps that speak by the clock |
 //! | `alone`, `letters` | finding the record that fails, and writing its letter |
-//! | `scope`, `pacing`, `commit`, `recover`, `restore`, `ends`, `forms` | rounds, the one commit, and the way back |
+//! | `scope`, `pacing`, `commit`, `recover`, `restore`, `ends`, `forms`, `reset` | rounds, the one commit, and the way back |
 //! | `below` | stores below the working sets |
 //! | `snapshots`, `load` | copies of stores, taken beside the run, and loaded at a start |
 //! | `crew`, `worker`, `snapshot_thread` | jobs, and the only files with threads |
@@ -45,6 +45,7 @@ mod plan;
 mod progress;
 mod recover;
 mod replay;
+mod reset;
 mod restore;
 mod rows;
 mod scope;
@@ -76,6 +77,7 @@ pub use outbox::{Outbox, Outgoing, TopicName};
 pub use outside::{Asks, Executor, ExecutorHandle, Outside, Work};
 pub use plan::Plan;
 pub use progress::Restoring;
+pub use reset::Reset;
 pub use rows::{BoxRows, CloneRows, RowQueue, Rows};
 pub use scope::{Round, Scope};
 pub use settings::Settings;

@@ -179,6 +179,22 @@ impl Link {
         })
     }
 
+    pub(crate) fn members(&mut self, group: &str) -> Result<usize> {
+        let ticket = self.session.members(group);
+        self.wait_for(|event| match event {
+            Event::Members(of, answer) if of == ticket => Ok(answer),
+            other => Err(other),
+        })
+    }
+
+    pub(crate) fn remove(&mut self, group: &str, topics: &[Arc<str>]) -> Result<()> {
+        let ticket = self.session.remove(group, topics);
+        self.wait_for(|event| match event {
+            Event::Removed(of, answer) if of == ticket => Ok(answer),
+            other => Err(other),
+        })
+    }
+
     pub(crate) fn offset(&mut self, partition: &TopicPartition, at: Seek) -> Result<Offset> {
         let ticket = self.session.offset(partition, at);
         self.wait_for(|event| match event {

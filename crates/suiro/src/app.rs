@@ -2,7 +2,7 @@
 
 #[cfg(feature = "disk")]
 use crate::budget::Budget;
-use crate::{Ended, Running, Snapshots};
+use crate::{Ended, Reset, Running, Snapshots};
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::Broker;
@@ -357,6 +357,55 @@ impl App {
         let executor =
             executor.or_else(|| Some(ExecutorHandle::new(crate::TokioExecutor::here()?)));
         Ok(Settings { snapshots, executor, restore_threads: cores, ..self.settings.clone() })
+    }
+
+    /// Finds out what resetting the app would remove, so that it begins anew: how far it has
+    /// read, its internal topics, the rows in its stores ([`App::stores`], [`App::state_on_disk`])
+    /// and its snapshots, where the app is told of them as for a run. Nothing is changed by it;
+    /// [`Reset::carry_out`] does it.
+    ///
+    /// What the app read and wrote for others stays: it will read all of its sources again, and
+    /// write its results once more. Internal topics of stores that an older version had, and this
+    /// one has not, stay too: reset the app as it was before.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if the log cannot be asked, `Invalid` if it does not let the app.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Producer, Reader, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const COUNTS: Topic<u64, u64> = Topic::json("counts");
+    ///
+    /// let topology = Topology::new("count");
+    /// topology.stream(&WORDS).map(|_| ()).count("counts").to(&COUNTS);
+    /// let plan = topology.build()?;
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?;
+    /// words.create(1)?;
+    /// words.send(1, "tea".into(), 0)?;
+    /// words.flush()?;
+    /// App::new(plan.clone(), log.clone()).run_to_end()?;
+    ///
+    /// let reset = App::new(plan.clone(), log.clone()).reset()?;
+    /// println!("{reset}");
+    /// # assert!(reset.to_string().contains("count.counts.changelog"));
+    /// reset.carry_out()?;
+    /// let again = App::new(plan, log.clone()).run_to_end()?;
+    /// assert_eq!(again.records_in, 1);
+    /// let counts = Reader::open(&log, &COUNTS)?.read_to_end()?;
+    /// assert_eq!(counts.iter().map(|it| it.value).collect::<Vec<_>>(), [Some(1), Some(1)]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    ///
+    /// [`Reset::carry_out`]: crate::Reset::carry_out
+    pub fn reset(self) -> Result<Reset> {
+        let snapshots = self.snapshots.as_ref();
+        let snapshots = snapshots.map(|it| it.open(&*self.broker)).transpose()?;
+        let settings = Settings { snapshots, ..self.settings };
+        Ok(Reset(suiro_engine::Reset::look(&self.plan, &*self.broker, &settings)?))
     }
 
     /// Starts the program on a thread of its own. It returns when it is known where each source

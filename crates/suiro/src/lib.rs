@@ -40,6 +40,7 @@
 //! | test it | [`TestDriver`] |
 //! | write and read beside it | [`Producer`], [`Transaction`], [`Reader`] |
 //! | look at live state | [`Running::query`] |
+//! | let an app begin anew | [`App::reset`], [`Reset`] |
 //! | start fast with much state | [`Snapshots`] |
 //! | look at what failed, and send it again | [`Policy::DeadLetter`], [`DeadLetters`] |
 
@@ -65,6 +66,7 @@ mod process;
 mod producer;
 mod query;
 mod reader;
+mod reset;
 mod row;
 mod running;
 mod show;
@@ -97,6 +99,7 @@ pub use process::{Outcome, OutputOf, Process, Processor, StoreOf, TableOf, Turn}
 pub use producer::Producer;
 pub use query::Query;
 pub use reader::{Reader, Received, ToEnd};
+pub use reset::Reset;
 pub use row::Record;
 pub use running::{AppState, Running};
 #[cfg(feature = "sketches")]

@@ -15,7 +15,7 @@ struct Program {
 impl Program {
     fn new(cluster: &Cluster) -> Self {
         let app = cluster.unique("topics");
-        let words = Topic::json("words").named(&format!("{app}-words"));
+        let words = Topic::json("words").named(format!("{app}-words"));
         let kafka = Kafka::new(KafkaSettings::new(cluster.bootstrap()));
         let mut producer = Producer::open(&kafka, &words).unwrap();
         producer.create(3).unwrap();
