@@ -37,7 +37,7 @@ pub(crate) struct Fetches {
 
 pub(crate) struct Wanted {
     ticket: Ticket,
-    fetch: Fetch,
+    pub(super) fetch: Fetch,
     purpose: Purpose,
     since: Duration,
     not_before: Duration,
@@ -70,6 +70,12 @@ impl Fetches {
         self.want_for(ticket, fetch, Purpose::Seek(at), now);
     }
 
+    /// The same for the same purpose, but from another offset on.
+    pub(super) fn want_from(&mut self, offset: Offset, wanted: Wanted, now: Duration) {
+        let Wanted { ticket, fetch, purpose, .. } = wanted;
+        self.want_for(ticket, Fetch { offset, ..fetch }, purpose, now);
+    }
+
     /// Forgets what was read of partitions that `keep` does not take.
     pub(crate) fn retain(&mut self, keep: impl Fn(&TopicPartition) -> bool) {
         self.quiet.retain(|partition, _| keep(partition));
@@ -89,7 +95,7 @@ impl Fetches {
 }
 
 impl Wanted {
-    fn answer(self, answer: Result<Fetched>, state: &mut State) {
+    pub(super) fn answer(self, answer: Result<Fetched>, state: &mut State) {
         let (ticket, at) = match self.purpose {
             Purpose::Tell => return state.events.push(Event::Fetched(self.ticket, answer)),
             Purpose::Seek(at) => (self.ticket, at),
@@ -298,8 +304,7 @@ fn take(wanted: Wanted, data: PartitionData, state: &mut State) {
     let refused = |error: Error| error.with("partition", &partition).with("offset", offset);
     let diverged = data.diverging_epoch.end_offset;
     if data.error_code == codes::OFFSET_OUT_OF_RANGE {
-        let Wanted { ticket, fetch, .. } = wanted;
-        offsets::out_of_range(state, ticket, fetch);
+        offsets::out_of_range(state, wanted);
     } else if codes::is_retriable(data.error_code) {
         state.metadata.doubt();
         again(wanted, &refused(codes::error("cannot read", data.error_code)), state);
@@ -347,6 +352,44 @@ fn fetched(fetch: &Fetch, data: PartitionData, state: &mut State) -> Result<Fetc
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kafka_protocol::messages::ListOffsetsResponse;
+    use kafka_protocol::messages::list_offsets_response::{
+        ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+    };
+    use kafka_protocol::protocol::Encodable;
+
+    /// Where the record is deleted that a time leads to, the search goes on with what is left.
+    #[test]
+    fn who_looks_for_a_time_is_answered_though_records_were_deleted() {
+        let settings = crate::settings::Settings::new("one:1");
+        let visible = crate::visible::Visible::default();
+        let mut state = State::new(settings.into(), visible, "name", None);
+        let gone = |state: &mut State| {
+            let partition = TopicPartition::new("topic", 0);
+            let fetch = Fetch { partition, offset: 3, max_bytes: 1 };
+            state.fetches.seek(Ticket(1), fetch, Timestamp::from_millis(50), Duration::ZERO);
+            let wanted = state.fetches.waiting.pop().unwrap();
+            let code = codes::OFFSET_OUT_OF_RANGE;
+            take(wanted, PartitionData::default().with_error_code(code), state);
+            assert!(state.fetches.waiting.is_empty() && state.events.is_empty());
+            state.queue.pop().unwrap().ask
+        };
+        gone(&mut state).fail(Error::unavailable("away"), &mut state);
+        let told: Vec<_> = state.events.drain(..).collect();
+        assert!(matches!(told[..], [Event::Offset(Ticket(1), Err(_))]), "{told:?}");
+
+        let partition = ListOffsetsPartitionResponse::default().with_offset(7);
+        let topic = ListOffsetsTopicResponse::default().with_partitions(vec![partition]);
+        let response = ListOffsetsResponse::default().with_topics(vec![topic]);
+        let mut bytes = BytesMut::new();
+        bytes.extend_from_slice(&[0; 5]);
+        response.encode(&mut bytes, 7).unwrap();
+        let answer = Answer { version: 7, bytes: bytes.freeze() };
+        assert!(matches!(gone(&mut state).read(Ok(answer), &mut state), Next::Done));
+        let [wanted] = &state.fetches.waiting[..] else { panic!("nobody looks any more") };
+        assert_eq!(wanted.fetch.offset, 7);
+        assert!(matches!(wanted.purpose, Purpose::Seek(_)));
+    }
 
     #[test]
     fn what_waits_for_an_answer_keeps_nobody_awake() {

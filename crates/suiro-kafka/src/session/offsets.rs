@@ -1,6 +1,7 @@
 //! Where a partition begins and ends, and where a time is in it.
 
 use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
+use super::fetch::Wanted;
 use super::state::State;
 use crate::{codes, words};
 use bytes::BytesMut;
@@ -16,9 +17,9 @@ pub(crate) fn ask(state: &mut State, ticket: Ticket, of: &TopicPartition, at: Se
 }
 
 /// Somebody read where nothing is: finds out on which side of the log that was.
-pub(super) fn out_of_range(state: &mut State, ticket: Ticket, fetch: Fetch) {
-    let of = fetch.partition.clone();
-    let (at, then) = (Seek::Earliest, Then::Explain(ticket, fetch));
+pub(super) fn out_of_range(state: &mut State, wanted: Wanted) {
+    let of = wanted.fetch.partition.clone();
+    let (at, then) = (Seek::Earliest, Then::Explain(wanted));
     state.ask(Box::new(Find { of, at, then, written: None }));
 }
 
@@ -33,7 +34,7 @@ struct Find {
 /// Who wants to know.
 enum Then {
     Tell(Ticket),
-    Explain(Ticket, Fetch),
+    Explain(Wanted),
 }
 
 impl Find {
@@ -54,20 +55,17 @@ impl Find {
     fn tell(self, answer: Result<Offset>, state: &mut State) {
         match (self.then, answer) {
             (Then::Tell(ticket), answer) => state.events.push(Event::Offset(ticket, answer)),
-            (Then::Explain(ticket, _), Err(error)) => {
-                state.events.push(Event::Fetched(ticket, Err(error)));
-            }
+            (Then::Explain(wanted), Err(error)) => wanted.answer(Err(error), state),
             // What is left is read; that it begins later tells what is missing.
-            (Then::Explain(ticket, fetch), Ok(start)) if fetch.offset < start => {
-                let fetch = Fetch { offset: start, ..fetch };
-                state.fetches.want(ticket, fetch, state.now);
+            (Then::Explain(wanted), Ok(start)) if wanted.fetch.offset < start => {
+                state.fetches.want_from(start, wanted, state.now);
             }
-            (Then::Explain(ticket, Fetch { partition, offset, .. }), Ok(_)) => {
+            (Then::Explain(wanted), Ok(_)) => {
                 let text = "the log ends before what was read of it: records were lost, or the \
                             topic was made anew; reset the app";
-                let error = Error::invalid(text).with("partition", partition);
-                let error = error.with("offset", offset);
-                state.events.push(Event::Fetched(ticket, Err(error)));
+                let error = Error::invalid(text).with("partition", &wanted.fetch.partition);
+                let error = error.with("offset", wanted.fetch.offset);
+                wanted.answer(Err(error), state);
             }
         }
     }
