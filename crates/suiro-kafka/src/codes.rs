@@ -6,6 +6,7 @@ use suiro_core::{Error, ErrorKind, Result};
 
 pub(crate) const OFFSET_OUT_OF_RANGE: i16 = 1;
 pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+pub(crate) const MESSAGE_TOO_LARGE: i16 = 10;
 pub(crate) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 pub(crate) const NOT_COORDINATOR: i16 = 16;
 pub(crate) const ILLEGAL_GENERATION: i16 = 22;
@@ -70,7 +71,11 @@ fn hint(code: i16) -> Option<&'static str> {
     Some(match code {
         OFFSET_OUT_OF_RANGE => "records were deleted before they were read",
         UNKNOWN_TOPIC_OR_PARTITION => "topic does not exist; create it first",
-        10 | 18 => "records are too large for the topic; raise its max.message.bytes",
+        MESSAGE_TOO_LARGE => {
+            "a record, with those that go with it, is too large for the topic; raise its \
+             max.message.bytes, or make records smaller"
+        }
+        18 => "a record, with those that go with it, is larger than the topic's segment.bytes",
         17 => "name of the topic is not allowed",
         19 | 20 => "too few replicas are in sync (min.insync.replicas)",
         29 => "no permission on the topic; give the user an acl for it",

@@ -9,6 +9,7 @@ use kafka_protocol::messages::create_topics_request::CreatableTopicConfig;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResult;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::{Cleanup, Event, Ticket, TopicSpec};
 use suiro_core::{Error, Result};
@@ -59,6 +60,23 @@ pub(super) fn complete(state: &mut State, ticket: Ticket, topics: Vec<TopicSpec>
     state.ask(Box::new(Complete { ticket, topics }));
 }
 
+pub(super) const VERSIONS: Api = api::<DescribeConfigsRequest>(1, 4);
+
+/// Asks for some settings of topics.
+pub(super) fn request<'a>(
+    topics: impl Iterator<Item = &'a Arc<str>>,
+    settings: &[&str],
+) -> DescribeConfigsRequest {
+    let keys: Vec<_> = settings.iter().map(|name| words::text(name)).collect();
+    let resource = |topic: &Arc<str>| {
+        DescribeConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(words::text(topic))
+            .with_configuration_keys(Some(keys.clone()))
+    };
+    DescribeConfigsRequest::default().with_resources(topics.map(resource).collect())
+}
+
 struct Complete {
     ticket: Ticket,
     topics: Vec<TopicSpec>,
@@ -66,7 +84,7 @@ struct Complete {
 
 impl Ask for Complete {
     fn api(&self, _: &State) -> Api {
-        api::<DescribeConfigsRequest>(1, 4)
+        VERSIONS
     }
 
     fn target(&self) -> Target {
@@ -74,15 +92,8 @@ impl Ask for Complete {
     }
 
     fn write(&mut self, version: i16, _: &mut State, out: &mut BytesMut) -> Result<()> {
-        let keys: Vec<_> = [POLICY, AFTER, BYTES].map(words::text).into();
-        let resource = |spec: &TopicSpec| {
-            DescribeConfigsResource::default()
-                .with_resource_type(TOPIC)
-                .with_resource_name(words::text(&spec.name))
-                .with_configuration_keys(Some(keys.clone()))
-        };
-        let resources = self.topics.iter().map(resource).collect();
-        encode(&DescribeConfigsRequest::default().with_resources(resources), version, out)
+        let topics = self.topics.iter().map(|spec| &spec.name);
+        encode(&request(topics, &[POLICY, AFTER, BYTES]), version, out)
     }
 
     fn read(mut self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {

@@ -189,6 +189,7 @@ impl Dispatch {
         let version = match channel.version(api) {
             Ok(version) => version,
             Err(error) => {
+                let error = error.with("broker", self.address(node, state));
                 ask.fail(error, state);
                 return None;
             }
@@ -273,13 +274,18 @@ impl Dispatch {
         known.chain((0..self.bootstrap.len() as i32).map(|number| -1 - number)).collect()
     }
 
-    /// Where a broker is.
-    fn address(&self, node: i32, state: &State) -> String {
-        let address = match node {
+    /// Where a broker is, if that is known.
+    fn place<'a>(&'a self, node: i32, state: &'a State) -> Option<&'a (String, u16)> {
+        match node {
             node if node < 0 => self.bootstrap.get((-1 - node) as usize),
             node => state.metadata.brokers.get(&node),
-        };
-        address.map_or_else(String::new, |(host, port)| format!("{host}:{port}"))
+        }
+    }
+
+    /// Where a broker is, to be read.
+    fn address(&self, node: i32, state: &State) -> String {
+        let place = self.place(node, state);
+        place.map_or_else(String::new, |(host, port)| format!("{host}:{port}"))
     }
 
     /// Which broker is asked.
@@ -325,16 +331,12 @@ impl Dispatch {
         if self.away.get(&place.0).is_some_and(|away| away.until > state.now) {
             return false;
         }
-        let address = match place.0 {
-            node if node < 0 => self.bootstrap.get((-1 - node) as usize),
-            node => state.metadata.brokers.get(&node),
-        };
-        let Some((host, port)) = address else {
+        let Some((host, port)) = self.place(place.0, state).cloned() else {
             state.metadata.doubt();
             return false;
         };
         let is_probe = self.away.get(&place.0).is_some_and(|away| away.deaf);
-        let conn = self.net.connect(host, *port, is_probe);
+        let conn = self.net.connect(&host, port, is_probe);
         self.owners.insert(conn, place);
         let sasl = Sasl::new(&state.settings.security);
         let mut channel = Channel::new(conn, state.now, sasl);

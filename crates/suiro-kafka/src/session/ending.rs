@@ -59,19 +59,19 @@ fn number(fence: &Fence) -> i32 {
     fence.generation.map_or(-1, |it| i32::try_from(it.0).unwrap_or(i32::MAX))
 }
 
-/// The coordinator of the group has said whether the commit may go on. Gives why it must be
-/// asked again.
+/// The coordinator of the group has said whether the commit may go on, or what is against it.
+/// Gives why it must be asked again.
 fn pass(
     state: &mut State,
     commit: CommitId,
     fence: &Fence,
-    (code, what): (i16, &str),
+    against: Option<(i16, Error)>,
 ) -> Option<Error> {
-    if code == 0 {
+    let Some((code, error)) = against else {
         end(state, commit);
         return None;
-    }
-    let error = codes::error(what, code).with("group", &fence.group);
+    };
+    let error = error.with("group", &fence.group);
     if codes::is_retriable(code) {
         member::forget_coordinator(state, &fence.group, code);
         return Some(error);
@@ -178,10 +178,12 @@ impl Ask for Offsets {
             Ok(response) => response,
             Err(error) => return Next::Again(self, error),
         };
-        let each = response.topics.iter().flat_map(|topic| &topic.partitions);
-        let code = each.map(|it| it.error_code).find(|code| *code != 0).unwrap_or(0);
-        let what = "positions cannot be committed";
-        match pass(state, self.commit, &self.fence, (code, what)) {
+        let against = response.topics.iter().find_map(|topic| {
+            let code = topic.partitions.iter().map(|it| it.error_code).find(|it| *it != 0)?;
+            let error = codes::error("positions cannot be committed", code);
+            Some((code, error.with("topic", topic.name.0.as_str())))
+        });
+        match pass(state, self.commit, &self.fence, against) {
             Some(error) => Next::Again(self, error),
             None => Next::Done,
         }
@@ -223,11 +225,11 @@ impl Ask for Check {
             Err(error) => return Next::Again(self, error),
         };
         // While the others join again, the generation is still the newest.
-        let code = match response.error_code {
-            codes::REBALANCE_IN_PROGRESS => 0,
-            code => code,
+        let against = match response.error_code {
+            0 | codes::REBALANCE_IN_PROGRESS => None,
+            code => Some((code, codes::error("generation cannot be checked", code))),
         };
-        match pass(state, self.commit, &self.fence, (code, "generation cannot be checked")) {
+        match pass(state, self.commit, &self.fence, against) {
             Some(error) => Next::Again(self, error),
             None => Next::Done,
         }

@@ -21,6 +21,8 @@ pub(crate) struct Metadata {
     wanted: BTreeSet<Arc<str>>,
     /// Topics of which a broker said that they do not exist.
     missing: BTreeSet<Arc<str>>,
+    /// Topics of which a broker says nothing, and why: a human must do something about it.
+    refused: BTreeMap<Arc<str>, i16>,
     stale: bool,
     asked: bool,
     at: Duration,
@@ -53,9 +55,12 @@ impl Metadata {
         short || self.missing.contains(&of.topic)
     }
 
-    /// The error of a partition that does not exist, if it was looked for long enough: it may
-    /// just have been made.
+    /// The error of a partition that may not be seen, or that does not exist, if it was looked
+    /// for long enough: it may just have been made.
     pub(crate) fn missing(&self, of: &TopicPartition, looked: Duration) -> Option<Error> {
+        if let Some(code) = self.refused.get(&of.topic) {
+            return Some(codes::error("topic cannot be used", *code).with("partition", of));
+        }
         let text = "topic, or its partition, does not exist; create it first";
         let is = looked >= NEW && self.is_missing(of);
         is.then(|| Error::invalid(text).with("partition", of))
@@ -79,11 +84,16 @@ impl Metadata {
         }
         for topic in &response.topics {
             let Some(name) = topic.name.as_ref().map(|name| name.0.as_str()) else { continue };
-            if topic.error_code == codes::UNKNOWN_TOPIC_OR_PARTITION {
+            let code = topic.error_code;
+            self.refused.remove(name);
+            if code == codes::UNKNOWN_TOPIC_OR_PARTITION {
                 self.missing.insert(name.into());
                 self.topics.remove(name);
+            } else if code != 0 && !codes::is_retriable(code) {
+                self.refused.insert(name.into(), code);
+                self.topics.remove(name);
             }
-            if topic.error_code != 0 {
+            if code != 0 {
                 continue;
             }
             self.missing.remove(name);

@@ -13,7 +13,7 @@
 //! | `removal` | removing a group and topics |
 //! | `positions`, `offsets` | where a group is, and where a partition begins and ends |
 //! | `fetch`, `filter` | reading what is committed |
-//! | `writer`, `produce`, `ending` | one transaction per commit |
+//! | `writer`, `produce`, `ending`, `too_large` | one transaction per commit |
 //! | `member`, `assignment`, `join` | sharing tasks with the others of a group |
 
 mod ask;
@@ -35,6 +35,7 @@ mod produce;
 mod removal;
 mod sasl;
 mod state;
+mod too_large;
 mod topics;
 mod trim;
 mod writer;

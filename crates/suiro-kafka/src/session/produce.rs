@@ -6,6 +6,7 @@
 
 use super::ask::{Answer, Api, Ask, Lane, Next, Target, api, encode};
 use super::state::State;
+use super::too_large;
 use super::writer::{Commit, Part, Piece, fail, forget_coordinator};
 use crate::{codes, words};
 use bytes::{Bytes, BytesMut};
@@ -226,6 +227,11 @@ fn take(
             .with("bytes", piece.bytes.len());
         if let Some(text) = text {
             error = error.with("because", text);
+        }
+        if code == codes::MESSAGE_TOO_LARGE {
+            // It counts as under way until the limit is known, so that nobody ends the commit.
+            part.flight += 1;
+            return too_large::explain(state, id, partition, error);
         }
         fail(state, id, error);
     }

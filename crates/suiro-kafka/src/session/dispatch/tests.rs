@@ -4,7 +4,7 @@ use super::Dispatch;
 use crate::net::{ConnId, Net, NetEvent};
 use crate::session::ask::{Answer, Api, Ask, Next, Target, api};
 use crate::session::state::State;
-use crate::session::writer;
+use crate::session::{topics, writer};
 use crate::settings::Settings;
 use crate::visible::Visible;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -229,4 +229,31 @@ fn who_hangs_up_on_tls_is_asked_in_plain_text_once() {
     dispatch.take(NetEvent::Received(ConnId(3), greeting()), &mut state);
     dispatch.work(&mut state);
     assert_eq!(ended(&mut state), [(1, Some(ErrorKind::Invalid))]);
+}
+
+/// Why topics could not be described.
+fn not_described(state: &mut State) -> Error {
+    match &mut state.events.drain(..).collect::<Vec<_>>()[..] {
+        [Event::Topics(_, Err(error))] => std::mem::replace(error, Error::invalid("taken")),
+        other => panic!("{other:?} is no refusal"),
+    }
+}
+
+#[test]
+fn a_broker_that_is_too_old_is_told_at_once() {
+    // One whose greeting is another one, as before 2.4, and one that greets but cannot do more.
+    let refusal = ApiVersionsResponse::default().with_error_code(35);
+    for greeting in [frame(1, false, refusal, 0), greeting()] {
+        let (mut dispatch, mut state, _) = begun("one:1", &[]);
+        topics::describe(&mut state, Ticket(1), &["topic".into()]);
+        dispatch.work(&mut state);
+        dispatch.take(NetEvent::Opened(ConnId(0)), &mut state);
+        dispatch.take(NetEvent::Received(ConnId(0), greeting), &mut state);
+        dispatch.work(&mut state);
+        let error = not_described(&mut state);
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        let text = error.report();
+        assert!(text.contains("too old") || text.contains("3.9 is the oldest"), "{text}");
+        assert!(text.contains("broker=`one:1`"), "{text}");
+    }
 }
