@@ -360,13 +360,13 @@ impl App {
     }
 
     /// Finds out what resetting the app would remove, so that it begins anew: how far it has
-    /// read, its internal topics, the rows in its stores ([`App::stores`], [`App::state_on_disk`])
-    /// and its snapshots, where the app is told of them as for a run. Nothing is changed by it;
-    /// [`Reset::carry_out`] does it.
+    /// read, its internal topics, the rows in its stores ([`App::stores`]) and its snapshots, where
+    /// the app is told of them as for a run. Nothing is changed by it; [`Reset::carry_out`] does it.
     ///
     /// What the app read and wrote for others stays: it will read all of its sources again, and
     /// write its results once more. Internal topics of stores that an older version had, and this
-    /// one has not, stay too: reset the app as it was before.
+    /// one has not, stay too: reset the app as it was before. Stores of processes on other machines
+    /// are out of reach: reset the app there, too, or delete their directories, before it is started.
     ///
     /// # Errors
     ///

@@ -180,3 +180,16 @@ fn the_number_of_partitions_may_be_another() {
     program.app().reset().unwrap().carry_out().unwrap();
     assert_eq!(program.app().run_to_end().unwrap().records_in, 2);
 }
+
+#[cfg(feature = "disk")]
+#[test]
+fn rows_on_a_disk_go_too() {
+    let program = Program::new("app".into(), Arc::new(Log::in_memory()));
+    let directory = tempfile::tempdir().unwrap();
+    let app = || program.app().state_on_disk(directory.path(), 64 << 20).unwrap();
+    program.write(2, &["tea", "milk", "tea"]);
+    app().run_to_end().unwrap();
+    app().reset().unwrap().carry_out().unwrap();
+    assert_eq!(app().run_to_end().unwrap().records_in, 3);
+    assert_eq!(program.counts()["tea"], 2);
+}

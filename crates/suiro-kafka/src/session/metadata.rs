@@ -89,7 +89,7 @@ impl Metadata {
             if code == codes::UNKNOWN_TOPIC_OR_PARTITION {
                 self.missing.insert(name.into());
                 self.topics.remove(name);
-            } else if code != 0 && !codes::is_retriable(code) {
+            } else if code > 0 && !codes::is_retriable(code) {
                 self.refused.insert(name.into(), code);
                 self.topics.remove(name);
             }
