@@ -111,7 +111,7 @@ impl Reset {
         let topics: Vec<_> = self.topics.iter().map(|spec| Arc::clone(&spec.name)).collect();
         self.link.remove(&self.app, &topics).map_err(|error| {
             let text =
-                "the app is reset in part only; mend what is said, and reset it once more";
+                "the app may be reset in part; mend what is said, and reset it once more";
             Error::new(error.kind(), text).with("app", &self.app).caused_by(error)
         })
     }

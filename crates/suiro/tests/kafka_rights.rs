@@ -55,6 +55,14 @@ fn unseen(kafka: &Kafka) {
     }
 }
 
+/// Gives the user a right on all that is the app's.
+fn allow(cluster: &Cluster, resource: &str, operation: &str) {
+    let principal = format!("User:{}", cluster.fact("user").unwrap());
+    let who = ["--add", "--allow-principal", &principal, "--operation", operation];
+    let what = [resource, "app", "--resource-pattern-type", "prefixed"];
+    cluster.tool("kafka-acls", &[&who[..], &what].concat(), "").unwrap();
+}
+
 #[test]
 fn each_right_that_is_missing_is_named() {
     let Some(cluster) = Cluster::own(&Options::new().security().authorization()) else {
@@ -80,16 +88,16 @@ fn each_right_that_is_missing_is_named() {
     words.flush().unwrap();
 
     unseen(&user);
-    let principal = format!("User:{}", cluster.fact("user").unwrap());
+    let cluster = &cluster;
     let mut before = "not this";
-    for (missing, resource, operations) in [
-        ("no permission on the transactional id", "--transactional-id", &["Write"][..]),
-        ("topic cannot be described: no permission", "--topic", &["Describe"]),
-        ("settings of the topic cannot be read: no per", "--topic", &["DescribeConfigs"]),
-        ("topic cannot be created: no permission", "--topic", &["Create"]),
-        ("no permission on the group", "--group", &["Read"]),
-        ("records cannot be written: no permission", "--topic", &["Write"]),
-        ("positions cannot be committed: no permission", "--topic", &["Read"]),
+    for (missing, resource, operation) in [
+        ("no permission on the transactional id", "--transactional-id", "Write"),
+        ("topic cannot be described: no permission", "--topic", "Describe"),
+        ("settings of the topic cannot be read: no per", "--topic", "DescribeConfigs"),
+        ("topic cannot be created: no permission", "--topic", "Create"),
+        ("no permission on the group", "--group", "Read"),
+        ("records cannot be written: no permission", "--topic", "Write"),
+        ("positions cannot be committed: no permission", "--topic", "Read"),
     ] {
         let mut text = refused(&user, &names);
         while text.contains(before) {
@@ -101,10 +109,7 @@ fn each_right_that_is_missing_is_named() {
         let names_it = text.contains("topic=`app") || text.contains("partition=`app");
         assert!(names_it || resource != "--topic", "{text}");
         before = missing;
-        let mut arguments = vec!["--add", "--allow-principal", &principal];
-        arguments.extend([resource, "app", "--resource-pattern-type", "prefixed"]);
-        arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
-        cluster.tool("kafka-acls", &arguments, "").unwrap();
+        allow(cluster, resource, operation);
     }
     let ran = || App::new(plan(), user.clone()).run_to_end();
     let mut last = ran();
@@ -112,4 +117,26 @@ fn each_right_that_is_missing_is_named() {
         last = ran();
     }
     last.unwrap();
+
+    let reset = || App::new(plan(), user.clone()).reset().unwrap().carry_out();
+    for (missing, resource) in [
+        ("group cannot be removed: no permission on the group", "--group"),
+        ("topic cannot be removed: no permission on the topic", "--topic"),
+    ] {
+        let mut error = reset().unwrap_err();
+        while error.report().contains(before) {
+            error = reset().unwrap_err();
+        }
+        let text = error.report();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{text}");
+        assert!(text.contains(missing) && text.contains("reset it once more"), "{text}");
+        before = missing;
+        allow(cluster, resource, "Delete");
+    }
+    let mut last = reset();
+    while last.as_ref().is_err_and(|error| error.report().contains(before)) {
+        last = reset();
+    }
+    last.unwrap();
+    assert!(App::new(plan(), user.clone()).reset().unwrap().is_empty());
 }
