@@ -114,10 +114,10 @@ impl Session for GatedSession {
         self.session.trim(partition, offset);
     }
     fn members(&mut self, group: &str) -> Ticket {
-        self.0.members(group)
+        self.session.members(group)
     }
     fn remove(&mut self, group: &str, topics: &[Arc<str>]) -> Ticket {
-        self.0.remove(group, topics)
+        self.session.remove(group, topics)
     }
     fn poll(&mut self, events: &mut Vec<Event>) {
         let mut fresh = Vec::new();
