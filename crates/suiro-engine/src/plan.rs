@@ -118,7 +118,7 @@ fn check_names(graph: &Graph) -> Result<()> {
     let mut seen = BTreeMap::new();
     for (number, store) in graph.stores.iter().enumerate() {
         if let Some(first) = seen.insert(&store.name, number) {
-            let text = "two stores have one name; give each fold its own";
+            let text = "two stores have one name; give each its own";
             let place = |store: usize| place(graph, |node| node.owns(store));
             return Err(Error::invalid(text)
                 .with("store", &store.name)

@@ -1,6 +1,7 @@
 //! What handles write: the graph of a program under construction.
 
 use crate::policy::PolicyCell;
+use crate::process::Names;
 use crate::source::TimeOf;
 use crate::step::Step;
 use std::any::Any;
@@ -18,6 +19,7 @@ use suiro_engine::{
 pub(crate) struct Draft {
     inner: Arc<Mutex<Sketch>>,
     pub(crate) policy: Arc<AtomicU32>,
+    pub(crate) processors: Arc<Names>,
 }
 
 #[derive(Default)]
@@ -35,7 +37,8 @@ impl Draft {
     pub(crate) fn new(name: Arc<str>) -> Self {
         let graph = Graph { name, ..Graph::default() };
         let sketch = Sketch { graph, ..Sketch::default() };
-        Self { inner: Arc::new(Mutex::new(sketch)), policy: Arc::new(AtomicU32::new(0)) }
+        let (policy, processors) = Default::default();
+        Self { inner: Arc::new(Mutex::new(sketch)), policy, processors }
     }
 
     /// The program as it was written down, or the first mistake that was made.

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 use suiro::{
-    App, ErrorKind, Json, Log, Pattern, Plan, Policy, Producer, Result, Running, Text, Topic,
-    Topology, Tumbling,
+    App, ErrorKind, Json, Log, Outcome, Pattern, Plan, Policy, Processor, Producer, Result,
+    Running, StoreOf, Stream, Text, Topic, Topology, Tumbling, Turn,
 };
 
 const CLICKS: Topic<u32, u64> = Topic::json("clicks");
@@ -32,9 +32,66 @@ fn two_stores_of_one_name() {
         let many = clicks.filter(|click| *click > 1);
         many.reduce("totals", u64::max).to(&SEEN.named("largest"));
     });
-    let text = "two stores have one name; give each fold its own store=`totals` first=`fold \
-                totals <- source clicks` second=`fold totals <- filter <- source clicks`";
+    let text = "two stores have one name; give each its own store=`totals` first=`fold totals \
+                <- source clicks` second=`fold totals <- filter <- source clicks`";
     assert_says(plan, text);
+}
+
+/// Keeps the last value of each key.
+struct Keep(StoreOf<u64>);
+
+impl Processor for Keep {
+    type Key = u32;
+    type In = u64;
+    type Timer = ();
+
+    fn on_record(&self, turn: &mut Turn<'_, Self>, value: u64) -> Outcome {
+        turn.put(self.0, value);
+        Ok(())
+    }
+}
+
+/// A step called `name`, which keeps the last value in a store called `store`.
+fn keep(stream: Stream<u32, u64>, name: &str, store: &str) {
+    let mut process = stream.process(name);
+    let store = process.store(store);
+    process.with(Keep(store));
+}
+
+#[test]
+fn a_store_of_two_processors() {
+    let plan = build(|topology| {
+        let clicks = topology.stream(&CLICKS);
+        keep(clicks.clone(), "visits", "last");
+        keep(clicks.filter(|click| *click > 1), "visits", "last");
+    });
+    let text = "two stores have one name; give each its own store=`visits.last` first=`process \
+                visits <- source clicks` second=`process visits <- filter <- source clicks`";
+    assert_says(plan, text);
+    // Steps of one name have their timers in one store, whatever they call the others.
+    let plan = build(|topology| {
+        let clicks = topology.stream(&CLICKS);
+        keep(clicks.clone(), "visits", "last");
+        keep(clicks.key_by(|click| *click as u32), "visits", "newest");
+    });
+    let text = "two stores have one name; give each its own store=`visits.timers` \
+                first=`process visits <- source clicks` second=`process visits <- send visits \
+                <- key_by <- source clicks`";
+    assert_says(plan, text);
+    let plan = build(|topology| {
+        let clicks = topology.stream(&CLICKS);
+        keep(clicks.clone(), "visits", "last");
+        clicks.count("visits.last").to(&SEEN);
+    });
+    let text = "two stores have one name; give each its own store=`visits.last` first=`process \
+                visits <- source clicks` second=`fold visits.last <- source clicks`";
+    assert_says(plan, text);
+    let apart = build(|topology| {
+        let clicks = topology.stream(&CLICKS);
+        keep(clicks.clone(), "visits", "last");
+        keep(clicks, "clicks", "last");
+    });
+    assert!(apart.is_ok());
 }
 
 #[test]
@@ -70,7 +127,7 @@ fn a_topic_that_is_read_twice() {
 fn a_join_after_new_keys() {
     let text = "a join comes after `key_by`, and the records are not yet where their keys \
                 belong; add `.repartition(\"name\")` between them";
-    let join = |by_key: fn(suiro::Stream<u32, u64>) -> suiro::Stream<u32, u64>| {
+    let join = |by_key: fn(Stream<u32, u64>) -> Stream<u32, u64>| {
         build(|topology| {
             let names = topology.table(&NAMES);
             let clicks = by_key(topology.stream(&CLICKS).key_by(|click| *click as u32));

@@ -267,7 +267,9 @@ fn a_handle_of_another_processor_is_an_error() -> Result<()> {
     stream.process("mine").with(mine);
     let mut driver = TestDriver::new(topology.build()?)?;
     let error = driver.send(&IN, "a".into(), 1, 0).expect_err("the store is of another");
-    assert!(error.report().contains("handle of another processor"), "{}", error.report());
+    let text = "`StoreOf` of a processor is used in another one; give each its own \
+                made_by=`other` used_by=`mine`";
+    assert!(error.report().contains(text), "{}", error.report());
     Ok(())
 }
 

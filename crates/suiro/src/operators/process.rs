@@ -233,6 +233,7 @@ impl<P: Processor> Processing<P> {
             wall: to.wall,
             earliest,
             node: self.parts.node,
+            names: &self.parts.names,
             slots: &self.slots,
             places: &to.places,
             timers: self.parts.timers,

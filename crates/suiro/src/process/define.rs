@@ -78,7 +78,9 @@ impl<K: Key, V: Data> Process<K, V> {
     /// A step behind `stream`, whose node is there already and waits for its operator.
     pub(crate) fn new(stream: Stream<K, V>, name: &str, step: Step, node: usize) -> Self {
         let (stores, tables, outputs, timers) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        let parts = Parts { node, stores, tables, outputs, timers };
+        let names = Arc::clone(&stream.draft.processors);
+        names.add(node, name);
+        let parts = Parts { node, names, stores, tables, outputs, timers };
         Self { stream, name: name.to_owned(), step, parts }
     }
 

@@ -1,8 +1,10 @@
 //! What a processor names its stores, tables and outputs by.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::{Mutex, PoisonError};
 
 /// Names a store of a processor: one row of type `A` for each key.
 ///
@@ -103,14 +105,34 @@ impl<A> Copy for Handle<A> {}
 impl<A: Any> Handle<A> {
     /// The place, for the processor of that node.
     #[inline]
-    fn place(self, node: usize) -> usize {
-        assert!(
-            self.node == node,
-            "a processor was given a handle of another processor: of step {} of the plan in step \
-             {node}",
-            self.node,
-        );
+    fn place(self, kind: &str, node: usize, names: &Names) -> usize {
+        if self.node != node {
+            names.refuse(kind, self.node, node);
+        }
         self.place
+    }
+}
+
+/// How the processors of a program are called, by node.
+#[derive(Default)]
+pub(crate) struct Names(Mutex<BTreeMap<usize, String>>);
+
+impl Names {
+    pub(crate) fn add(&self, node: usize, name: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, name.to_owned());
+    }
+
+    /// Says that a handle of one processor was used in another, which no compiler sees: a
+    /// processor is code, and what it uses is known when it uses it.
+    #[cold]
+    fn refuse(&self, kind: &str, made: usize, used: usize) -> ! {
+        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let name = |node| names.get(&node).map_or("of another topology", String::as_str);
+        let (made, used) = (name(made), name(used));
+        panic!(
+            "`{kind}` of a processor is used in another one; give each its own \
+             made_by=`{made}` used_by=`{used}`"
+        )
     }
 }
 
@@ -136,8 +158,8 @@ macro_rules! handle {
             }
 
             #[inline]
-            pub(super) fn place(self, node: usize) -> usize {
-                self.0.place(node)
+            pub(super) fn place(self, node: usize, names: &Names) -> usize {
+                self.0.place(stringify!($name), node, names)
             }
         }
     };

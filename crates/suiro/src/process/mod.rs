@@ -6,6 +6,7 @@ mod parts;
 mod turn;
 
 pub use define::Process;
+pub(crate) use handles::Names;
 pub use handles::{OutputOf, StoreOf, TableOf};
 pub(crate) use parts::{Buffer, Parts};
 pub use turn::Turn;

@@ -1,5 +1,6 @@
 //! What a processor works with, without the types that only its own code knows.
 
+use super::Names;
 use crate::row::{Batch, emit_to};
 use crate::state::{Place, Places, TableStore};
 use crate::{Data, Key, Record};
@@ -12,6 +13,8 @@ use suiro_engine::{Emitted, State, Stores};
 /// The parts of a processor.
 pub(crate) struct Parts<K, V> {
     pub(crate) node: usize,
+    /// How all processors of the program are called.
+    pub(crate) names: Arc<Names>,
     pub(crate) stores: Vec<Box<dyn Part<K, V>>>,
     /// Views of tables, each a `View` of its rows.
     pub(crate) tables: Vec<Arc<dyn Any + Send + Sync>>,

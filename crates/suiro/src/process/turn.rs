@@ -1,7 +1,7 @@
 //! What a processor can do in its turn.
 
 use super::parts::Buffer;
-use super::{OutputOf, Processor, StoreOf, TableOf};
+use super::{Names, OutputOf, Processor, StoreOf, TableOf};
 use crate::row::Batch;
 use crate::state::{Clock, Place, Slot, TableStore, TimerStore};
 use crate::table::View;
@@ -64,6 +64,7 @@ pub struct Turn<'a, P: Processor> {
     /// Timers of each clock are set for that time at the earliest.
     pub(crate) earliest: [Timestamp; 2],
     pub(crate) node: usize,
+    pub(crate) names: &'a Names,
     pub(crate) slots: &'a [usize],
     pub(crate) places: &'a [Place],
     pub(crate) timers: usize,
@@ -210,7 +211,7 @@ impl<P: Processor> Turn<'_, P> {
     /// ```
     #[inline]
     pub fn get<A: Data>(&self, store: StoreOf<A>) -> Option<&A> {
-        let place = store.place(self.node);
+        let place = store.place(self.node, self.names);
         let store = self.stores.get::<TableStore<P::Key, A>>(self.slots[place]);
         store.cells.get_at(self.places[place], self.key).and_then(Slot::get)
     }
@@ -282,7 +283,7 @@ impl<P: Processor> Turn<'_, P> {
         store: StoreOf<A>,
         change: impl FnOnce(&mut Option<A>) -> R,
     ) -> R {
-        let place = store.place(self.node);
+        let place = store.place(self.node, self.names);
         let store = self.stores.get_mut::<TableStore<P::Key, A>>(self.slots[place]);
         let slot = store.cells.edit_at(self.places[place], self.key);
         let mut row = slot.replace(None);
@@ -309,7 +310,8 @@ impl<P: Processor> Turn<'_, P> {
     /// # }
     /// ```
     pub fn look_up<R: Data>(&mut self, table: TableOf<R>) -> Option<R> {
-        let view = self.tables[table.place(self.node)].downcast_ref::<View<P::Key, R>>();
+        let view =
+            self.tables[table.place(self.node, self.names)].downcast_ref::<View<P::Key, R>>();
         let view = view.expect("a handle has the type of the table that it names");
         let mut found = None;
         let looked = view(self.stores, self.key, &mut |row, _| found = Some(row.clone()));
@@ -343,7 +345,7 @@ impl<P: Processor> Turn<'_, P> {
     #[doc(alias = "collect")]
     #[inline]
     pub fn send<U: Send + 'static>(&mut self, output: OutputOf<U>, value: U) {
-        let buffer = self.outputs[output.place(self.node)].as_any_mut();
+        let buffer = self.outputs[output.place(self.node, self.names)].as_any_mut();
         let buffer = buffer.downcast_mut::<Batch<P::Key, U>>();
         let buffer = buffer.expect("a handle has the type of the output that it names");
         let (key, at, headers) = (self.key.clone(), self.at, self.headers.clone());
