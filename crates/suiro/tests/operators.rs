@@ -89,10 +89,17 @@ fn every_row_is_held_by_what_it_names() {
         let [operators, _, _, _, _, held] = &row[..] else {
             panic!("a row has six cells: {row:?}");
         };
+        assert!(row.iter().all(|cell| !cell.is_empty()), "{operators}: a cell is empty");
         match held.split_once(": ") {
             Some((file, test)) => {
-                let found = read(&tests.join(file)).contains(&format!("fn {test}("));
-                assert!(found, "{operators}: there is no test {test} in {file}");
+                let text = read(&tests.join(file));
+                let found = text.split(&format!("fn {test}(")).next().filter(|it| *it != text);
+                let above = found.unwrap_or_else(|| panic!("no test {test} in {file}"));
+                // What is in the braces of the macro is tried with anything that may come.
+                let is_tried = above
+                    .rfind("\nproptest! {")
+                    .is_some_and(|from| !above[from..].contains("\n}\n"));
+                assert!(is_tried, "{operators}: {test} in {file} is an example");
             }
             None => assert!(tests.join(held).exists(), "{operators}: {held} is not there"),
         }
