@@ -4,7 +4,7 @@
 use std::time::Duration;
 use suiro::{
     App, ErrorKind, Json, Log, Outcome, Pattern, Plan, Policy, Processor, Producer, Result,
-    Running, StoreOf, Stream, Text, Topic, Topology, Tumbling, Turn,
+    Running, StoreOf, Stream, Text, Topic, Topology, Tumbling, Turn, Within,
 };
 
 const CLICKS: Topic<u32, u64> = Topic::json("clicks");
@@ -263,6 +263,48 @@ fn topics_that_meet_with_unequal_partitions() -> Result<()> {
         topology.table(&CLICKS).join(&names, |click, _| *click).to(&SEEN);
     });
     assert_says(started, text);
+    Ok(())
+}
+
+/// Whatever brings records of two topics together asks for it, and says what to add.
+#[test]
+fn streams_that_meet_with_unequal_partitions() -> Result<()> {
+    type Meet = fn(Stream<u32, u64>, Stream<u32, u64>);
+    let meets: [Meet; 4] = [
+        |clicks, names| clicks.merge(names).to(&SEEN),
+        |clicks, names| {
+            let near = Within::of(Duration::from_secs(1));
+            clicks.join_within("near", names, near, |click, name| click + name).to(&SEEN);
+        },
+        |clicks, names| {
+            let both = clicks.cogroup("both", u64::default, |sum, click| *sum += click);
+            both.with(names, |sum, name| *sum += name).table().to(&SEEN);
+        },
+        |clicks, names| {
+            let names = names.reduce("names", |_, name| name);
+            clicks.join(&names, |click, name| click + name).to(&SEEN);
+        },
+    ];
+    let text = "topics that meet by key need equal numbers of partitions; add \
+                `.repartition_into(\"names-by-key\", 2)` to the stream of `names`, or make the \
+                topics alike topic=`clicks` partitions=`2` other_topic=`names` \
+                other_partitions=`3`";
+    for meet in meets {
+        let streams = |topology: &Topology| {
+            let clicks = topology.stream(&CLICKS);
+            (clicks, topology.stream(&NAMES).map(|name| name.len() as u64))
+        };
+        let started = start_on(Some(2), Some(3), |topology| {
+            let (clicks, names) = streams(topology);
+            meet(clicks, names);
+        });
+        assert_says(started, text);
+        let started = start_on(Some(2), Some(3), |topology| {
+            let (clicks, names) = streams(topology);
+            meet(clicks, names.repartition_into("names-by-key", 2));
+        });
+        started?.shutdown()?;
+    }
     Ok(())
 }
 

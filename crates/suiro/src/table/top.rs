@@ -2,7 +2,8 @@
 
 use super::Table;
 use crate::window::{
-    DynamicSessions, Hopping, SessionTable, Sessions, Tumbling, WindowTable, Windowed,
+    CountTable, CountWindows, DynamicSessions, Hopping, SessionTable, Sessions, Sliding,
+    Tumbling, WindowTable, Windowed,
 };
 use crate::{Data, Key, Stream};
 use std::sync::Arc;
@@ -104,6 +105,10 @@ impl<K: Key, V: Data> Windowed<K, V, Hopping> {
     /// Keeps the `n` values in each window with the highest scores, as
     /// [`Stream::top_n`] does for each key.
     ///
+    /// Each window keeps its own: of two values that are alike the one that came first stays, and
+    /// slices do not know which came first. Where no two are alike, or it does not matter, put
+    /// slices together with [`combining`](WindowTable::combining).
+    ///
     /// ```
     /// use std::time::Duration;
     /// use suiro::{Hopping, TestDriver, Topic, Topology};
@@ -131,6 +136,73 @@ impl<K: Key, V: Data> Windowed<K, V, Hopping> {
         n: usize,
         score: impl Fn(&V) -> S + Send + Sync + 'static,
     ) -> WindowTable<K, V, Vec<V>> {
+        let score = score_of(score);
+        self.fold(name, Vec::new, move |best, value| put(best, value, n, &score))
+    }
+}
+
+impl<K: Key, V: Data> Windowed<K, V, Sliding> {
+    /// Keeps the `n` values in each window with the highest scores, as
+    /// [`Stream::top_n`] does for each key.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use suiro::{Sliding, TestDriver, Topic, Topology};
+    ///
+    /// const BIDS: Topic<String, u64> = Topic::json("bids");
+    /// const BEST: Topic<String, Vec<u64>> = Topic::json("best-bids");
+    ///
+    /// let topology = Topology::new("auction");
+    /// let windows = topology.stream(&BIDS).window(Sliding::of(Duration::from_secs(1)));
+    /// windows.top_n("best", 1, |bid| *bid).on_close().map(|window| window.value).to(&BEST);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// for (bid, at) in [(3, 0), (9, 800), (5, 1_600)] {
+    ///     driver.send(&BIDS, "lot".into(), bid, at)?;
+    /// }
+    /// driver.finish()?;
+    /// let best: Vec<_> = driver.read(&BEST)?.into_iter().map(|best| best.value).collect();
+    /// assert_eq!(best, [[3], [9], [9], [9], [5]]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn top_n<S: Ord + 'static>(
+        self,
+        name: &str,
+        n: usize,
+        score: impl Fn(&V) -> S + Send + Sync + 'static,
+    ) -> WindowTable<K, V, Vec<V>> {
+        let score = score_of(score);
+        self.fold(name, Vec::new, move |best, value| put(best, value, n, &score))
+    }
+}
+
+impl<K: Key, V: Data> Windowed<K, V, CountWindows> {
+    /// Keeps the `n` values in each window with the highest scores, as
+    /// [`Stream::top_n`] does for each key.
+    ///
+    /// ```
+    /// use suiro::{CountWindows, TestDriver, Topic, Topology};
+    ///
+    /// const BIDS: Topic<String, u64> = Topic::json("bids");
+    /// const BEST: Topic<String, Vec<u64>> = Topic::json("best-bids");
+    ///
+    /// let topology = Topology::new("auction");
+    /// let windows = topology.stream(&BIDS).window(CountWindows::of(3));
+    /// windows.top_n("best", 2, |bid| *bid).on_close().map(|window| window.value).to(&BEST);
+    ///
+    /// let mut driver = TestDriver::new(topology.build()?)?;
+    /// for bid in [3, 9, 5, 1] {
+    ///     driver.send(&BIDS, "lot".into(), bid, 0)?;
+    /// }
+    /// assert_eq!(driver.read(&BEST)?[0].value, [9, 5]);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    pub fn top_n<S: Ord + 'static>(
+        self,
+        name: &str,
+        n: usize,
+        score: impl Fn(&V) -> S + Send + Sync + 'static,
+    ) -> CountTable<K, Vec<V>> {
         let score = score_of(score);
         self.fold(name, Vec::new, move |best, value| put(best, value, n, &score))
     }
