@@ -108,6 +108,14 @@ fn two_repartitions_of_one_name() {
 }
 
 #[test]
+fn a_repartition_into_nothing() {
+    let plan = build(|topology| {
+        topology.stream(&CLICKS).repartition_into("none", 0).to(&SEEN);
+    });
+    assert_says(plan, "a repartition needs a partition at least repartition=`none`");
+}
+
+#[test]
 fn a_topic_that_is_read_twice() {
     let text = "topic is read twice in one topology; read it once and clone the handle \
                 topic=`clicks`";

@@ -157,7 +157,7 @@ impl<K: Key, V: Data> Windowed<K, V, Sliding> {
     /// windows.top_n("best", 1, |bid| *bid).on_close().map(|window| window.value).to(&BEST);
     ///
     /// let mut driver = TestDriver::new(topology.build()?)?;
-    /// for (bid, at) in [(3, 0), (9, 800), (5, 1_600)] {
+    /// for (bid, at) in [(3, 1_000), (9, 1_800), (5, 2_600)] {
     ///     driver.send(&BIDS, "lot".into(), bid, at)?;
     /// }
     /// driver.finish()?;
