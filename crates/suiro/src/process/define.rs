@@ -87,7 +87,9 @@ impl<K: Key, V: Data> Process<K, V> {
     /// A store of one row of type `A` for each key. `name` is durable, and unique in this step;
     /// [`query`](crate::Running::query) and [`migrate`](crate::Topology::migrate) know the
     /// store as `<name of the step>.<name>`. It may be larger than memory
-    /// ([`App::stores`](crate::App::stores)).
+    /// ([`App::stores`](crate::App::stores)). Two steps share no store: a name that is there
+    /// already is refused by [`build`](crate::Topology::build), and what the processor of another
+    /// step does with the handle fails with an error that names both steps.
     ///
     /// ```
     /// use suiro::{Topic, Topology};
