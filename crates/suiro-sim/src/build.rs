@@ -15,6 +15,7 @@ use suiro::{
     Match, Pattern, Plan, Policy, Result, SessionTable, Sessions, Sliding, Stream, Table, Text,
     Topic, Topology, Tumbling, VersionedTable, WindowTable, Within,
 };
+use suiro_core::partition::partition_of;
 
 const TEXT: Topic<String, String> = Topic::of("", &JsonKey, &Text);
 const ROWS: Topic<String, Option<String>> = Topic::of("", &JsonKey, &Row);
@@ -259,7 +260,15 @@ fn build(
             keyed(changes.map(|row| act::changed(row.as_deref())), false)
         }
         Op::To(from, topic) => {
-            stream(handles, from).stream.to(&TEXT.named(topic));
+            let (rows, topic) = (stream(handles, from).stream, TEXT.named(topic));
+            match number % 3 {
+                // One that is named while it runs comes behind one that is there anyway.
+                0 if program.is_written_once(topic.name()) => {
+                    rows.to_topic_of(move |_| topic.clone());
+                }
+                1 => rows.to_partition(&topic, |row, of| partition_of(row.key.as_bytes(), of)),
+                _ => rows.to(&topic),
+            }
             Handle::Nothing
         }
         Op::TableEvery(of, topic) => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use suiro::{Broker, Cleanup, Error, Headers, Offset, Result, TopicPartition};
 use suiro_core::batch::batches;
-use suiro_core::broker::{Event, Fetch, Position, Seek, Session};
+use suiro_core::broker::{Event, Fetch, Position, Seek, Session, TopicSpec};
 
 /// How long the log keeps tombstones.
 pub(crate) const TOMBSTONES: Duration = Duration::from_secs(2);
@@ -212,11 +212,7 @@ impl Seen {
     /// Reads everything.
     pub(crate) fn read(broker: &dyn Broker, group: &str) -> Result<Self> {
         let mut session = broker.session("auditor")?;
-        let asked = session.describe(&[]);
-        let topics = answer(&mut *session, |event| match event {
-            Event::Topics(ticket, answer) if ticket == asked => Some(answer),
-            _ => None,
-        })?;
+        let topics = topics(&mut *session)?;
         let mut partitions = BTreeMap::new();
         for spec in topics {
             for number in 0..spec.partitions {
@@ -323,6 +319,19 @@ fn is_compacted(
         }
     }
     Ok(())
+}
+
+/// Whether there is such a topic.
+pub(crate) fn is_there(session: &mut dyn Session, topic: &str) -> Result<bool> {
+    Ok(topics(session)?.iter().any(|spec| &*spec.name == topic))
+}
+
+fn topics(session: &mut dyn Session) -> Result<Vec<TopicSpec>> {
+    let asked = session.describe(&[]);
+    answer(session, |event| match event {
+        Event::Topics(ticket, answer) if ticket == asked => Some(answer),
+        _ => None,
+    })
 }
 
 /// All records of a partition, and its end.

@@ -557,6 +557,10 @@ fn read_once(
 ) -> Result<(Vec<ledger::Raw>, i64), String> {
     let report = |error: Error| format!("a reader of {name} fails: {}", error.report());
     let mut session = broker.session("peek").map_err(report)?;
+    // One that the program names while it runs is made when something is written there.
+    if !ledger::is_there(&mut *session, &name.topic).map_err(report)? {
+        return Ok((Vec::new(), 0));
+    }
     ledger::read(&mut *session, name).map_err(report)
 }
 

@@ -140,6 +140,12 @@ impl Program {
         all
     }
 
+    /// Whether one operator alone writes to a topic.
+    pub fn is_written_once(&self, topic: &str) -> bool {
+        let writes = |op: &&Op| matches!(op, Op::To(_, to) | Op::TableTo(_, to) | Op::TableEvery(_, to) if *to == topic);
+        self.ops.iter().filter(writes).count() == 1
+    }
+
     /// The sink that hears of the timers of wall time of an operator.
     pub fn wall_sink(&self, op: usize) -> Option<&'static str> {
         let Op::Process(_, Process { wall: true, .. }) = self.ops[op] else { return None };
