@@ -112,7 +112,9 @@ pub struct Ticket(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommitId(pub u64);
 
-/// The number of an assignment; it grows with every change in a group.
+/// The number of an assignment; it grows by one with every change in a group. A member that has
+/// heard of two that follow each other knows that nobody else had a task between them which was
+/// its own in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation(pub u64);
 
@@ -141,6 +143,14 @@ pub trait Session: Send {
     /// Joins a group, to share `tasks` with its other members; every member names the same
     /// tasks. Answers: an [`Event::Assigned`] now, and one more at every change.
     fn join(&mut self, group: &str, tasks: &[TaskId]);
+
+    /// Tells how this member stands with tasks that are not its own. It counts from the next
+    /// change of the group on; a member that has come to hold what it was to warm up may have the
+    /// group change for it. A group that knows one role only has no use for it.
+    fn offer(&mut self, offer: Offer) {
+        // Without standbys and warm-ups tasks go where there are fewest.
+        let _ = offer;
+    }
 
     /// Leaves the group at once; the other members take over.
     fn leave(&mut self);
@@ -283,6 +293,18 @@ pub enum Role {
     Standby,
     /// Builds up its state in order to run it soon.
     WarmUp,
+}
+
+/// What a member brings to its group beside the tasks that it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// How many copies of each task other members are to keep.
+    pub standbys: u32,
+    /// The sub-topologies whose tasks have no state: to move them takes no time, and a copy of
+    /// them is nothing.
+    pub stateless: Vec<u32>,
+    /// The copies that it holds, each with the number of records that it is behind.
+    pub copies: Vec<(TaskId, u64)>,
 }
 
 /// Who may commit: the newest generation of a group.

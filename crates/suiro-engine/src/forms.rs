@@ -104,9 +104,9 @@ pub(crate) struct Forms {
 }
 
 impl Forms {
-    /// Whether nothing is left for a commit to write.
-    pub(crate) fn are_written(&self) -> bool {
-        self.due.is_empty() && self.renewed.is_empty() && self.migrated.is_empty()
+    /// Whether a commit must write all rows of a store anew before its changelog is what it holds.
+    pub(crate) fn are_changing(&self) -> bool {
+        !self.renewed.is_empty() || !self.migrated.is_empty()
     }
 
     /// Whether the changelog of a store is not what it held last.

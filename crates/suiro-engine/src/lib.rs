@@ -21,6 +21,7 @@
 mod alone;
 mod below;
 mod commit;
+mod copies;
 mod crew;
 mod describe;
 mod diff;
@@ -60,6 +61,7 @@ mod task;
 mod worker;
 
 pub use below::{Lowering, Porter, Shelf};
+pub use copies::CopyMetrics;
 pub use crew::{Alone, Crew, Job};
 pub use diff::PlanDiff;
 pub use exchange::{ExchangeCodec, ExchangeKind, Mark, Sends};

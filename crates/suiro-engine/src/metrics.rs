@@ -1,5 +1,6 @@
 //! What a running app says of itself.
 
+use crate::copies::CopyMetrics;
 use crate::operator::Counters;
 use crate::progress::Restoring;
 use crate::scope::Scope;
@@ -36,6 +37,8 @@ pub struct Metrics {
     /// Tasks that went on where they were when the tasks of the app were shared anew, and needed
     /// no restoring.
     pub stayed: u64,
+    /// Tasks that came to this process when it had a copy of their state.
+    pub prepared: u64,
     /// The longest that the program was busy between two rounds of work: with a commit, with
     /// waiting for stores. A wait for input does not count.
     pub longest_pause: Duration,
@@ -51,6 +54,8 @@ pub struct Metrics {
     pub global_rows: usize,
     /// How far the stores are restored; `None` when they are.
     pub restoring: Option<Restoring>,
+    /// Copies of the state of tasks that run in other processes.
+    pub copies: Vec<CopyMetrics>,
     /// One entry per task.
     pub tasks: Vec<TaskMetrics>,
 }
@@ -129,6 +134,7 @@ impl Scope {
         metrics.restoring = self.progress.restoring();
         metrics.below = self.traffic();
         metrics.global_rows = self.followed.globals.rows();
+        metrics.copies = self.copy_metrics();
         metrics.tasks = self.tasks.iter().flatten().map(|task| of_task(task)).collect();
         metrics
     }

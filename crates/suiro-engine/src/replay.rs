@@ -53,6 +53,8 @@ pub(crate) struct Pace {
     has_begun: bool,
     /// The changelog has no more, though it ends before its end.
     is_dry: bool,
+    /// The store holds what is before the next record.
+    goes_on: bool,
     count: u64,
     told: u64,
 }
@@ -65,7 +67,13 @@ impl Replay {
 
     /// Whether nothing was replayed yet.
     pub(crate) fn is_new(&self) -> bool {
-        self.pace.fetching.is_none() && self.pace.count == 0
+        self.pace.fetching.is_none() && self.pace.count == 0 && !self.pace.goes_on
+    }
+
+    /// The store holds what is before `next`.
+    pub(crate) fn goes_on(&mut self, next: Offset) {
+        self.next = self.next.max(next);
+        self.pace.goes_on = true;
     }
 
     fn is_done(&self) -> bool {
@@ -73,7 +81,7 @@ impl Replay {
     }
 
     /// Takes a piece.
-    fn take(&mut self, stores: &mut Stores, fetched: Fetched) -> Result<()> {
+    pub(crate) fn take(&mut self, stores: &mut Stores, fetched: Fetched) -> Result<()> {
         let mut lowering = Vec::new();
         for batch in batches(fetched.batches) {
             let records = batch?.records()?;

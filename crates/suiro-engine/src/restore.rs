@@ -11,6 +11,7 @@ use crate::progress::Restoring;
 use crate::replay::{Arrival, Pace, Replay};
 use crate::scope::Scope;
 use crate::silence::Silence;
+use crate::stores::Stores;
 use crate::task::Task;
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
@@ -70,8 +71,8 @@ impl Scope {
         let crosses = self.settings.exchange == ExchangeKind::Memory
             && !self.plan.graph.exchanges.is_empty();
         // A bounded run is at its ends as a whole, rows that cross in memory belong to a commit of
-        // all tasks, and a store whose form is new must be written in it first.
-        if self.settings.bounded || crosses || !self.forms.are_written() {
+        // all tasks, and a store whose form has changed must be written in it first.
+        if self.settings.bounded || crosses || self.forms.are_changing() {
             return BTreeSet::new();
         }
         let own: BTreeSet<TaskId> = self.own().collect();
@@ -136,11 +137,16 @@ impl Scope {
             return Err(Error::invalid(text).with("app", self.plan.name()));
         }
         self.check_forms()?;
-        for (id, role) in tasks {
-            if role == Role::Active && !stay.contains(&id) {
-                self.open_task(id)?;
+        if self.forms.are_changing() {
+            self.copies.clear();
+        }
+        for (id, role) in &tasks {
+            if *role == Role::Active && !stay.contains(id) {
+                self.open_task(*id)?;
             }
         }
+        self.copied = tasks.into_iter().filter(|(_, role)| *role != Role::Active).collect();
+        self.keep_copies()?;
         self.targets.set(self.changelogs());
         self.take_ends()
     }
@@ -265,6 +271,7 @@ impl Scope {
     }
 
     fn open_task(&mut self, id: TaskId) -> Result<()> {
+        let mut copy = self.take_copy(id);
         let mut task = Box::new(Task::new(&self.plan, id, &self.layout));
         (task.careful, task.max_idle) = (self.careful, self.settings.max_idle);
         let origins: Vec<_> = task.inputs.iter().map(|input| input.origin.clone()).collect();
@@ -293,9 +300,18 @@ impl Scope {
                 task.unlogged.push(store);
             }
             task.stores.put(store, (self.maker(store))());
-            replays.push_back(self.replay_of(&mut task, store)?);
+            let given = copy.as_mut().and_then(|copy| copy.give(store));
+            let mut replay = self.replay_of((id, Role::Active), &mut task.stores, store)?;
+            if let Some((state, next)) = given.filter(|(_, next)| *next <= replay.end) {
+                task.stores.put(store, state);
+                let believes = cfg!(suiro_mutant = "copy_believed_whole");
+                replay.goes_on(if believes { replay.end } else { next });
+            }
+            replays.push_back(replay);
             replays.extend(self.renewal_of(&task, store)?);
         }
+        self.totals.prepared += u64::from(copy.is_some());
+        drop(copy);
         self.arrivals.push(Arrival::new(task, replays));
         Ok(())
     }
@@ -329,7 +345,7 @@ impl Scope {
     /// is of a kind that can be held in part. What is given writes to it.
     fn attach(
         &mut self,
-        task: &mut Task,
+        stores: &mut Stores,
         store: usize,
         changelog: &TopicPartition,
         end: Offset,
@@ -342,10 +358,10 @@ impl Scope {
             tracing::warn!(%changelog, "{text}");
             provider.forget(&changelog.topic, changelog.partition)?;
         }
-        let stores = |id: &TaskId| self.plan.subs[id.subtopology as usize].stores.len();
-        let count: usize = self.layout.tasks().iter().map(stores).sum();
+        let stores_of = |id: &TaskId| self.plan.subs[id.subtopology as usize].stores.len();
+        let count: usize = self.layout.tasks().iter().map(stores_of).sum();
         let below = provider.open(&changelog.topic, changelog.partition)?;
-        if !task.stores.state(store).attach(below, memory / count.max(1)) {
+        if !stores.state(store).attach(below, memory / count.max(1)) {
             return Ok(None);
         }
         provider.open(&changelog.topic, changelog.partition).map(Some)
@@ -363,21 +379,28 @@ impl Scope {
 
     /// What is to be replayed into a store: all of its changelog that is committed. A source
     /// topic is replayed up to the committed position only.
-    fn replay_of(&mut self, task: &mut Task, store: usize) -> Result<Replay> {
+    pub(crate) fn replay_of(
+        &mut self,
+        (id, role): (TaskId, Role),
+        stores: &mut Stores,
+        store: usize,
+    ) -> Result<Replay> {
         let from_source = self.layout.source_is_changelog(&self.plan, store);
         let topic = match &self.plan.graph.stores[store].topic {
             Some(topic) if from_source => Arc::clone(topic),
             _ => self.plan.changelog(store),
         };
-        let partition = TopicPartition { topic, partition: task.id.partition };
+        let partition = TopicPartition { topic, partition: id.partition };
         let since = self.clock.now();
         let end = if from_source && !cfg!(suiro_mutant = "uncommitted_tail_replayed") {
-            self.committed.get(&partition).map_or(0, |position| position.next)
+            self.committed_in(&partition)?
         } else {
-            self.link.offset(&partition, Seek::Settled)?
+            // A copy goes on with what comes, and need not wait for what is under way.
+            let end = if role == Role::Active { Seek::Settled } else { Seek::Latest };
+            self.link.offset(&partition, end)?
         };
         let mut next = self.link.offset(&partition, Seek::Earliest)?;
-        let below = self.attach(task, store, &partition, end)?;
+        let below = self.attach(stores, store, &partition, end)?;
         // A store below takes bytes, and may lack a removal that is further back.
         if below.is_none() && !from_source {
             next = next.max(self.form_begins(store, partition.partition));
@@ -395,6 +418,15 @@ impl Scope {
         }
         let (renews, pace) = (false, Pace::default());
         Ok(Replay { store, partition, from_source, renews, next, end, since, below, pace })
+    }
+
+    /// The committed position in a source; of a task that runs elsewhere it is asked for.
+    fn committed_in(&mut self, source: &TopicPartition) -> Result<Offset> {
+        if let Some(position) = self.committed.get(source) {
+            return Ok(position.next);
+        }
+        let known = self.link.positions(self.plan.name(), std::slice::from_ref(source))?;
+        Ok(known.first().map_or(0, |position| position.next))
     }
 
     /// For a source table whose changelog is not what it held last: its topic, as far as it was

@@ -5,6 +5,7 @@
 //! nothing is in motion: a commit, a query or a roll-back sees all tasks at rest.
 
 use crate::below::{Below, Porter};
+use crate::copies::Copy;
 use crate::crew::{Crew, Done, Job, Work};
 use crate::exchange::{Delivery, ExchangeKind};
 use crate::forms::Forms;
@@ -23,7 +24,9 @@ use crate::task::{Failed, Task, Tried};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use suiro_core::broker::{Broker, Event, Fetch, Generation, Position, TaskId, Ticket, Wake};
+use suiro_core::broker::{
+    Broker, Event, Fetch, Generation, Position, Role, TaskId, Ticket, Wake,
+};
 use suiro_core::{Clock, Error, Result, TopicPartition};
 use suiro_store::snapshot::Place;
 
@@ -67,6 +70,11 @@ pub struct Scope {
     /// Tasks whose stores are being restored, and since when.
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) restoring_since: Duration,
+    /// Copies of tasks of other processes, and when the group was last told of them.
+    pub(crate) copies: Vec<Copy>,
+    /// Those that it is to keep.
+    pub(crate) copied: Vec<(TaskId, Role)>,
+    pub(crate) offered: Duration,
     pub(crate) progress: Arc<Progress>,
     /// A commit was waited for, which may have used up the ring that said that there is more.
     pub(crate) missed: bool,
@@ -122,7 +130,6 @@ impl Scope {
     ) -> Result<Self> {
         let mut link = Link::new(broker.worker(plan.name())?);
         let layout = Layout::prepare(&plan, &mut link, &settings)?;
-        link.session.join(plan.name(), &layout.tasks());
         let place = settings.snapshots.as_ref();
         let place = place.map(|it| it.place(plan.name(), broker, Arc::clone(&clock)));
         let mut scope = Self {
@@ -153,11 +160,17 @@ impl Scope {
             missed: false,
             arrivals: Vec::new(),
             restoring_since: Duration::ZERO,
+            copies: Vec::new(),
+            copied: Vec::new(),
+            offered: Duration::ZERO,
             progress: Arc::default(),
             below: Below::default(),
             followed: Followed::default(),
             tombstones: broker.tombstone_retention(),
         };
+        let (offer, tasks) = (scope.offer_of_now(), scope.layout.tasks());
+        scope.link.session.offer(offer);
+        scope.link.session.join(scope.plan.name(), &tasks);
         scope.open_globals()?;
         let assigned = scope.link.wait_assigned()?;
         scope.open_tasks(assigned)?;
@@ -217,6 +230,7 @@ impl Scope {
         let took = self.worked.saturating_sub(begun);
         self.totals.longest_round = self.totals.longest_round.max(took);
         self.request();
+        self.offer()?;
         if self.settings.bounded && self.all_ended() {
             return self.finish(crew);
         }
@@ -274,6 +288,9 @@ impl Scope {
             let left = wakes_at.as_millis().saturating_sub(self.clock.now().as_millis());
             let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
             longest = longest.min(left.max(SPEECH));
+        }
+        if let Some(at) = self.copies_look_at() {
+            longest = longest.min(at.saturating_sub(self.clock.elapsed()).max(SPEECH));
         }
         if !self.settings.max_idle.is_zero() {
             longest = longest.min(self.settings.max_idle);
@@ -339,7 +356,9 @@ impl Scope {
         for event in self.link.events() {
             let Event::Fetched(ticket, fetched) = event else { continue };
             let Some((task, input)) = self.fetches.remove(&ticket) else {
-                if let Some(fetched) = self.take_replay(ticket, fetched)? {
+                if let Some(fetched) = self.take_replay(ticket, fetched)?
+                    && let Some(fetched) = self.follow_copy(ticket, fetched)
+                {
                     self.follow_global(ticket, fetched)?;
                 }
                 continue;
@@ -365,6 +384,7 @@ impl Scope {
         let look = std::mem::take(&mut self.stale) || self.moving;
         self.follow_globals(look);
         self.ask_replays();
+        self.ask_copies();
         let memory = self.settings.exchange == ExchangeKind::Memory;
         let session = &mut self.link.session;
         for (place, task) in self.tasks.iter_mut().enumerate() {
@@ -523,6 +543,7 @@ impl Scope {
         self.fetches.clear();
         self.followed.forget();
         self.forget_replays();
+        self.forget_copies();
         self.link.forget();
     }
 

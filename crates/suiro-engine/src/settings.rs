@@ -22,6 +22,9 @@ pub struct Settings {
     pub fetch_bytes: usize,
     /// How many threads work on tasks.
     pub threads: usize,
+    /// How many copies of the state of each task other processes of the app keep, where its broker
+    /// has them.
+    pub standbys: u32,
     /// Whether the run ends where the sources end now.
     pub bounded: bool,
     /// After each commit, rows are replaced by what their changelog says: for tests, so that a
@@ -48,6 +51,7 @@ impl Default for Settings {
             batch_rows: 2048,
             fetch_bytes: 1 << 20,
             threads: 1,
+            standbys: 0,
             bounded: false,
             reload: false,
             create_sources: None,

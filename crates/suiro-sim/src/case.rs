@@ -99,6 +99,8 @@ pub struct Case {
     pub letters: bool,
     /// Whether several processes share the tasks.
     pub shares: bool,
+    /// Whether each of them keeps copies of the tasks of the others.
+    pub copies: bool,
     /// By how much a silence at the end of each epoch is longer than needed, if there is one.
     pub silence: Option<u64>,
 }
@@ -164,6 +166,7 @@ impl Case {
             snapshots: None,
             letters: false,
             shares: false,
+            copies: false,
             silence: None,
         };
         case.draw_more(&mut Seed::new(number ^ 0x6d6f_7265));
@@ -190,6 +193,7 @@ impl Case {
             // How far a bounded run is, a process knows of its own tasks only.
             self.bounded = Bounded::Never;
         }
+        self.copies = self.shares && Seed::new(self.seed ^ 0x636f_7079).one_in(2);
         self.draw_silence(&mut Seed::new(self.seed ^ 0x6875_7368));
         for life in &mut self.lives {
             life.draw_more(seed, (self.room, self.snapshots, self.shares));
@@ -227,7 +231,7 @@ impl Case {
     pub fn describe(&self, with_records: bool) -> String {
         let mut text = format!(
             "seed {}: {} operators, {} partitions, exchanges {:?}, bounded {:?}, stops {}, \
-             compacts {}, log {:?}, room {:?}, snapshots {:?}, letters {}, shares {}, silence {:?}, {} records \
+             compacts {}, log {:?}, room {:?}, snapshots {:?}, letters {}, shares {}, copies {}, silence {:?}, {} records \
              in {} epochs, {} faults in {} lives\n",
             self.seed,
             self.program.ops.len(),
@@ -241,6 +245,7 @@ impl Case {
             self.snapshots,
             self.letters,
             self.shares,
+            self.copies,
             self.silence,
             self.records(),
             self.epochs.len(),

@@ -65,6 +65,8 @@ pub struct Counts {
     pub rebalanced: u64,
     /// Tasks that went on where they were when the others were shared anew.
     pub stayed: u64,
+    /// Tasks that came to a process that had a copy of them.
+    pub prepared: u64,
     /// Calls to the world outside that ended.
     pub answered: u64,
     /// Commits that a process of a group made in vain, since the others had gone on.
@@ -117,6 +119,7 @@ impl Counts {
         self.silences += other.silences;
         self.rebalanced += other.rebalanced;
         self.stayed += other.stayed;
+        self.prepared += other.prepared;
         self.answered += other.answered;
         self.taken_over += other.taken_over;
         add(&mut self.faults, &other.faults);
@@ -170,6 +173,7 @@ impl Counts {
             (self.silences, "silence"),
             (self.rebalanced, "rebalance"),
             (self.stayed, "task that stayed in a rebalance"),
+            (self.prepared, "task that came where a copy of it was"),
             (self.answered, "call to the world outside"),
             (self.taken_over, "fenced commit of an old generation"),
         ] {
@@ -223,12 +227,13 @@ impl fmt::Display for Counts {
         writeln!(
             f,
             "snapshots {}, rows loaded {}, objects torn {}; rebalances {}, tasks that \
-             stayed {}, commits of old generations {}; silences {}; calls outside {}",
+             stayed {}, were prepared {}, commits of old generations {}; silences {}; calls outside {}",
             self.snapshots,
             self.loaded,
             self.torn,
             self.rebalanced,
             self.stayed,
+            self.prepared,
             self.taken_over,
             self.silences,
             self.answered

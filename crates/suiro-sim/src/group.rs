@@ -200,6 +200,7 @@ impl<'a> Group<'a> {
             counts.loaded += metrics.loaded;
             counts.letters += metrics.letters;
             counts.stayed += metrics.stayed;
+            counts.prepared += metrics.prepared;
         }
     }
 

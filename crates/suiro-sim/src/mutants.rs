@@ -41,6 +41,7 @@ pub const MUTANTS: &[(&str, &str)] = &[
     ("timers_lost_in_roll_back", "what a roll-back sets again does not fire"),
     ("timers_not_put_back", "a turn that fails sets and cancels timers all the same"),
     ("absence_overlooked", "a task goes on here though another process had it meanwhile"),
+    ("copy_believed_whole", "a task that comes where a copy of it is replays nothing"),
     ("late_answer_believed", "a row has the pair of a key that it has left"),
 ];
 

@@ -58,6 +58,7 @@ impl Opening<'_> {
             ledger: Arc::clone(&self.ledger),
             is_zombie: Arc::default(),
             member,
+            copies: self.case.copies,
         }
     }
 

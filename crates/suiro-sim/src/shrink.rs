@@ -121,7 +121,8 @@ impl Shrinking {
             Case { room: None, ..self.case.clone() },
             Case { snapshots: None, ..self.case.clone() },
             Case { letters: false, ..self.case.clone() },
-            Case { shares: false, ..self.case.clone() },
+            Case { shares: false, copies: false, ..self.case.clone() },
+            Case { copies: false, ..self.case.clone() },
             Case { silence: None, ..self.case.clone() },
         ] {
             self.keeps(calm);

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use suiro::{Broker, Error, Offset, Result, TopicPartition};
 use suiro_core::broker::{
-    CommitId, Event, Fence, Fetch, Outcome, Position, Seek, Session, TaskId, Ticket, TopicSpec,
-    Wake,
+    CommitId, Event, Fence, Fetch, Outcome, Position, Role, Seek, Session, TaskId, Ticket,
+    TopicSpec, Wake,
 };
 
 /// A broker whose calls pass through the world.
@@ -26,6 +26,8 @@ pub(crate) struct Tap {
     pub(crate) is_zombie: Arc<AtomicBool>,
     /// The number of the process in its group: each has sessions of its own names.
     pub(crate) member: usize,
+    /// Whether it is told to keep copies of the tasks of the others.
+    pub(crate) copies: bool,
 }
 
 impl Broker for Tap {
@@ -91,6 +93,16 @@ impl Tapped {
             self.tap.world.state().counts.struck(Fault::Passes);
             passing.join(group, tasks);
         }
+    }
+
+    /// The tasks of a process, and those of the others as copies.
+    fn with_copies(&self, mut tasks: Vec<(TaskId, Role)>) -> Vec<(TaskId, Role)> {
+        if let Some((_, all)) = self.joined.as_ref().filter(|_| self.tap.copies) {
+            let own: Vec<TaskId> = tasks.iter().map(|(task, _)| *task).collect();
+            let others = all.iter().filter(|task| !own.contains(task));
+            tasks.extend(others.map(|task| (*task, Role::Standby)));
+        }
+        tasks
     }
 
     /// Writes down how a commit ended.
@@ -244,6 +256,7 @@ impl Session for Tapped {
         for event in fresh {
             let event = match event {
                 Event::Resolved(commit, outcome) => self.resolved(commit, outcome),
+                Event::Assigned(of, tasks) => Event::Assigned(of, self.with_copies(tasks)),
                 event => event,
             };
             let delay = match &event {

@@ -104,6 +104,34 @@ impl App {
         self
     }
 
+    /// How many copies of the state of each task other processes of the app keep, where the
+    /// broker lets several processes share an app (Kafka); elsewhere it changes nothing. A copy
+    /// follows what is committed, so that a process whose task moves, or whose neighbour dies,
+    /// goes on within moments instead of restoring the state first. Each copy costs as much
+    /// memory, or disk, as the state, and the network reads changelogs once more. 0 by default;
+    /// [`Metrics::copies`](crate::Metrics::copies) shows those that a process keeps, and how far
+    /// they are behind. The most that a process of the app asks for counts.
+    ///
+    /// ```
+    /// use suiro::{App, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<String, String> = Topic::json("words");
+    /// const COUNTS: Topic<String, u64> = Topic::json("counts");
+    ///
+    /// let topology = Topology::new("counts");
+    /// topology.stream(&WORDS).count("words").to(&COUNTS);
+    ///
+    /// let app = App::new(topology.build()?, Log::in_memory()).partitions(4);
+    /// let metrics = app.standbys(1).run_to_end()?;
+    /// assert_eq!(metrics.copies, []);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[must_use]
+    pub fn standbys(mut self, standbys: u32) -> Self {
+        self.settings.standbys = standbys;
+        self
+    }
+
     /// The longest time between two commits under load. When there is nothing more to do, a
     /// commit comes at once. A shorter interval shows results sooner; a longer one costs less.
     ///

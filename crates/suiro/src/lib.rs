@@ -118,7 +118,7 @@ pub use window::{
     Sliding, Tumbling, WindowTable, Windowed, WindowedCogroup, Within,
 };
 
-pub use suiro_core::broker::{Broker, Cleanup, TopicSpec};
+pub use suiro_core::broker::{Broker, Cleanup, Role, TaskId, TopicSpec};
 pub use suiro_core::objects::{ObjectInfo, Objects};
 pub use suiro_core::store;
 pub use suiro_core::{
@@ -126,8 +126,8 @@ pub use suiro_core::{
     TopicPartition,
 };
 pub use suiro_engine::{
-    ExchangeKind, Executor, Metrics, Plan, PlanDiff, Restoring, SnapshotReport, TaskMetrics,
-    Traffic, Work,
+    CopyMetrics, ExchangeKind, Executor, Metrics, Plan, PlanDiff, Restoring, SnapshotReport,
+    TaskMetrics, Traffic, Work,
 };
 #[cfg(feature = "kafka")]
 pub use suiro_kafka::{

@@ -1,9 +1,10 @@
 //! How a member comes into a new generation: all join, one shares the tasks out, all hear of it.
 
 use super::ask::{Answer, Api, Ask, Lane, Next, Target, api, encode};
-use super::assignment::{read, share, write};
+use super::assignment::share;
 use super::member::{Member, Stage, forget_coordinator, rejoin};
 use super::state::State;
+use super::told::{self, Told};
 use crate::settings::Settings;
 use crate::{codes, words};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -18,7 +19,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use suiro_core::broker::{Event, Generation, Role, TaskId};
+use suiro_core::broker::{Event, Generation, TaskId};
 use suiro_core::{Error, Result};
 
 /// Kafka's own tools read groups of this type.
@@ -63,11 +64,14 @@ impl Ask for Join {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
-        let (id, owned) = match self.member(state) {
-            Some(member) => (member.id(), write(&member.owned)),
-            None => (StrBytes::new(), write(&[])),
+        let offer = state.offer.clone();
+        let (id, told) = match self.member(state) {
+            Some(Member { id, generation, owned, .. }) => {
+                (id.clone(), Told { generation: *generation, owned: owned.clone(), offer })
+            }
+            None => (StrBytes::new(), Told { offer, ..Told::default() }),
         };
-        let told = ConsumerProtocolSubscription::default().with_user_data(Some(owned));
+        let told = ConsumerProtocolSubscription::default().with_user_data(Some(told.write()));
         let protocol = JoinGroupRequestProtocol::default()
             .with_name(words::text(PROTOCOL))
             .with_metadata(wrap(&told)?);
@@ -138,11 +142,13 @@ fn assign(
     let mut had = BTreeMap::new();
     for member in members {
         let told: ConsumerProtocolSubscription = unwrap(&member.metadata)?;
-        let owned = told.user_data.map_or_else(|| Ok(Vec::new()), |data| read(&data))?;
-        had.insert(member.member_id.to_string(), owned);
+        let told =
+            told.user_data.map_or_else(|| Ok(Told::default()), |data| Told::read(&data))?;
+        had.insert(member.member_id.to_string(), told);
     }
     let shares = share(tasks, &had).into_iter().map(|(member, tasks)| {
-        let told = ConsumerProtocolAssignment::default().with_user_data(Some(write(&tasks)));
+        let tasks = Some(told::write(&tasks));
+        let told = ConsumerProtocolAssignment::default().with_user_data(tasks);
         Ok(SyncGroupRequestAssignment::default()
             .with_member_id(words::text(&member))
             .with_assignment(wrap(&told)?))
@@ -212,14 +218,15 @@ impl Ask for Sync {
             return Next::Done;
         }
         let told = unwrap::<ConsumerProtocolAssignment>(&response.assignment);
-        let tasks = told
-            .and_then(|told| told.user_data.map_or_else(|| Ok(Vec::new()), |data| read(&data)));
+        let tasks = told.and_then(|told| {
+            told.user_data.map_or_else(|| Ok(Vec::new()), |data| told::read(&data))
+        });
         match tasks {
             Ok(tasks) => {
                 (member.stage, member.beaten) = (Stage::Stable, now);
-                member.owned.clone_from(&tasks);
-                let generation = Generation(u64::from(member.generation.unsigned_abs()));
-                let tasks = tasks.into_iter().map(|task| (task, Role::Active)).collect();
+                let generation = member.generation;
+                member.is_told(&tasks, generation);
+                let generation = Generation(u64::from(generation.unsigned_abs()));
                 state.events.push(Event::Assigned(generation, tasks));
             }
             Err(error) => self.fail(error, state),

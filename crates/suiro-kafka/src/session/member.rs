@@ -2,6 +2,7 @@
 //! leaves.
 
 use super::ask::{Answer, Api, Ask, Lane, Next, Target, api, encode};
+use super::assignment::CAUGHT_UP;
 use super::coordinators::Coordinated;
 use super::join::Join;
 use super::state::State;
@@ -11,9 +12,10 @@ use bytes::BytesMut;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::{HeartbeatRequest, LeaveGroupRequest};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use suiro_core::broker::{Fence, TaskId};
+use suiro_core::broker::{Event, Fence, Generation, Offer, Role, TaskId};
 use suiro_core::{Error, Result};
 
 /// What a session is in its group.
@@ -23,6 +25,9 @@ pub(crate) struct Member {
     pub(super) tasks: Vec<TaskId>,
     /// Those that are its own.
     pub(super) owned: Vec<TaskId>,
+    /// Those that it warms up, and those of them of which it has said that it is as far.
+    warming: BTreeSet<TaskId>,
+    warmed: BTreeSet<TaskId>,
     /// What the coordinator calls it; empty before it was given a name.
     pub(super) id: StrBytes,
     pub(super) generation: i32,
@@ -47,6 +52,16 @@ impl Member {
         self.id.clone()
     }
 
+    /// It hears which tasks are its own in a generation.
+    pub(super) fn is_told(&mut self, tasks: &[(TaskId, Role)], generation: i32) {
+        self.generation = generation;
+        let of =
+            |role: Role| tasks.iter().filter(move |(_, of)| *of == role).map(|(task, _)| *task);
+        self.owned = of(Role::Active).collect();
+        self.warming = of(Role::WarmUp).collect();
+        self.warmed = self.warmed.intersection(&self.warming).copied().collect();
+    }
+
     /// When it must say again that it is there.
     pub(crate) fn due(&self, settings: &Settings) -> Option<Duration> {
         (self.stage == Stage::Stable).then_some(self.beaten + settings.heartbeat_interval)
@@ -62,11 +77,32 @@ pub(crate) fn join(state: &mut State, group: &str, tasks: &[TaskId]) {
         group: group.into(),
         tasks: tasks.to_vec(),
         owned: Vec::new(),
+        warming: BTreeSet::new(),
+        warmed: BTreeSet::new(),
         id: StrBytes::new(),
         generation: -1,
         stage: Stage::Wanting,
         beaten: state.now,
     });
+}
+
+/// Keeps what it will tell of copies when it joins. If it is as far now with what it warms up, it
+/// joins again, so that the task may come here; it says so once.
+pub(crate) fn offer(state: &mut State, offer: Offer) {
+    if let Some(member) = &mut state.member
+        && matches!(member.stage, Stage::Stable | Stage::Beating)
+    {
+        let is_new = |(task, lag): &&(TaskId, u64)| {
+            *lag <= CAUGHT_UP && member.warming.contains(task) && !member.warmed.contains(task)
+        };
+        let ready: Vec<TaskId> =
+            offer.copies.iter().filter(is_new).map(|(task, _)| *task).collect();
+        if !ready.is_empty() {
+            member.warmed.extend(ready);
+            member.stage = Stage::Wanting;
+        }
+    }
+    state.offer = offer;
 }
 
 /// Leaves the group; the others take over at once.
@@ -106,11 +142,15 @@ pub(crate) fn tick(state: &mut State) {
 /// Something is wrong with the membership: it joins again, under its name if it may.
 pub(super) fn rejoin(state: &mut State, code: i16) {
     let Some(member) = &mut state.member else { return };
+    member.stage = Stage::Wanting;
     if code == codes::UNKNOWN_MEMBER_ID {
         member.id = StrBytes::new();
-        member.owned.clear();
+        // The group has gone on without it: nothing that it had is its own any more.
+        if !std::mem::take(&mut member.owned).is_empty() {
+            let generation = Generation(u64::from(member.generation.unsigned_abs()));
+            state.events.push(Event::Assigned(generation, Vec::new()));
+        }
     }
-    member.stage = Stage::Wanting;
 }
 
 /// A commit was fenced: if that was under the newest generation that is known here, the group

@@ -14,7 +14,7 @@
 //! | `positions`, `offsets` | where a group is, and where a partition begins and ends |
 //! | `fetch`, `filter` | reading what is committed |
 //! | `writer`, `produce`, `ending`, `too_large` | one transaction per commit |
-//! | `member`, `assignment`, `join` | sharing tasks with the others of a group |
+//! | `member`, `told`, `assignment`, `join` | sharing tasks with the others of a group |
 
 mod ask;
 mod assignment;
@@ -35,6 +35,7 @@ mod produce;
 mod removal;
 mod sasl;
 mod state;
+mod told;
 mod too_large;
 mod topics;
 mod trim;
@@ -47,7 +48,8 @@ pub(crate) use state::State;
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::{
-    CommitId, Event, Fence, Fetch, Position, Seek, Session, TaskId, Ticket, TopicSpec, Wake,
+    CommitId, Event, Fence, Fetch, Offer, Position, Seek, Session, TaskId, Ticket, TopicSpec,
+    Wake,
 };
 use suiro_core::{Clock, Error, Offset, Result, TopicPartition};
 
@@ -162,6 +164,10 @@ impl Session for KafkaSession {
         member::join(&mut self.state, group, tasks);
         writer::revive(&mut self.state);
         self.work();
+    }
+
+    fn offer(&mut self, offer: Offer) {
+        member::offer(&mut self.state, offer);
     }
 
     fn leave(&mut self) {

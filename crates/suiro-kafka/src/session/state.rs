@@ -12,7 +12,7 @@ use crate::visible::Visible;
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::Error;
-use suiro_core::broker::{Event, Ticket};
+use suiro_core::broker::{Event, Offer, Ticket};
 
 /// A request that waits to be sent.
 pub(crate) struct Queued {
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) fetches: Fetches,
     pub(crate) writer: Writer,
     pub(crate) member: Option<Member>,
+    /// What it tells its group of copies when it joins.
+    pub(crate) offer: Offer,
     /// Whether the brokers have transactions of the second version.
     pub(crate) transactions_v2: bool,
     /// Groups that have not heard yet that this session leaves them.
@@ -69,6 +71,7 @@ impl State {
             fetches: Fetches::default(),
             writer: Writer::default(),
             member: None,
+            offer: Offer::default(),
             transactions_v2: false,
             leaving: 0,
             tickets: 0,

@@ -14,6 +14,7 @@ pub const HELP: &str = "
   --properties FILE    settings of the client, by Kafka's names; several processes may share one
   --state DIR          what a process keeps beside Kafka: its name, and its tables if it is asked to
                        [suiro in the directory for temporary files]
+  --standbys N         how many copies of the tables other processes keep, on Kafka [0]
   --store memory|disk  where tables are kept: in memory, or in LOG/state, and of them in memory
                        as much as there is room for [memory]
   --store-memory N     how much of the tables is in memory, in bytes, with --store disk [67108864]
@@ -28,6 +29,7 @@ pub struct SharedOptions {
     servers: Option<String>,
     properties: Option<PathBuf>,
     state: Option<PathBuf>,
+    standbys: u32,
     disk: bool,
     memory: usize,
     snapshots: Option<Duration>,
@@ -37,8 +39,8 @@ impl SharedOptions {
     /// As it is where the command line says nothing; the app is called `app`.
     pub fn of(app: &str) -> Self {
         let (servers, properties, state, snapshots) = (None, None, None, None);
-        let (app, disk, memory) = (app.to_owned(), false, 64 << 20);
-        Self { app, servers, properties, state, disk, memory, snapshots }
+        let (app, standbys, disk, memory) = (app.to_owned(), 0, false, 64 << 20);
+        Self { app, servers, properties, state, standbys, disk, memory, snapshots }
     }
 
     /// Takes the option `name`; there is none that is not known here.
@@ -52,6 +54,7 @@ impl SharedOptions {
             "kafka" => self.servers = Some(parser.value()?.string()?),
             "properties" => self.properties = Some(parser.value()?.into()),
             "state" => self.state = Some(parser.value()?.into()),
+            "standbys" => self.standbys = parser.value()?.parse()?,
             "store" => self.disk = parser.value()?.parse_with(is_disk)?,
             "store-memory" => self.memory = parser.value()?.parse()?,
             "snapshots" => {
