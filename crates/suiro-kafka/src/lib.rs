@@ -26,4 +26,4 @@ mod visible;
 mod words;
 
 pub use broker::Kafka;
-pub use settings::{Protocol, SaslMechanism, Secret, Security, Settings};
+pub use settings::{PeerListener, Protocol, SaslMechanism, Secret, Security, Settings};

@@ -131,8 +131,9 @@ pub use suiro_engine::{
 };
 #[cfg(feature = "kafka")]
 pub use suiro_kafka::{
-    Kafka, Protocol as KafkaProtocol, SaslMechanism as KafkaSaslMechanism,
-    Secret as KafkaSecret, Security as KafkaSecurity, Settings as KafkaSettings,
+    Kafka, PeerListener as KafkaPeerListener, Protocol as KafkaProtocol,
+    SaslMechanism as KafkaSaslMechanism, Secret as KafkaSecret, Security as KafkaSecurity,
+    Settings as KafkaSettings,
 };
 pub use suiro_log::{Durability, Log, LogOptions};
 #[cfg(feature = "disk")]

@@ -3,6 +3,7 @@
 //! A frame is a request or an answer with its length before it. The client knows no socket, so
 //! that the simulator can put brokers behind the same calls.
 
+mod guests;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
@@ -13,8 +14,8 @@ pub(crate) use tcp::Tcp;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
-use suiro_core::Error;
 use suiro_core::broker::Wake;
+use suiro_core::{Error, Result};
 
 /// A connection, unique within its [`Net`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +46,14 @@ pub(crate) trait Net: Send {
 
     /// Closes a connection; no event follows.
     fn close(&mut self, conn: ConnId);
+
+    /// Listens at an address, on any port that is free if it is 0, and gives the port. Who connects
+    /// is heard of by nobody, and nothing is said: a connection there tells that this lives.
+    fn listen(&mut self, host: &str, port: u16) -> Result<u16>;
+
+    /// The address of this host as those see it who are connected; none before there is a
+    /// connection.
+    fn local_host(&mut self) -> Option<String>;
 
     /// Takes what has happened, after at most `wait`; a [`Wake`] ends it early.
     fn poll(&mut self, events: &mut Vec<NetEvent>, wait: Duration);

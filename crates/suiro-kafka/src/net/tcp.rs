@@ -1,5 +1,6 @@
 //! TCP, without a thread: the session's own thread reads and writes when sockets are ready.
 
+use super::guests::Guests;
 use super::wire::{Wire, Wiring};
 use super::{ConnId, Net, NetEvent};
 use crate::settings::Security;
@@ -38,6 +39,8 @@ pub(crate) struct Tcp {
     waker: Arc<Waker>,
     streams: BTreeMap<usize, Stream>,
     next: usize,
+    /// Who watches whether this lives.
+    guests: Guests,
     /// Connections that could not even be begun.
     stillborn: Vec<(ConnId, Error)>,
 }
@@ -72,6 +75,7 @@ impl Tcp {
             waker,
             streams: BTreeMap::new(),
             next: 0,
+            guests: Guests::default(),
             stillborn: Vec::new(),
         })
     }
@@ -261,6 +265,16 @@ impl Net for Tcp {
         self.remove(conn.0);
     }
 
+    fn listen(&mut self, host: &str, port: u16) -> Result<u16> {
+        self.guests.listen(self.poll.registry(), host, port)
+    }
+
+    fn local_host(&mut self) -> Option<String> {
+        let mut open = self.streams.values_mut().filter(|stream| stream.connected);
+        let address = open.next()?.wire.socket().local_addr().ok()?;
+        Some(address.ip().to_string())
+    }
+
     fn poll(&mut self, events: &mut Vec<NetEvent>, wait: Duration) {
         let born = self.stillborn.drain(..);
         events.extend(born.map(|(conn, error)| NetEvent::Closed(conn, error)));
@@ -272,7 +286,9 @@ impl Net for Tcp {
         }
         let ready: Vec<_> = self.ready.iter().map(|event| event.token()).collect();
         for token in ready.into_iter().filter(|token| *token != WAKER) {
-            self.advance(token.0, events);
+            if !self.guests.advance(self.poll.registry(), token) {
+                self.advance(token.0, events);
+            }
         }
     }
 

@@ -21,6 +21,8 @@ pub(crate) enum Target {
     Group(Arc<str>),
     /// The coordinator of this session's transactions.
     Transactions,
+    /// The coordinator of the transactions of another session, by its transactional id.
+    TransactionsOf(Arc<str>),
 }
 
 /// A broker answers the requests of one connection one after another, so that one which waits

@@ -294,6 +294,9 @@ impl Dispatch {
             Target::Node(node) => Some(*node),
             Target::Leader(partition) => state.metadata.leader(partition).map(|it| it.node),
             Target::Group(group) => coordinator(state, &Coordinated::Group(Arc::clone(group))),
+            Target::TransactionsOf(name) => {
+                coordinator(state, &Coordinated::Transactions(Arc::clone(name)))
+            }
             Target::Transactions => {
                 let name = Arc::clone(&state.name);
                 coordinator(state, &Coordinated::Transactions(name))

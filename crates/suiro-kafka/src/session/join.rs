@@ -4,7 +4,7 @@ use super::ask::{Answer, Api, Ask, Lane, Next, Target, api, encode};
 use super::assignment::share;
 use super::member::{Member, Stage, forget_coordinator, rejoin};
 use super::state::State;
-use super::told::{self, Told};
+use super::told::{self, Peer, Told};
 use crate::settings::Settings;
 use crate::{codes, words};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -64,13 +64,14 @@ impl Ask for Join {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
-        let offer = state.offer.clone();
-        let (id, told) = match self.member(state) {
-            Some(Member { id, generation, owned, .. }) => {
-                (id.clone(), Told { generation: *generation, owned: owned.clone(), offer })
-            }
-            None => (StrBytes::new(), Told { offer, ..Told::default() }),
-        };
+        let (offer, listens_at) = (state.offer.clone(), state.listens_at.clone());
+        let name = state.name.to_string();
+        let mut told = Told { offer, name, listens_at, ..Told::default() };
+        let mut id = StrBytes::new();
+        if let Some(member) = self.member(state) {
+            (told.generation, told.owned) = (member.generation, member.owned.clone());
+            id = member.id();
+        }
         let told = ConsumerProtocolSubscription::default().with_user_data(Some(told.write()));
         let protocol = JoinGroupRequestProtocol::default()
             .with_name(words::text(PROTOCOL))
@@ -146,9 +147,18 @@ fn assign(
             told.user_data.map_or_else(|| Ok(Told::default()), |data| Told::read(&data))?;
         had.insert(member.member_id.to_string(), told);
     }
+    let peers: Vec<Peer> = had
+        .iter()
+        .filter_map(|(member, Told { name, listens_at, .. })| {
+            let ((host, port), member) = (listens_at.clone()?, member.clone());
+            Some(Peer { member, name: name.clone(), host, port })
+        })
+        .collect();
     let shares = share(tasks, &had).into_iter().map(|(member, tasks)| {
-        let tasks = Some(told::write(&tasks));
-        let told = ConsumerProtocolAssignment::default().with_user_data(tasks);
+        let others: Vec<Peer> =
+            peers.iter().filter(|peer| peer.member != member).cloned().collect();
+        let told = Some(told::write(&tasks, &others));
+        let told = ConsumerProtocolAssignment::default().with_user_data(told);
         Ok(SyncGroupRequestAssignment::default()
             .with_member_id(words::text(&member))
             .with_assignment(wrap(&told)?))
@@ -219,14 +229,15 @@ impl Ask for Sync {
         }
         let told = unwrap::<ConsumerProtocolAssignment>(&response.assignment);
         let tasks = told.and_then(|told| {
-            told.user_data.map_or_else(|| Ok(Vec::new()), |data| told::read(&data))
+            told.user_data.map_or_else(|| Ok(Default::default()), |data| told::read(&data))
         });
         match tasks {
-            Ok(tasks) => {
+            Ok((tasks, peers)) => {
                 (member.stage, member.beaten) = (Stage::Stable, now);
                 let generation = member.generation;
                 member.is_told(&tasks, generation);
                 let generation = Generation(u64::from(generation.unsigned_abs()));
+                state.told_peers = Some(peers);
                 state.events.push(Event::Assigned(generation, tasks));
             }
             Err(error) => self.fail(error, state),

@@ -105,6 +105,15 @@ pub(crate) fn offer(state: &mut State, offer: Offer) {
     state.offer = offer;
 }
 
+/// The group changes: joins again, so that nobody has to wait for it.
+pub(super) fn join_again(state: &mut State) {
+    if let Some(member) = &mut state.member
+        && matches!(member.stage, Stage::Stable | Stage::Beating)
+    {
+        member.stage = Stage::Wanting;
+    }
+}
+
 /// Leaves the group; the others take over at once.
 pub(crate) fn leave(state: &mut State) {
     let Some(member) = state.member.take() else { return };

@@ -15,6 +15,7 @@
 //! | `fetch`, `filter` | reading what is committed |
 //! | `writer`, `produce`, `ending`, `too_large` | one transaction per commit |
 //! | `member`, `told`, `assignment`, `join` | sharing tasks with the others of a group |
+//! | `peers` | watching the others |
 
 mod ask;
 mod assignment;
@@ -30,6 +31,7 @@ mod member;
 mod metadata;
 mod nonce;
 mod offsets;
+mod peers;
 mod positions;
 mod produce;
 mod removal;
@@ -44,6 +46,7 @@ mod writer;
 use crate::net::{Net, NetEvent};
 use bytes::Bytes;
 use dispatch::Dispatch;
+use peers::Peers;
 pub(crate) use state::State;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +60,7 @@ use suiro_core::{Clock, Error, Offset, Result, TopicPartition};
 pub(crate) struct KafkaSession {
     state: State,
     dispatch: Dispatch,
+    peers: Peers,
     clock: Arc<dyn Clock>,
 }
 
@@ -75,7 +79,8 @@ impl KafkaSession {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let addresses = state.settings.addresses()?;
-        let mut session = Self { state, dispatch: Dispatch::new(net, addresses), clock };
+        let (dispatch, peers) = (Dispatch::new(net, addresses), Peers::default());
+        let mut session = Self { state, dispatch, peers, clock };
         session.state.now = session.clock.elapsed();
         Ok(session)
     }
@@ -104,7 +109,9 @@ impl KafkaSession {
         self.dispatch.net.poll(&mut happened, wait);
         self.state.now = self.clock.elapsed();
         for event in happened {
-            self.dispatch.take(event, &mut self.state);
+            if !self.peers.take(&event, &mut self.state) {
+                self.dispatch.take(event, &mut self.state);
+            }
         }
         self.work();
     }
@@ -112,6 +119,7 @@ impl KafkaSession {
     /// Sends what can be sent.
     fn work(&mut self) {
         self.state.now = self.clock.elapsed();
+        self.peers.tick(&mut self.state, &mut *self.dispatch.net);
         member::tick(&mut self.state);
         writer::tick(&mut self.state);
         fetch::tick(&mut self.state);
@@ -124,7 +132,13 @@ impl KafkaSession {
         let state = &self.state;
         let member = state.member.as_ref().and_then(|member| member.due(&state.settings));
         let fetches = state.fetches.due(state.now);
-        let all = [member, fetches, state.writer.due(state.now), state.metadata.due()];
+        let all = [
+            member,
+            self.peers.due(),
+            fetches,
+            state.writer.due(state.now),
+            state.metadata.due(),
+        ];
         all.into_iter().flatten().chain(self.dispatch.due(state)).min()
     }
 }

@@ -5,6 +5,7 @@ use super::coordinators::{Coordinated, Coordinators};
 use super::fetch::Fetches;
 use super::member::Member;
 use super::metadata::Metadata;
+use super::told::Peer;
 use super::writer::Writer;
 use crate::claim::Claim;
 use crate::settings::Settings;
@@ -42,6 +43,9 @@ pub(crate) struct State {
     pub(crate) member: Option<Member>,
     /// What it tells its group of copies when it joins.
     pub(crate) offer: Offer,
+    /// Where the others may watch it, and what it was told last of where they are.
+    pub(crate) listens_at: Option<(String, u16)>,
+    pub(crate) told_peers: Option<Vec<Peer>>,
     /// Whether the brokers have transactions of the second version.
     pub(crate) transactions_v2: bool,
     /// Groups that have not heard yet that this session leaves them.
@@ -72,6 +76,8 @@ impl State {
             writer: Writer::default(),
             member: None,
             offer: Offer::default(),
+            listens_at: None,
+            told_peers: None,
             transactions_v2: false,
             leaving: 0,
             tickets: 0,
@@ -104,7 +110,8 @@ impl State {
     pub(crate) fn refuse(&mut self, of: &Coordinated, error: Error) {
         let is_for = |target: Target| match (of, target) {
             (Coordinated::Group(group), Target::Group(other)) => *group == other,
-            (Coordinated::Transactions(_), Target::Transactions) => true,
+            (Coordinated::Transactions(id), Target::Transactions) => *id == self.name,
+            (Coordinated::Transactions(id), Target::TransactionsOf(other)) => *id == other,
             _ => false,
         };
         let (refused, kept) =

@@ -11,6 +11,17 @@ use suiro_core::{Error, Result};
 /// a newer version has added at the end.
 const VERSION: u8 = 2;
 
+/// Another member, and where it can be watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// What the coordinator calls it.
+    pub(super) member: String,
+    /// Its transactional id.
+    pub(super) name: String,
+    pub(super) host: String,
+    pub(super) port: u16,
+}
+
 /// What a member tells when it joins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
@@ -18,6 +29,9 @@ pub(super) struct Told {
     pub(super) generation: i32,
     pub(super) owned: Vec<TaskId>,
     pub(super) offer: Offer,
+    /// Its transactional id, and where it listens, if it does.
+    pub(super) name: String,
+    pub(super) listens_at: Option<(String, u16)>,
 }
 
 fn broken() -> Error {
@@ -31,6 +45,19 @@ fn put_tasks(out: &mut BytesMut, tasks: &[TaskId]) {
     for task in tasks {
         put_task(out, *task);
     }
+}
+
+fn put_text(out: &mut BytesMut, text: &str) {
+    out.put_u32(text.len() as u32);
+    out.put_slice(text.as_bytes());
+}
+
+fn text(bytes: &mut Bytes) -> Option<String> {
+    let length = bytes.try_get_u32().ok()? as usize;
+    if bytes.remaining() < length {
+        return None;
+    }
+    String::from_utf8(bytes.split_to(length).to_vec()).ok()
 }
 
 fn put_task(out: &mut BytesMut, task: TaskId) {
@@ -78,6 +105,10 @@ impl Told {
             put_task(&mut out, *task);
             out.put_u64(*lag);
         }
+        put_text(&mut out, &self.name);
+        let (host, port) = self.listens_at.clone().unwrap_or_default();
+        put_text(&mut out, &host);
+        out.put_u16(port);
         out.freeze()
     }
 
@@ -91,12 +122,19 @@ impl Told {
         let copies =
             list(&mut bytes, 16, |bytes| Some((task(bytes)?, bytes.try_get_u64().ok()?)))?;
         let offer = Offer { standbys, stateless, copies };
-        Ok(Self { generation, owned, offer })
+        let name = text(&mut bytes).ok_or_else(broken)?;
+        let host = text(&mut bytes).ok_or_else(broken)?;
+        let port = bytes.try_get_u16().map_err(|_| broken())?;
+        let listens_at = (port > 0).then_some((host, port));
+        Ok(Self { generation, owned, offer, name, listens_at })
     }
 }
 
-/// Tasks with their roles, as a member is told of its own.
-pub(super) fn write(tasks: &[(TaskId, Role)]) -> Bytes {
+/// What a member is told: its own tasks with their roles, and who else there is.
+pub(super) type Share = (Vec<(TaskId, Role)>, Vec<Peer>);
+
+/// Writes what a member is told.
+pub(super) fn write(tasks: &[(TaskId, Role)], peers: &[Peer]) -> Bytes {
     let mut out = BytesMut::new();
     out.put_u8(VERSION);
     out.put_u32(tasks.len() as u32);
@@ -108,14 +146,19 @@ pub(super) fn write(tasks: &[(TaskId, Role)]) -> Bytes {
             _ => 0,
         });
     }
+    out.put_u32(peers.len() as u32);
+    for Peer { member, name, host, port } in peers {
+        [member, name, host].into_iter().for_each(|part| put_text(&mut out, part));
+        out.put_u16(*port);
+    }
     out.freeze()
 }
 
 /// Reads what another member wrote.
-pub(super) fn read(bytes: &Bytes) -> Result<Vec<(TaskId, Role)>> {
+pub(super) fn read(bytes: &Bytes) -> Result<Share> {
     let mut bytes = bytes.clone();
     version(&mut bytes)?;
-    list(&mut bytes, 9, |bytes| {
+    let tasks = list(&mut bytes, 9, |bytes| {
         let task = task(bytes)?;
         let role = match bytes.try_get_u8().ok()? {
             0 => Role::Active,
@@ -124,7 +167,12 @@ pub(super) fn read(bytes: &Bytes) -> Result<Vec<(TaskId, Role)>> {
             _ => return None,
         };
         Some((task, role))
-    })
+    })?;
+    let peers = list(&mut bytes, 14, |bytes| {
+        let (member, name, host) = (text(bytes)?, text(bytes)?, text(bytes)?);
+        Some(Peer { member, name, host, port: bytes.try_get_u16().ok()? })
+    })?;
+    Ok((tasks, peers))
 }
 
 #[cfg(test)]
@@ -138,14 +186,18 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let offer = Offer { standbys: 2, stateless: vec![0, 4], copies: vec![(task(5), 77)] };
-        let told = Told { generation: 9, owned: vec![task(1), task(2)], offer };
+        let (owned, name) = (vec![task(1), task(2)], "app-1".to_owned());
+        let listens_at = Some(("::1".to_owned(), 4000));
+        let told = Told { generation: 9, owned, offer, name: name.clone(), listens_at };
         assert_eq!(Told::read(&told.write()).unwrap(), told);
         let longer = [&told.write()[..], b"more"].concat();
         assert_eq!(Told::read(&longer.into()).unwrap(), told);
         let roles = [Role::Active, Role::Standby, Role::WarmUp];
         let tasks: Vec<_> =
             roles.into_iter().zip(0..).map(|(role, of)| (task(of), role)).collect();
-        assert_eq!(read(&write(&tasks)).unwrap(), tasks);
+        let peer = Peer { member: "m".to_owned(), name, host: "host".to_owned(), port: 9 };
+        let peers = vec![peer.clone(), peer];
+        assert_eq!(read(&write(&tasks, &peers)).unwrap(), (tasks, peers));
     }
 
     #[test]

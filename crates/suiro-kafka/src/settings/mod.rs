@@ -4,14 +4,17 @@
 //! |---|---|
 //! | `security` | how client and brokers know each other |
 //! | `secret` | text that nobody is shown by accident |
+//! | `listener` | where processes of an app watch each other |
 //! | `jaas` | user and password as Java's clients name them |
 //! | `properties` | the format of properties files |
 
 mod jaas;
+mod listener;
 mod properties;
 mod secret;
 mod security;
 
+pub use listener::PeerListener;
 pub use secret::Secret;
 pub use security::{Protocol, SaslMechanism, Security};
 
@@ -74,6 +77,9 @@ pub struct Settings {
     /// `state.dir`: where a process keeps the name under which it works on a program; processes
     /// of one machine may share it (`suiro` in the directory for temporary files).
     pub state_dir: PathBuf,
+    /// `peer.listener`: where a process listens so that others of its app see at once when it dies
+    /// (on any port of the address by which it reaches its brokers).
+    pub peer_listener: PeerListener,
     /// `security.protocol` and the settings of SASL and SSL: how client and brokers know each
     /// other (not at all).
     pub security: Security,
@@ -105,6 +111,7 @@ impl Settings {
             fetch_max_wait: millis(500),
             replication_factor: -1,
             state_dir: std::env::temp_dir().join("suiro"),
+            peer_listener: PeerListener::default(),
             security: Security::default(),
         }
     }
@@ -155,6 +162,7 @@ impl Settings {
             "retry.backoff.max.ms" => self.retry_backoff_max = millis()?,
             "max.request.size" => self.max_request_size = number()? as usize,
             "fetch.max.wait.ms" => self.fetch_max_wait = millis()?,
+            "peer.listener" => self.peer_listener = PeerListener::parse(value)?,
             "state.dir" => self.state_dir = value.into(),
             "replication.factor" => {
                 self.replication_factor = value.parse().map_err(|error| {

@@ -30,7 +30,7 @@ impl World {
     fn joins(&mut self, name: u8) {
         let (standbys, stateless) = (self.standbys, self.stateless.clone());
         let offer = Offer { standbys, stateless, copies: Vec::new() };
-        let told = Told { generation: 0, owned: Vec::new(), offer };
+        let told = Told { offer, ..Told::default() };
         self.members.entry(format!("member-{name}")).or_insert(told);
     }
 
@@ -114,8 +114,8 @@ fn who_comes_warms_up_before_it_runs_anything() {
 fn who_missed_a_generation_claims_nothing_of_another() {
     let mut world = World::new(2, 0, vec![]);
     (0..2).for_each(|name| world.joins(name));
-    let stale = Told { generation: 3, owned: world.tasks.clone(), offer: Offer::default() };
-    let newer = Told { generation: 4, owned: world.tasks.clone(), offer: Offer::default() };
+    let stale = Told { generation: 3, owned: world.tasks.clone(), ..Told::default() };
+    let newer = Told { generation: 4, owned: world.tasks.clone(), ..Told::default() };
     world.members = [("a".to_owned(), stale), ("b".to_owned(), newer)].into();
     let shares = world.share();
     assert_eq!(sizes(&shares), [0, 2], "the newer one has both until the other is as far");

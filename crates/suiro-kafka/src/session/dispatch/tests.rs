@@ -49,6 +49,15 @@ impl Net for Scripted {
         self.note(format!("close {}", conn.0));
     }
 
+    fn listen(&mut self, host: &str, port: u16) -> Result<u16> {
+        self.note(format!("listen at {host}:{port}"));
+        Ok(7)
+    }
+
+    fn local_host(&mut self) -> Option<String> {
+        Some("here".to_owned())
+    }
+
     fn poll(&mut self, _: &mut Vec<NetEvent>, _: Duration) {}
 
     fn waker(&self) -> Arc<dyn Wake> {
