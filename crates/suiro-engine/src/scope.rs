@@ -63,6 +63,8 @@ pub struct Scope {
     fetches: HashMap<Ticket, (usize, usize)>,
     /// Something may have come since the caught-up inputs were last looked at.
     stale: bool,
+    /// Only the answer to a fetch tells of what others commit.
+    hears_by_fetches: bool,
     /// When the work of the last round ended.
     worked: Duration,
     /// The last round took rows.
@@ -155,6 +157,7 @@ impl Scope {
             taken_before: 0,
             fetches: HashMap::new(),
             stale: true,
+            hears_by_fetches: broker.is_shared(),
             moving: false,
             worked: Duration::ZERO,
             missed: false,
@@ -270,6 +273,12 @@ impl Scope {
         !self.fetches.is_empty() || self.followed.is_asking() || self.is_replaying()
     }
 
+    /// Whether there is anything that could be asked for.
+    fn has_to_ask(&self) -> bool {
+        let mut inputs = self.tasks.iter().flatten().flat_map(|task| &task.inputs);
+        inputs.any(|input| input.kind != InputKind::Generator && !input.is_ended())
+    }
+
     /// Blocks until something may have come in, or the next commit is due.
     pub fn wait(&mut self) {
         if self.missed && !self.is_asking() {
@@ -279,6 +288,9 @@ impl Scope {
         // Answers that are under way come first; what is asked again before they are in would
         // be answered at once, with nothing, for ever.
         self.look_again();
+        if self.stale && self.hears_by_fetches && self.has_to_ask() {
+            return;
+        }
         let since = self.clock.elapsed().saturating_sub(self.last_commit);
         let mut longest = Duration::from_millis(500);
         if let Some(every) = self.plan.speaks_every() {
