@@ -2,6 +2,8 @@
 #![cfg(feature = "kafka")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/flow.rs"]
+mod flow;
 #[path = "../examples/count/options.rs"]
 mod options;
 #[path = "support/process.rs"]
@@ -11,10 +13,10 @@ mod program;
 #[path = "../examples/shared/mod.rs"]
 mod shared;
 
+use flow::Flow;
 use process::{Process, args_of_child, temporary, text};
-use std::collections::BTreeMap;
 use std::time::Duration;
-use suiro::{Bytes, Clock, Kafka, KafkaSettings, Producer, Reader, SystemClock, Topic};
+use suiro::KafkaSettings;
 use suiro_kafka_harness::Kafka as Cluster;
 
 /// Does nothing, unless this process was started by a test: then it counts.
@@ -25,63 +27,11 @@ fn child() {
     }
 }
 
-const KEYS: u64 = 200;
-const PARTITIONS: u32 = 4;
-
-/// So many records are written in a second.
-const RATE: u64 = 1000;
-
 /// How long sessions and transactions last: nobody waits for that.
 const LASTS: Duration = Duration::from_secs(300);
 
 /// Long before they end a kill must be over.
 const PATIENCE: Duration = Duration::from_secs(90);
-
-/// A steady flow of records, and what is counted of them.
-struct Flow {
-    clock: SystemClock,
-    records: Producer<Bytes, Bytes>,
-    counts: Reader<Bytes, u64>,
-    sent: u64,
-    seen: u64,
-    last: BTreeMap<Bytes, u64>,
-    /// When something came last, and the longest that nothing did, by partition.
-    came: BTreeMap<u32, Duration>,
-    gaps: BTreeMap<u32, Duration>,
-}
-
-impl Flow {
-    /// Goes on for so long, and longer if not all is counted by then.
-    fn run(&mut self, lasts: Duration) -> Duration {
-        let (begun, before) = (self.clock.elapsed(), self.sent);
-        self.gaps.clear();
-        let until = begun + lasts;
-        loop {
-            let now = self.clock.elapsed();
-            let due = before + (now.min(until) - begun).as_millis() as u64 * RATE / 1000;
-            for number in self.sent..due {
-                let (key, value) = program::record(number, KEYS);
-                self.records.send(key, value, number as i64).unwrap();
-            }
-            self.records.flush().unwrap();
-            self.sent = due;
-            for count in self.counts.follow(Duration::from_millis(2)).unwrap() {
-                let before = self.last.entry(count.key.clone()).or_default();
-                *before += 1;
-                assert_eq!(count.value, Some(*before), "count of {:?}", count.key);
-                self.seen += 1;
-                let now = self.clock.elapsed();
-                let came = self.came.insert(count.partition, now).unwrap_or(now);
-                let gap = self.gaps.entry(count.partition).or_default();
-                *gap = (*gap).max(now - came);
-            }
-            if now >= until && self.seen == self.sent {
-                return self.gaps.values().max().copied().unwrap_or_default();
-            }
-            assert!(now < until + PATIENCE, "{} of {} were counted", self.seen, self.sent);
-        }
-    }
-}
 
 /// With `SUIRO_FAILOVERS` so many are killed, and the longest gaps in what comes out shown.
 #[test]
@@ -121,37 +71,27 @@ fn a_process_that_dies_is_missed_at_once() {
             "1",
         ])
     };
-    let kafka = Kafka::new(KafkaSettings::new(cluster.bootstrap()));
-    let mut records = Producer::open(&kafka, &Topic::bytes("input").named(&input)).unwrap();
-    records.create(PARTITIONS).unwrap();
-    let counts: Topic<Bytes, u64> = Topic::of("output", &suiro::Raw, &program::Decimal);
-    let counts = counts.named(&output);
-    Producer::open(&kafka, &counts).unwrap().create(PARTITIONS).unwrap();
-    let mut flow = Flow {
-        clock: SystemClock::default(),
-        records,
-        counts: Reader::open(&kafka, &counts).unwrap(),
-        sent: 0,
-        seen: 0,
-        last: BTreeMap::new(),
-        came: BTreeMap::new(),
-        gaps: BTreeMap::new(),
-    };
+    let mut flow = Flow::open(KafkaSettings::new(cluster.bootstrap()), &input, &output);
 
     let mut processes: Vec<_> = (0..3).map(start).collect();
     let settles = Duration::from_secs(12);
-    flow.run(settles);
+    let mut run = |lasts: Duration| {
+        flow.run(lasts);
+        flow.settle(PATIENCE);
+        flow.gap().as_millis()
+    };
+    run(settles);
     let mut gaps = Vec::new();
     for kill in 0..kills as usize {
         assert!(processes.remove(0).kill(), "a process had ended by itself");
-        gaps.push(flow.run(Duration::from_secs(4)).as_millis());
+        gaps.push(run(Duration::from_secs(4)));
         processes.push(start(3 + kill));
-        println!("while one comes: {} ms without output", flow.run(settles).as_millis());
+        println!("while one comes: {} ms without output", run(settles));
     }
     println!("killed: longest gaps {gaps:?} ms");
     let leaver = processes.remove(0);
     leaver.signal("TERM");
-    println!("while one leaves: {} ms", flow.run(Duration::from_secs(4)).as_millis());
+    println!("while one leaves: {} ms", run(Duration::from_secs(4)));
     leaver.finish().assert_success();
     for process in processes {
         process.signal("TERM");

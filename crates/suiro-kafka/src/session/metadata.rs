@@ -41,9 +41,10 @@ impl Metadata {
         let leaders = self.topics.get(&of.topic);
         let leader = leaders.and_then(|leaders| leaders.get(of.partition as usize).copied());
         let leader = leader.filter(|leader| leader.node >= 0);
-        if leader.is_none() {
+        self.stale |= leader.is_none();
+        // Also where it came with an answer to something else: it may move.
+        if !self.wanted.contains(&of.topic) {
             self.wanted.insert(Arc::clone(&of.topic));
-            self.stale = true;
         }
         leader
     }
@@ -180,4 +181,26 @@ pub(crate) fn request(topics: Option<&[Arc<str>]>) -> MetadataRequest {
         topics.iter().map(topic).collect()
     });
     MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::metadata_response::{
+        MetadataResponsePartition, MetadataResponseTopic,
+    };
+
+    /// A topic that was learnt of by describing it is asked for when its leader may have moved.
+    #[test]
+    fn whoever_is_asked_for_a_leader_asks_for_it_again() {
+        let mut metadata = Metadata::default();
+        let name = crate::words::topic("topic");
+        let partition = MetadataResponsePartition::default().with_leader_id(3.into());
+        let topic = MetadataResponseTopic::default().with_name(Some(name));
+        let topic = topic.with_partitions(vec![partition]);
+        metadata.learn(&MetadataResponse::default().with_topics(vec![topic]));
+        let leader = metadata.leader(&TopicPartition::new("topic", 0));
+        assert_eq!(leader.map(|leader| leader.node), Some(3));
+        assert_eq!(metadata.wanted.iter().map(|name| &**name).collect::<Vec<_>>(), ["topic"]);
+    }
 }
