@@ -23,6 +23,8 @@ struct Group<'a> {
     owners: BTreeMap<TaskId, &'a str>,
     /// How far behind the copies of a task are, by member.
     copies: BTreeMap<TaskId, BTreeMap<&'a str, u64>>,
+    /// Whether members know of state at all, and the sub-topologies that have none.
+    has_state: bool,
     stateless: BTreeSet<u32>,
 }
 
@@ -37,18 +39,20 @@ impl<'a> Group<'a> {
                 let newest = claims.entry(*task).or_insert(claim);
                 *newest = (*newest).max(claim);
             }
-            for (task, lag) in &told.offer.copies {
+            for (task, lag) in told.offer.iter().flat_map(|offer| &offer.copies) {
                 copies.entry(*task).or_default().insert(name, *lag);
             }
         }
         let owners =
             claims.into_iter().map(|(task, (_, Reverse(name)))| (task, name)).collect();
-        let stateless = members.values().flat_map(|told| &told.offer.stateless);
-        Self { members, owners, copies, stateless: stateless.copied().collect() }
+        let offers = members.values().filter_map(|told| told.offer.as_ref());
+        let stateless = offers.clone().flat_map(|offer| &offer.stateless).copied().collect();
+        let has_state = offers.count() > 0;
+        Self { members, owners, copies, has_state, stateless }
     }
 
     fn has_state(&self, task: &TaskId) -> bool {
-        !self.stateless.contains(&task.subtopology)
+        self.has_state && !self.stateless.contains(&task.subtopology)
     }
 
     fn lag(&self, task: &TaskId, member: &str) -> Option<u64> {
@@ -143,7 +147,8 @@ pub(super) fn share(tasks: &[TaskId], members: &BTreeMap<String, Told>) -> Share
             copies.entry(target).and_modify(|count| *count += 1);
         }
     }
-    let wanted = members.values().map(|told| told.offer.standbys).max().unwrap_or(0) as usize;
+    let offers = members.values().filter_map(|told| told.offer.as_ref());
+    let wanted = offers.map(|offer| offer.standbys).max().unwrap_or(0) as usize;
     let wanted = wanted.min(members.len() - 1);
     let stateful: Vec<TaskId> =
         tasks.iter().filter(|task| group.has_state(task)).copied().collect();

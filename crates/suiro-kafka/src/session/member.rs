@@ -102,11 +102,11 @@ pub(crate) fn offer(state: &mut State, offer: Offer) {
             member.stage = Stage::Wanting;
         }
     }
-    state.offer = offer;
+    state.offer = Some(offer);
 }
 
 /// The group changes: joins again, so that nobody has to wait for it.
-pub(super) fn join_again(state: &mut State) {
+fn join_again(state: &mut State) {
     if let Some(member) = &mut state.member
         && matches!(member.stage, Stage::Stable | Stage::Beating)
     {
@@ -119,7 +119,8 @@ pub(crate) fn leave(state: &mut State) {
     let Some(member) = state.member.take() else { return };
     if !member.id.is_empty() {
         state.leaving += 1;
-        state.ask(Box::new(Leave { group: member.group, id: member.id }));
+        let (group, id, is_other) = (member.group, member.id, false);
+        state.ask(Box::new(Leave { group, id, is_other }));
     }
 }
 
@@ -258,9 +259,12 @@ impl Ask for Heartbeat {
     }
 }
 
-struct Leave {
-    group: Arc<str>,
-    id: StrBytes,
+/// A member leaves the group: this one, or one that is dead.
+pub(super) struct Leave {
+    pub(super) group: Arc<str>,
+    pub(super) id: StrBytes,
+    /// It is another one that is dead: the group changes, and this one joins again.
+    pub(super) is_other: bool,
 }
 
 impl Ask for Leave {
@@ -290,13 +294,17 @@ impl Ask for Leave {
             let error = codes::error("group cannot be left", response.error_code);
             return Next::Again(self, error);
         }
-        state.leaving -= 1;
+        match self.is_other {
+            // Who was there first has done it; the group changes all the same.
+            true => join_again(state),
+            false => state.leaving -= 1,
+        }
         Next::Done
     }
 
     fn fail(self: Box<Self>, error: Error, state: &mut State) {
         // The session time-out does it then.
         tracing::warn!(error = %error.report(), group = &*self.group, "group cannot be left");
-        state.leaving -= 1;
+        state.leaving -= usize::from(!self.is_other);
     }
 }

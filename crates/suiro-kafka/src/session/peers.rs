@@ -13,15 +13,15 @@
 
 use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
 use super::coordinators::Coordinated;
-use super::member;
+use super::member::Leave;
 use super::state::State;
 use super::told::Peer;
+use super::writer::{NOBODY, begin};
 use crate::net::{ConnId, Net, NetEvent};
 use crate::settings::PeerListener;
 use crate::{codes, words};
 use bytes::BytesMut;
-use kafka_protocol::messages::leave_group_request::MemberIdentity;
-use kafka_protocol::messages::{InitProducerIdRequest, LeaveGroupRequest};
+use kafka_protocol::messages::InitProducerIdRequest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -164,7 +164,8 @@ impl Peers {
         }
         self.spared.insert(peer.name.clone(), now + state.settings.session_timeout);
         tracing::warn!(group = &*group, process = peer.name, "a process is gone; going on");
-        state.ask(Box::new(Expel { group, member: member.to_owned() }));
+        let (id, is_other) = (words::text(member), true);
+        state.ask(Box::new(Leave { group, id, is_other }));
         state.ask(Box::new(Release { name: peer.name.into() }));
     }
 
@@ -172,50 +173,6 @@ impl Peers {
     pub(crate) fn due(&self) -> Option<Duration> {
         let closed = self.watched.values().filter(|watched| watched.conn.is_none());
         closed.map(|watched| watched.opens_at).min()
-    }
-}
-
-/// Has another member leave the group, and joins again.
-struct Expel {
-    group: Arc<str>,
-    member: String,
-}
-
-impl Ask for Expel {
-    fn api(&self, _: &State) -> Api {
-        api::<LeaveGroupRequest>(3, 5)
-    }
-
-    fn target(&self) -> Target {
-        Target::Group(Arc::clone(&self.group))
-    }
-
-    fn write(&mut self, version: i16, _: &mut State, out: &mut BytesMut) -> Result<()> {
-        let member = MemberIdentity::default().with_member_id(words::text(&self.member));
-        let request = LeaveGroupRequest::default()
-            .with_group_id(words::group(&self.group))
-            .with_members(vec![member]);
-        encode(&request, version, out)
-    }
-
-    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
-        let response = match answer.and_then(Answer::decode::<LeaveGroupRequest>) {
-            Ok(response) => response,
-            Err(error) => return Next::Again(self, error),
-        };
-        let code = response.error_code;
-        if codes::moves_coordinator(code) {
-            member::forget_coordinator(state, &self.group, code);
-            return Next::Again(self, codes::error("a dead member cannot leave", code));
-        }
-        // Who was there first has done it; the group changes all the same.
-        member::join_again(state);
-        Next::Done
-    }
-
-    fn fail(self: Box<Self>, error: Error, _: &mut State) {
-        let error = error.report();
-        tracing::warn!(error, "a dead member stays in the group until its session times out");
     }
 }
 
@@ -235,13 +192,7 @@ impl Ask for Release {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
-        let timeout = state.settings.transaction_timeout.as_millis() as i32;
-        let request = InitProducerIdRequest::default()
-            .with_transactional_id(Some(words::transactional(&self.name)))
-            .with_transaction_timeout_ms(timeout)
-            .with_producer_id((-1).into())
-            .with_producer_epoch(-1);
-        encode(&request, version, out)
+        encode(&begin(state, &self.name, NOBODY), version, out)
     }
 
     fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {

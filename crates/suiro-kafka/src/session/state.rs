@@ -42,7 +42,7 @@ pub(crate) struct State {
     pub(crate) writer: Writer,
     pub(crate) member: Option<Member>,
     /// What it tells its group of copies when it joins.
-    pub(crate) offer: Offer,
+    pub(crate) offer: Option<Offer>,
     /// Where the others may watch it, and what it was told last of where they are.
     pub(crate) listens_at: Option<(String, u16)>,
     pub(crate) told_peers: Option<Vec<Peer>>,
@@ -75,7 +75,7 @@ impl State {
             fetches: Fetches::default(),
             writer: Writer::default(),
             member: None,
-            offer: Offer::default(),
+            offer: None,
             listens_at: None,
             told_peers: None,
             transactions_v2: false,

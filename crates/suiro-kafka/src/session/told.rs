@@ -28,7 +28,8 @@ pub(super) struct Told {
     /// The newest generation that it knows, and the tasks that were its own in that.
     pub(super) generation: i32,
     pub(super) owned: Vec<TaskId>,
-    pub(super) offer: Offer,
+    /// Nothing from members that know of no state: their tasks move at once.
+    pub(super) offer: Option<Offer>,
     /// Its transactional id, and where it listens, if it does.
     pub(super) name: String,
     pub(super) listens_at: Option<(String, u16)>,
@@ -97,13 +98,16 @@ impl Told {
         out.put_u8(VERSION);
         out.put_i32(self.generation);
         put_tasks(&mut out, &self.owned);
-        out.put_u32(self.offer.standbys);
-        out.put_u32(self.offer.stateless.len() as u32);
-        self.offer.stateless.iter().for_each(|sub| out.put_u32(*sub));
-        out.put_u32(self.offer.copies.len() as u32);
-        for (task, lag) in &self.offer.copies {
-            put_task(&mut out, *task);
-            out.put_u64(*lag);
+        out.put_u8(u8::from(self.offer.is_some()));
+        if let Some(Offer { standbys, stateless, copies }) = &self.offer {
+            out.put_u32(*standbys);
+            out.put_u32(stateless.len() as u32);
+            stateless.iter().for_each(|sub| out.put_u32(*sub));
+            out.put_u32(copies.len() as u32);
+            for (task, lag) in copies {
+                put_task(&mut out, *task);
+                out.put_u64(*lag);
+            }
         }
         put_text(&mut out, &self.name);
         let (host, port) = self.listens_at.clone().unwrap_or_default();
@@ -117,17 +121,23 @@ impl Told {
         version(&mut bytes)?;
         let generation = bytes.try_get_i32().map_err(|_| broken())?;
         let owned = list(&mut bytes, 8, task)?;
-        let standbys = bytes.try_get_u32().map_err(|_| broken())?;
-        let stateless = list(&mut bytes, 4, |bytes| bytes.try_get_u32().ok())?;
-        let copies =
-            list(&mut bytes, 16, |bytes| Some((task(bytes)?, bytes.try_get_u64().ok()?)))?;
-        let offer = Offer { standbys, stateless, copies };
+        let offer = match bytes.try_get_u8().map_err(|_| broken())? {
+            0 => None,
+            _ => Some(read_offer(&mut bytes)?),
+        };
         let name = text(&mut bytes).ok_or_else(broken)?;
         let host = text(&mut bytes).ok_or_else(broken)?;
         let port = bytes.try_get_u16().map_err(|_| broken())?;
         let listens_at = (port > 0).then_some((host, port));
         Ok(Self { generation, owned, offer, name, listens_at })
     }
+}
+
+fn read_offer(bytes: &mut Bytes) -> Result<Offer> {
+    let standbys = bytes.try_get_u32().map_err(|_| broken())?;
+    let stateless = list(bytes, 4, |bytes| bytes.try_get_u32().ok())?;
+    let copies = list(bytes, 16, |bytes| Some((task(bytes)?, bytes.try_get_u64().ok()?)))?;
+    Ok(Offer { standbys, stateless, copies })
 }
 
 /// What a member is told: its own tasks with their roles, and who else there is.
@@ -185,9 +195,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
+        assert_eq!(Told::read(&Told::default().write()).unwrap(), Told::default());
         let offer = Offer { standbys: 2, stateless: vec![0, 4], copies: vec![(task(5), 77)] };
         let (owned, name) = (vec![task(1), task(2)], "app-1".to_owned());
         let listens_at = Some(("::1".to_owned(), 4000));
+        let offer = Some(offer);
         let told = Told { generation: 9, owned, offer, name: name.clone(), listens_at };
         assert_eq!(Told::read(&told.write()).unwrap(), told);
         let longer = [&told.write()[..], b"more"].concat();

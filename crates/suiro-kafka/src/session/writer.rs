@@ -380,6 +380,22 @@ pub(super) fn resolve(state: &mut State, id: CommitId) {
     }
 }
 
+/// The number and epoch of a producer that nobody is to renew.
+pub(super) const NOBODY: (i64, i16) = (-1, -1);
+
+/// The request for a number and an epoch under a name, which ends what its holder had begun.
+pub(super) fn begin(
+    state: &State,
+    name: &str,
+    (id, epoch): (i64, i16),
+) -> InitProducerIdRequest {
+    InitProducerIdRequest::default()
+        .with_transactional_id(Some(words::transactional(name)))
+        .with_transaction_timeout_ms(state.settings.transaction_timeout.as_millis() as i32)
+        .with_producer_id(id.into())
+        .with_producer_epoch(epoch)
+}
+
 /// Asks for a producer's number and epoch, which ends what its holder had begun before.
 struct Init {
     /// The number and epoch that are to be renewed; without them whoever has the name is
@@ -401,12 +417,7 @@ impl Ask for Init {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
-        let (id, epoch) = self.renewed.unwrap_or((-1, -1));
-        let request = InitProducerIdRequest::default()
-            .with_transactional_id(Some(words::transactional(&state.name)))
-            .with_transaction_timeout_ms(state.settings.transaction_timeout.as_millis() as i32)
-            .with_producer_id(id.into())
-            .with_producer_epoch(epoch);
+        let request = begin(state, &state.name, self.renewed.unwrap_or(NOBODY));
         encode(&request, version, out)
     }
 

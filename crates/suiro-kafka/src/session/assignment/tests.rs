@@ -29,7 +29,7 @@ impl World {
 
     fn joins(&mut self, name: u8) {
         let (standbys, stateless) = (self.standbys, self.stateless.clone());
-        let offer = Offer { standbys, stateless, copies: Vec::new() };
+        let offer = Some(Offer { standbys, stateless, copies: Vec::new() });
         let told = Told { offer, ..Told::default() };
         self.members.entry(format!("member-{name}")).or_insert(told);
     }
@@ -48,7 +48,8 @@ impl World {
             let copies = share.iter().filter(|(task, role)| {
                 *role != Role::Active && !self.stateless.contains(&task.subtopology)
             });
-            told.offer.copies = copies.map(|(task, _)| (*task, lag)).collect();
+            let offer = told.offer.as_mut().unwrap();
+            offer.copies = copies.map(|(task, _)| (*task, lag)).collect();
         }
     }
 
@@ -111,11 +112,20 @@ fn who_comes_warms_up_before_it_runs_anything() {
 }
 
 #[test]
+fn where_nobody_knows_of_state_tasks_move_at_once() {
+    let tasks: Vec<TaskId> = (0..4).map(task).collect();
+    let had = Told { generation: 1, owned: tasks.clone(), ..Told::default() };
+    let members = [("a".to_owned(), had), ("b".to_owned(), Told::default())].into();
+    assert_eq!(sizes(&share(&tasks, &members)), [2, 2]);
+}
+
+#[test]
 fn who_missed_a_generation_claims_nothing_of_another() {
     let mut world = World::new(2, 0, vec![]);
     (0..2).for_each(|name| world.joins(name));
-    let stale = Told { generation: 3, owned: world.tasks.clone(), ..Told::default() };
-    let newer = Told { generation: 4, owned: world.tasks.clone(), ..Told::default() };
+    let (owned, offer) = (world.tasks.clone(), Some(Offer::default()));
+    let stale = Told { generation: 3, owned, offer, ..Told::default() };
+    let newer = Told { generation: 4, ..stale.clone() };
     world.members = [("a".to_owned(), stale), ("b".to_owned(), newer)].into();
     let shares = world.share();
     assert_eq!(sizes(&shares), [0, 2], "the newer one has both until the other is as far");
@@ -162,7 +172,7 @@ proptest! {
                 for task in told.owned.iter().filter(|task| has_state(&world, **task)) {
                     let runs = shares.iter().find(|(_, share)| of(share, Role::Active).contains(task));
                     let (to, _) = runs.unwrap();
-                    let copies = &before[to].offer.copies;
+                    let copies = &before[to].offer.as_ref().unwrap().copies;
                     let is_far = copies.iter().any(|(of, lag)| of == task && *lag <= CAUGHT_UP);
                     prop_assert!(to == name || is_far, "{task:?} from {name} to {to}");
                 }
