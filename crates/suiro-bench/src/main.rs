@@ -1,5 +1,5 @@
 //! Benches of Suiro. Each runs beside `loop`, the plain hand-written loop that does the same
-//! work in memory, and fails if the two disagree.
+//! work in memory, and fails if the two disagree; what runs on Kafka is held against a model.
 
 mod benches;
 mod digest;

@@ -15,6 +15,21 @@ pub struct Options {
     pub emit: Option<Emit>,
     /// The bytes of memory for state, if it is on the disk.
     pub disk_budget: Option<u64>,
+    /// What `kafka` is asked for.
+    pub kafka: KafkaOptions,
+}
+
+/// The part of the command line that is about Kafka.
+#[derive(Clone, Debug, Default)]
+pub struct KafkaOptions {
+    /// The bench on it.
+    pub bench: String,
+    /// Where it is: `HOST:PORT`, several with commas between.
+    pub broker: Option<String>,
+    /// Its process, if it runs on this machine.
+    pub broker_pid: Option<u32>,
+    pub partitions: Option<u32>,
+    pub value_bytes: Option<usize>,
 }
 
 /// How often a table speaks.
@@ -36,8 +51,11 @@ impl Emit {
 const USAGE: &str = "usage: suiro-bench BENCH [--records N] [--keys N] \
 [--durability none|interval|fsync] [--commit-ms N] [--threads N] [--emit every-change|per-commit]
 [--store memory|disk] [--memory-budget BYTES]
+       suiro-bench kafka --broker HOST:PORT [--broker-pid PID] KAFKA-BENCH [--records N] [--keys N]
+[--partitions N] [--value-bytes N] [--commit-ms N] [--threads N]
 benches: count, count-log, words, tumbling, hopping, session, sliding, join, as-of, stream-stream, pattern, top-n,
-table-group, foreign-key, nexmark, nexmark-q0 to -q22, latency, start, restart";
+table-group, foreign-key, nexmark, nexmark-q0 to -q22, latency, start, restart
+Kafka's benches: stateless, count, count-every-change, repartition, tumbling, session, table-join, latency";
 
 impl Options {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -46,6 +64,13 @@ impl Options {
         while let Some(word) = words.next() {
             if !word.starts_with('-') && options.bench.is_empty() {
                 options.bench = word;
+                continue;
+            }
+            if !word.starts_with('-')
+                && options.bench == "kafka"
+                && options.kafka.bench.is_empty()
+            {
+                options.kafka.bench = word;
                 continue;
             }
             let mut value =
@@ -59,6 +84,10 @@ impl Options {
                 "--emit" => options.emit = Some(emit(&value()?)?),
                 "--store" => on_disk = store(&value()?)?,
                 "--memory-budget" => budget = bytes(&value()?)?,
+                "--broker" => options.kafka.broker = Some(value()?),
+                "--broker-pid" => options.kafka.broker_pid = Some(small(&value()?)?),
+                "--partitions" => options.kafka.partitions = Some(small(&value()?)?),
+                "--value-bytes" => options.kafka.value_bytes = Some(small(&value()?)? as usize),
                 _ => return Err(format!("unknown option {word}\n{USAGE}")),
             }
         }
@@ -139,6 +168,10 @@ fn bytes(word: &str) -> Result<u64, String> {
     Ok(number(digits)? << bits)
 }
 
+fn small(word: &str) -> Result<u32, String> {
+    u32::try_from(number(word)?).map_err(|_| format!("{word} is too large\n{USAGE}"))
+}
+
 fn number(word: &str) -> Result<u64, String> {
     let digits: String = word.chars().filter(|c| *c != '_').collect();
     digits.parse().map_err(|_| format!("{word} is no number\n{USAGE}"))
@@ -172,8 +205,21 @@ mod tests {
     }
 
     #[test]
+    fn kafka_has_benches_of_its_own() {
+        let line = "kafka --broker here:9092 session --partitions 8 --broker-pid 17";
+        let kafka = parse(line).expect("the line is right").kafka;
+        assert_eq!(
+            (kafka.bench.as_str(), kafka.broker.as_deref()),
+            ("session", Some("here:9092"))
+        );
+        assert_eq!((kafka.partitions, kafka.broker_pid), (Some(8), Some(17)));
+    }
+
+    #[test]
     fn wrong_lines_are_refused() {
-        for line in ["--records 1", "count --records x", "count --emit", "count --fast 1"] {
+        let kafka = ["kafka count join", "kafka --partitions 5000000000", "count session"];
+        let others = ["--records 1", "count --records x", "count --emit", "count --fast 1"];
+        for line in kafka.into_iter().chain(others) {
             assert!(parse(line).is_err(), "{line}");
         }
     }

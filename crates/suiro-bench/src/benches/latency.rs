@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{ScopedJoinHandle, scope, sleep};
 use std::time::{Duration, Instant};
 use suiro::{
-    App, Durability, Integer, Log, Producer, Reader, Result, Running, Topic, Topology,
+    App, Broker, Durability, Integer, Log, Producer, Reader, Result, Running, Topic, Topology,
 };
 
 /// Values are times of the schedule, in nanoseconds since the start.
@@ -66,7 +66,7 @@ fn pass(setup: &Setup, subject: Subject) -> Outcome<()> {
         _ => Some(start(subject, setup, &place.log)?),
     };
     let from = if subject == Subject::Loop { &SENT } else { &SEEN };
-    let (seen, cost) = measure(|| drive(setup, &place.log, from));
+    let (seen, cost) = measure(|| drive(setup, &place.log, &SENT, from));
     let Seen { mut latencies, mut overruns, expected, digest } = seen?;
     if let Some(running) = running {
         running.shutdown()?;
@@ -119,19 +119,25 @@ fn start(subject: Subject, setup: &Setup, log: &Log) -> Outcome<Running> {
 }
 
 /// What the reader and the probe saw.
-struct Seen {
-    latencies: Durations,
-    overruns: Durations,
-    expected: Digest,
-    digest: Digest,
+pub(super) struct Seen {
+    pub(super) latencies: Durations,
+    pub(super) overruns: Durations,
+    pub(super) expected: Digest,
+    pub(super) digest: Digest,
 }
 
-fn drive(setup: &Setup, log: &Log, from: &Topic<u64, u64>) -> Outcome<Seen> {
+/// Writes to a topic at the pace, and reads from one what follows from it.
+pub(super) fn drive(
+    setup: &Setup,
+    broker: &dyn Broker,
+    to: &Topic<u64, u64>,
+    from: &Topic<u64, u64>,
+) -> Outcome<Seen> {
     let (epoch, over) = (Instant::now(), AtomicBool::new(false));
     scope(|scope| {
-        let producer = scope.spawn(|| produce(setup, log, epoch));
+        let producer = scope.spawn(|| produce(setup, broker, to, epoch));
         let probe = scope.spawn(|| probe(&over));
-        let read = read(setup, log, from, epoch);
+        let read = read(setup, broker, from, epoch);
         over.store(true, Ordering::Relaxed);
         let expected = joined(producer)??;
         let overruns = joined(probe)?;
@@ -145,9 +151,14 @@ fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> Outcome<T> {
 }
 
 /// Sends each record when it is due; those that are due together go together.
-fn produce(setup: &Setup, log: &Log, epoch: Instant) -> Result<Digest> {
+fn produce(
+    setup: &Setup,
+    broker: &dyn Broker,
+    to: &Topic<u64, u64>,
+    epoch: Instant,
+) -> Result<Digest> {
     let input = Input::new(&Setup { threads: 1, ..*setup });
-    let mut producer = Producer::open(log, &SENT)?;
+    let mut producer = Producer::open(broker, to)?;
     let mut digest = Digest::default();
     let mut number = 0;
     while let Some((key, _)) = input.at(0, number) {
@@ -170,11 +181,11 @@ fn produce(setup: &Setup, log: &Log, epoch: Instant) -> Result<Digest> {
 /// Reads until all records are there, or none comes any more.
 fn read(
     setup: &Setup,
-    log: &Log,
+    broker: &dyn Broker,
     from: &Topic<u64, u64>,
     epoch: Instant,
 ) -> Result<(Durations, Digest)> {
-    let mut reader = Reader::open(log, from)?;
+    let mut reader = Reader::open(broker, from)?;
     let mut latencies = Durations::with_capacity(setup.records as usize);
     let (mut digest, mut seen, mut last) = (Digest::default(), 0, epoch.elapsed());
     while seen < setup.records && epoch.elapsed() < last + PATIENCE {

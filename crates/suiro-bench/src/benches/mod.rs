@@ -7,6 +7,7 @@ mod count_log;
 mod foreign_key;
 mod hopping;
 mod join;
+mod kafka;
 mod latency;
 mod pattern;
 mod restart;
@@ -46,6 +47,7 @@ pub fn run(options: &Options) -> Outcome<()> {
         "top-n" => top_n::run(options),
         "stream-stream" => stream_stream::run(options),
         bench if bench.starts_with("nexmark") => crate::nexmark::run(options),
+        "kafka" => kafka::run(options),
         "latency" => latency::run(options),
         "start" => start::run(options),
         start::IDLE => start::idle(),
