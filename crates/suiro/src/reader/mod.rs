@@ -11,7 +11,7 @@ use decode::{Decoded, decode};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use suiro_core::batch::batches;
-use suiro_core::broker::{Broker, Event, Fetch, Fetched, Session};
+use suiro_core::broker::{Broker, Event, Fetch, Fetched, Session, Ticket};
 use suiro_core::{Error, Headers, Offset, Result, Timestamp, TopicPartition};
 
 /// Reads the committed records of one topic.
@@ -38,6 +38,8 @@ pub struct Reader<K: 'static, V: 'static> {
     session: Box<dyn Session>,
     topic: Topic<K, V>,
     cursors: Vec<(TopicPartition, Offset)>,
+    /// What was asked for to follow, by partition, and from where.
+    asked: BTreeMap<u32, (Ticket, Offset)>,
 }
 
 impl<K: 'static, V: 'static> std::fmt::Debug for Reader<K, V> {
@@ -109,7 +111,8 @@ impl<K: 'static, V: 'static> Reader<K, V> {
             Error::invalid("topic does not exist").with("topic", topic.name())
         })?;
         let cursors = (0..count).map(|p| (TopicPartition::new(topic.name(), p), 0)).collect();
-        let mut reader = Self { session, topic: topic.clone(), cursors };
+        let asked = BTreeMap::new();
+        let mut reader = Self { session, topic: topic.clone(), cursors, asked };
         reader.seek(Start::Earliest)?;
         Ok(reader)
     }
@@ -146,6 +149,7 @@ impl<K: 'static, V: 'static> Reader<K, V> {
 
     /// Where `start` is in each partition.
     fn offsets(&mut self, start: Start) -> Result<Vec<Offset>> {
+        self.asked.clear();
         let session = &mut *self.session;
         let ask = |(partition, _): &(TopicPartition, Offset)| {
             let asked = session.offset(partition, start.seek());
@@ -350,11 +354,18 @@ impl<K: 'static, V: 'static> Reader<K, V> {
         self.read_round()
     }
 
-    /// Asks for all partitions at once: a broker that is far away, or that waits for something
-    /// new, is waited for once.
+    /// Asks for all partitions, and takes what has come. What has not is under way still: a
+    /// partition in which nothing is new does not hold up the others.
     fn read_round(&mut self) -> Result<Vec<Received<K, V>>> {
+        for (partition, offset) in &self.cursors {
+            if !self.asked.contains_key(&partition.partition) {
+                let (of, offset, max_bytes) = (partition.clone(), *offset, FETCH_BYTES);
+                let ticket = self.session.fetch(Fetch { partition: of, offset, max_bytes });
+                self.asked.insert(partition.partition, (ticket, offset));
+            }
+        }
         let mut all = Vec::new();
-        for (index, answer) in self.fetch_all().into_iter().enumerate() {
+        for (index, answer) in self.answers() {
             match answer.and_then(|fetched| self.take(index, fetched, &mut all)) {
                 Ok(()) => {}
                 Err(error) if all.is_empty() => return Err(error),
@@ -363,6 +374,28 @@ impl<K: 'static, V: 'static> Reader<K, V> {
             }
         }
         Ok(all)
+    }
+
+    /// The answers that have come, in the order of the cursors, but for those from where a cursor
+    /// does not stand any more.
+    fn answers(&mut self) -> BTreeMap<usize, Result<Fetched>> {
+        let (mut events, mut answers) = (Vec::new(), BTreeMap::new());
+        self.session.poll(&mut events);
+        for event in events {
+            let Event::Fetched(ticket, answer) = event else { continue };
+            let mut asked = self.asked.iter();
+            let Some((partition, (_, from))) = asked.find(|(_, (of, _))| *of == ticket) else {
+                continue;
+            };
+            let (partition, from) = (*partition, *from);
+            self.asked.remove(&partition);
+            let stands =
+                |(of, at): &(TopicPartition, Offset)| of.partition == partition && *at == from;
+            if let Some(index) = self.cursors.iter().position(stands) {
+                answers.insert(index, answer);
+            }
+        }
+        answers
     }
 
     /// Takes what was fetched of a partition. At an error the cursor stands where it is.
@@ -388,28 +421,9 @@ impl<K: 'static, V: 'static> Reader<K, V> {
         Ok(())
     }
 
-    /// Fetches from where all cursors stand; the answers are in the order of the cursors.
-    fn fetch_all(&mut self) -> Vec<Result<Fetched>> {
-        let session = &mut *self.session;
-        let asked = self.cursors.iter().map(|(partition, offset)| {
-            let (partition, offset) = (partition.clone(), *offset);
-            session.fetch(Fetch { partition, offset, max_bytes: FETCH_BYTES })
-        });
-        let asked: Vec<_> = asked.collect();
-        let mut answers = BTreeMap::new();
-        wait_for(session, |event| {
-            if let Event::Fetched(ticket, answer) = event
-                && let Some(index) = asked.iter().position(|of| *of == ticket)
-            {
-                answers.insert(index, answer);
-            }
-            (answers.len() == asked.len()).then_some(())
-        });
-        answers.into_values().collect()
-    }
-
     /// Fetches from where a cursor stands.
     fn fetch(&mut self, index: usize) -> Result<Fetched> {
+        self.asked.clear();
         let (partition, offset) = self.cursors[index].clone();
         let asked = self.session.fetch(Fetch { partition, offset, max_bytes: FETCH_BYTES });
         wait_for(&mut *self.session, |event| match event {
