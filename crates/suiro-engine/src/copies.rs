@@ -199,16 +199,17 @@ impl Scope {
 
     /// Tells the group how far the copies are, now and then, and begins those anew that were let
     /// go of.
-    pub(crate) fn offer(&mut self) -> Result<()> {
+    pub(crate) fn offer(&mut self) {
         let now = self.clock.elapsed();
         if self.copied.is_empty() || now < self.offered + TELL {
-            return Ok(());
+            return;
         }
         self.offered = now;
-        self.keep_copies()?;
+        if let Err(error) = self.keep_copies() {
+            tracing::warn!(error = %error.report(), "a copy of a task cannot be begun");
+        }
         let offer = self.offer_of_now();
         self.link.session.offer(offer);
-        Ok(())
     }
 
     /// What this process brings to its group.

@@ -233,7 +233,7 @@ impl Scope {
         let took = self.worked.saturating_sub(begun);
         self.totals.longest_round = self.totals.longest_round.max(took);
         self.request();
-        self.offer()?;
+        self.offer();
         if self.settings.bounded && self.all_ended() {
             return self.finish(crew);
         }
@@ -273,10 +273,18 @@ impl Scope {
         !self.fetches.is_empty() || self.followed.is_asking() || self.is_replaying()
     }
 
-    /// Whether there is anything that could be asked for.
+    /// Whether the next round is going to ask for anything.
     fn has_to_ask(&self) -> bool {
+        let by_topic = self.settings.exchange == ExchangeKind::Topic;
         let mut inputs = self.tasks.iter().flatten().flat_map(|task| &task.inputs);
-        inputs.any(|input| input.kind != InputKind::Generator && !input.is_ended())
+        inputs.any(|input| {
+            let is_read = match input.kind {
+                InputKind::Generator => false,
+                InputKind::Topic => !input.is_ended(),
+                InputKind::Exchange(_) => by_topic,
+            };
+            is_read && input.raw.is_empty() && input.waiting < self.settings.batch_rows
+        })
     }
 
     /// Blocks until something may have come in, or the next commit is due.
