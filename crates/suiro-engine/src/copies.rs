@@ -55,6 +55,9 @@ pub struct CopyMetrics {
 /// How long nobody looks again where a changelog had nothing more.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long it is waited after a copy failed until one is begun.
+const AGAIN: Duration = Duration::from_secs(30);
+
 /// How often the group is told how far the copies are.
 const TELL: Duration = Duration::from_millis(100);
 
@@ -65,8 +68,8 @@ impl Follow {
     }
 
     fn lag(&self) -> u64 {
-        // How far the position of a source has come is asked when the task comes here.
-        if self.replay.from_source { 0 } else { self.replay.left() }
+        // What comes to a source after the copy was begun is read when the task comes here.
+        self.replay.left()
     }
 
     /// When it is to be looked for more.
@@ -95,10 +98,8 @@ impl Copy {
 }
 
 impl Scope {
-    /// Opens the copies that are assigned and not there yet, and lets go of others.
-    pub(crate) fn keep_copies(&mut self) -> Result<()> {
-        let assigned = &self.copied;
-        self.copies.retain(|copy| assigned.iter().any(|(id, _)| *id == copy.id));
+    /// Opens the copies that are assigned and not there yet.
+    fn open_copies(&mut self) -> Result<()> {
         // Rows of a store whose form has changed are written anew first.
         if self.forms.are_changing() {
             return Ok(());
@@ -194,6 +195,7 @@ impl Scope {
         let (subtopology, partition) = (id.subtopology, id.partition);
         tracing::warn!(subtopology, partition, why, "a copy of a task is let go of");
         self.copies.swap_remove(place);
+        self.copies_again = now + AGAIN;
         None
     }
 
@@ -205,11 +207,25 @@ impl Scope {
             return;
         }
         self.offered = now;
-        if let Err(error) = self.keep_copies() {
-            tracing::warn!(error = %error.report(), "a copy of a task cannot be begun");
-        }
+        self.keep_copies();
         let offer = self.offer_of_now();
         self.link.session.offer(offer);
+    }
+
+    /// Keeps the copies that are assigned, as far as that is possible now: no task waits for them.
+    pub(crate) fn keep_copies(&mut self) {
+        let mut copies = std::mem::take(&mut self.copies);
+        let is_assigned = |copy: &Copy| self.copied.iter().any(|(id, _)| *id == copy.id);
+        copies.retain(|copy| is_assigned(copy) && !self.is_stale(copy));
+        self.copies = copies;
+        let now = self.clock.elapsed();
+        if now < self.copies_again {
+            return;
+        }
+        if let Err(error) = self.open_copies() {
+            tracing::warn!(error = %error.report(), "a copy of a task cannot be begun");
+            self.copies_again = now + AGAIN;
+        }
     }
 
     /// What this process brings to its group.

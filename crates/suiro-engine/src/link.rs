@@ -114,6 +114,13 @@ impl Link {
         }
     }
 
+    /// Blocks until an answer may have come in; a new assignment is left for later.
+    pub(crate) fn wait_for_events(&mut self, timeout: Duration) {
+        if self.events.is_empty() {
+            self.session.wait(timeout);
+        }
+    }
+
     /// Waits for the event that `pick` takes.
     fn wait_for<T>(
         &mut self,

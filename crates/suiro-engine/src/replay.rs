@@ -120,7 +120,8 @@ impl Replay {
             }
         }
         if fetched.next <= self.next {
-            self.pace.is_dry = true;
+            // A leader that was just elected may not know yet how far the log is committed.
+            self.pace.is_dry = self.from_source || fetched.end >= self.end;
             return Ok(());
         }
         self.next = fetched.next.min(self.end);
@@ -182,7 +183,7 @@ impl Scope {
                 return Err(stopped());
             }
             self.ask_replays();
-            self.link.wait(PATIENCE);
+            self.link.wait_for_events(PATIENCE);
             for event in self.link.events() {
                 if let Event::Fetched(ticket, fetched) = event
                     && let Some(fetched) = self.take_replay(ticket, fetched)?

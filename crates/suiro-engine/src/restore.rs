@@ -146,7 +146,9 @@ impl Scope {
             }
         }
         self.copied = tasks.into_iter().filter(|(_, role)| *role != Role::Active).collect();
-        self.keep_copies()?;
+        self.keep_copies();
+        // What was offered before may be of copies that are none any more.
+        self.link.session.offer(self.offer_of_now());
         self.targets.set(self.changelogs());
         self.take_ends()
     }
@@ -236,7 +238,7 @@ impl Scope {
                 let partition = &load.partition;
                 tracing::info!(%partition, rows, offset, "store loaded from a snapshot");
                 let forgets = cfg!(suiro_mutant = "snapshot_without_position");
-                replay.next = if forgets { replay.end } else { offset };
+                replay.goes_on(if forgets { replay.end } else { offset });
                 self.totals.loaded += rows;
             }
             arrival.task.stores.put(replay.store, load.into_state());

@@ -77,6 +77,8 @@ pub struct Scope {
     /// Those that it is to keep.
     pub(crate) copied: Vec<(TaskId, Role)>,
     pub(crate) offered: Duration,
+    /// Before that no copy is begun, since one has failed.
+    pub(crate) copies_again: Duration,
     pub(crate) progress: Arc<Progress>,
     /// A commit was waited for, which may have used up the ring that said that there is more.
     pub(crate) missed: bool,
@@ -166,6 +168,7 @@ impl Scope {
             copies: Vec::new(),
             copied: Vec::new(),
             offered: Duration::ZERO,
+            copies_again: Duration::ZERO,
             progress: Arc::default(),
             below: Below::default(),
             followed: Followed::default(),

@@ -7,6 +7,7 @@ use suiro_core::{Error, ErrorKind, Result};
 pub(crate) const OFFSET_OUT_OF_RANGE: i16 = 1;
 pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 pub(crate) const MESSAGE_TOO_LARGE: i16 = 10;
+pub(crate) const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 pub(crate) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 pub(crate) const NOT_COORDINATOR: i16 = 16;
 pub(crate) const ILLEGAL_GENERATION: i16 = 22;
@@ -40,8 +41,15 @@ const ABORTED: &[i16] = &[
 /// Whether the same request may succeed later.
 pub(crate) fn is_retriable(code: i16) -> bool {
     // Whose groups are being moved is told by two codes that Kafka does not count among them.
-    let more = [CONCURRENT_TRANSACTIONS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, 14, 88];
-    more.contains(&code) || code.err().is_some_and(|error| error.is_retriable())
+    let more = [COORDINATOR_NOT_AVAILABLE, 88];
+    says_not_done(code)
+        || more.contains(&code)
+        || code.err().is_some_and(|error| error.is_retriable())
+}
+
+/// Whether a coordinator that answers so has not begun to do what it was asked for.
+pub(crate) fn says_not_done(code: i16) -> bool {
+    [CONCURRENT_TRANSACTIONS, NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS].contains(&code)
 }
 
 /// Whether somebody else must be asked.

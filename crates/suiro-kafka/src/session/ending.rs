@@ -340,6 +340,8 @@ impl Ask for End {
         if code != 0 {
             let error = codes::error("commit cannot be ended", code);
             if codes::is_retriable(code) {
+                // A coordinator that is about to move may have done it all the same.
+                self.lost |= !codes::says_not_done(code);
                 forget_coordinator(state, code);
                 return Next::Again(self, error);
             }

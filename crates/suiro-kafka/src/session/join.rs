@@ -69,7 +69,7 @@ impl Ask for Join {
         let mut told = Told { offer, name, listens_at, ..Told::default() };
         let mut id = StrBytes::new();
         if let Some(member) = self.member(state) {
-            (told.generation, told.owned) = (member.generation, member.owned.clone());
+            (told.generation, told.owned) = (member.owned_in, member.owned.clone());
             id = member.id();
         }
         let told = ConsumerProtocolSubscription::default().with_user_data(Some(told.write()));

@@ -25,6 +25,8 @@ pub(crate) struct Member {
     pub(super) tasks: Vec<TaskId>,
     /// Those that are its own.
     pub(super) owned: Vec<TaskId>,
+    /// The generation in which they were.
+    pub(super) owned_in: i32,
     /// Those that it warms up, and those of them of which it has said that it is as far.
     warming: BTreeSet<TaskId>,
     warmed: BTreeSet<TaskId>,
@@ -54,7 +56,7 @@ impl Member {
 
     /// It hears which tasks are its own in a generation.
     pub(super) fn is_told(&mut self, tasks: &[(TaskId, Role)], generation: i32) {
-        self.generation = generation;
+        (self.generation, self.owned_in) = (generation, generation);
         let of =
             |role: Role| tasks.iter().filter(move |(_, of)| *of == role).map(|(task, _)| *task);
         self.owned = of(Role::Active).collect();
@@ -77,6 +79,7 @@ pub(crate) fn join(state: &mut State, group: &str, tasks: &[TaskId]) {
         group: group.into(),
         tasks: tasks.to_vec(),
         owned: Vec::new(),
+        owned_in: -1,
         warming: BTreeSet::new(),
         warmed: BTreeSet::new(),
         id: StrBytes::new(),
@@ -156,6 +159,9 @@ pub(super) fn rejoin(state: &mut State, code: i16) {
     if code == codes::UNKNOWN_MEMBER_ID {
         member.id = StrBytes::new();
         // The group has gone on without it: nothing that it had is its own any more.
+        if let Some(offer) = &mut state.offer {
+            offer.copies.clear();
+        }
         if !std::mem::take(&mut member.owned).is_empty() {
             let generation = Generation(u64::from(member.generation.unsigned_abs()));
             state.events.push(Event::Assigned(generation, Vec::new()));

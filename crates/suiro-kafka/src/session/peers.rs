@@ -42,6 +42,7 @@ struct Watched {
     peer: Peer,
     conn: Option<ConnId>,
     stage: Stage,
+    opened: Duration,
     /// When a connection is opened, if there is none.
     opens_at: Duration,
 }
@@ -54,6 +55,9 @@ enum Stage {
     /// The connection broke; another one says whether anybody is there.
     Doubted,
 }
+
+/// Where a connection lasts no longer than that, it is not opened again at once.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// After so long it is tried again to reach a member that could not be reached.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -116,7 +120,8 @@ impl Peers {
             stays
         });
         for (member, peer) in told {
-            let new = Watched { peer, conn: None, stage: Stage::New, opens_at: now };
+            let (stage, opened, opens_at) = (Stage::New, now, now);
+            let new = Watched { peer, conn: None, stage, opened, opens_at };
             self.watched.entry(member).or_insert(new);
         }
     }
@@ -132,12 +137,18 @@ impl Peers {
             return false;
         };
         match event {
-            NetEvent::Opened(_) => watched.stage = Stage::Watched,
+            NetEvent::Opened(_) => {
+                (watched.stage, watched.opened) = (Stage::Watched, state.now);
+            }
             NetEvent::Received(..) => {}
             NetEvent::Closed(..) | NetEvent::Deaf(..) => {
                 watched.conn = None;
                 let (stage, opens_at) = match watched.stage {
                     Stage::New => (Stage::New, state.now + AGAIN),
+                    // Who lets in and hangs up at once says nothing of whether it lives.
+                    Stage::Watched if state.now < watched.opened + AGAIN => {
+                        (Stage::Doubted, state.now + PAUSE)
+                    }
                     Stage::Watched => (Stage::Doubted, state.now),
                     Stage::Doubted => {
                         let member = member.clone();

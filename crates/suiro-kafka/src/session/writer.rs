@@ -38,7 +38,7 @@ pub(crate) struct Writer {
     pub(super) pieces: u64,
     /// How many requests are under way to each broker.
     pub(super) flights: BTreeMap<i32, usize>,
-    /// The generation that the last commit named that was fenced.
+    /// The generation that the last commit named, if it was fenced.
     fenced_under: Option<Generation>,
     /// The session has joined its group while it was being found out whether it may write.
     revives: bool,
@@ -356,9 +356,8 @@ fn is_late(commit: &Commit, now: Duration, patience: Duration) -> bool {
 fn resolve_failed(state: &mut State) {
     let commit = state.writer.commits.pop_front();
     let Some(Commit { id, fence, failure: Some(failure), .. }) = commit else { return };
-    if matches!(failure, Failure::Fenced(_)) {
-        state.writer.fenced_under = fence.and_then(|fence| fence.generation);
-    }
+    let fenced = fence.filter(|_| matches!(failure, Failure::Fenced(_)));
+    state.writer.fenced_under = fenced.and_then(|fence| fence.generation);
     let outcome = match failure {
         Failure::Aborted(error) => Outcome::Aborted(error),
         Failure::Fenced(error) => Outcome::Fenced(error),
