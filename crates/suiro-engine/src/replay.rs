@@ -251,7 +251,6 @@ impl Scope {
 
     /// Lets tasks begin whose stores are restored.
     pub(crate) fn seat(&mut self) -> Result<()> {
-        let mut is_new = false;
         for mut arrival in std::mem::take(&mut self.arrivals) {
             self.totals.restored += arrival.settle()?;
             if !arrival.replays.is_empty() {
@@ -268,10 +267,6 @@ impl Scope {
             }
             self.places.insert(arrival.task.id, place);
             self.tasks[place] = Some(arrival.task);
-            is_new = true;
-        }
-        if is_new {
-            self.targets.set(self.changelogs());
         }
         Ok(())
     }

@@ -157,7 +157,8 @@ impl Scope {
     /// topic has none.
     pub(crate) fn changelogs(&self) -> Vec<TopicPartition> {
         let mut all = Vec::new();
-        for task in self.tasks.iter().flatten() {
+        let arriving = self.arrivals.iter().map(|arrival| &arrival.task);
+        for task in self.tasks.iter().flatten().chain(arriving) {
             for (store, _) in task.stores.iter().filter(|it| !task.unlogged.contains(&it.0)) {
                 let topic = self.plan.changelog(store);
                 all.push(TopicPartition { topic, partition: task.id.partition });
