@@ -190,7 +190,8 @@ pub trait Session: Send {
     fn poll(&mut self, events: &mut Vec<Event>);
 
     /// Blocks until there may be something new (an event, or a commit by anybody), but no
-    /// longer than `timeout`. It may return early.
+    /// longer than `timeout`. It may return early. Where the broker [is shared](Broker::is_shared),
+    /// only the answers to fetches that are under way tell of what others commit.
     fn wait(&mut self, timeout: Duration);
 
     /// A handle by which another thread ends a [`Session::wait`] early.

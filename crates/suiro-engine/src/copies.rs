@@ -10,7 +10,7 @@ use crate::replay::Replay;
 use crate::scope::Scope;
 use crate::stores::{State, Stores};
 use std::time::Duration;
-use suiro_core::broker::{Fetch, Fetched, Offer, Role, TaskId, Ticket};
+use suiro_core::broker::{Fetched, Offer, Role, TaskId, Ticket};
 use suiro_core::{Offset, Result, Timestamp};
 
 /// A copy of the stores of a task.
@@ -24,9 +24,8 @@ pub(crate) struct Copy {
 /// A changelog that is followed.
 struct Follow {
     replay: Replay,
-    fetching: Option<Ticket>,
-    /// When that was asked, by the clock and by the time of day.
-    asked: (Duration, Timestamp),
+    /// The time of day when it was last asked for more.
+    asked: Timestamp,
     /// When it was last heard of, and when there was nothing more.
     heard: Duration,
     rested: Option<Duration>,
@@ -63,18 +62,14 @@ const TELL: Duration = Duration::from_millis(100);
 
 impl Follow {
     fn new(replay: Replay, now: Duration) -> Self {
-        let asked = (now, Timestamp::MIN);
-        Self { replay, fetching: None, asked, heard: now, rested: None }
-    }
-
-    fn lag(&self) -> u64 {
-        // What comes to a source after the copy was begun is read when the task comes here.
-        self.replay.left()
+        Self { replay, asked: Timestamp::MIN, heard: now, rested: None }
     }
 
     /// When it is to be looked for more.
     fn looks_at(&self) -> Option<Duration> {
-        if self.fetching.is_some() || self.replay.from_source && self.replay.left() == 0 {
+        // What comes to a source after the copy was begun is read when the task comes here.
+        let is_whole = self.replay.from_source && self.replay.left() == 0;
+        if self.replay.is_asking() || is_whole {
             return None;
         }
         Some(self.rested.map_or(Duration::ZERO, |rested| rested + PAUSE))
@@ -83,7 +78,7 @@ impl Follow {
 
 impl Copy {
     fn metrics(&self) -> CopyMetrics {
-        let lag = self.followed.iter().map(Follow::lag).sum();
+        let lag = self.followed.iter().map(|followed| followed.replay.left()).sum();
         CopyMetrics { task: self.id, role: self.role, lag }
     }
 
@@ -149,13 +144,8 @@ impl Scope {
             if followed.looks_at().is_none_or(|at| at > now) {
                 continue;
             }
-            let fetch = Fetch {
-                partition: followed.replay.partition.clone(),
-                offset: followed.replay.next,
-                max_bytes: self.settings.fetch_bytes,
-            };
-            followed.asked = (now, wall);
-            followed.fetching = Some(self.link.session.fetch(fetch));
+            followed.asked = wall;
+            followed.replay.ask(&mut *self.link.session, self.settings.fetch_bytes);
         }
     }
 
@@ -168,7 +158,7 @@ impl Scope {
     /// What was asked will not be answered.
     pub(crate) fn forget_copies(&mut self) {
         let all = self.copies.iter_mut().flat_map(|copy| &mut copy.followed);
-        all.for_each(|followed| followed.fetching = None);
+        all.for_each(|followed| followed.replay.has_heard());
     }
 
     /// Takes more of a changelog, if that is what came; what is not is given back. A copy that
@@ -178,14 +168,14 @@ impl Scope {
         ticket: Ticket,
         fetched: Result<Fetched>,
     ) -> Option<Result<Fetched>> {
-        let is_it = |copy: &Copy| copy.followed.iter().any(|it| it.fetching == Some(ticket));
+        let is_it = |copy: &Copy| copy.followed.iter().any(|it| it.replay.has_asked(ticket));
         let Some(place) = self.copies.iter().position(is_it) else { return Some(fetched) };
         let now = self.clock.elapsed();
         let is_stale = self.is_stale(&self.copies[place]);
         let Copy { stores, followed, id, .. } = &mut self.copies[place];
-        let of = followed.iter_mut().find(|it| it.fetching == Some(ticket));
+        let of = followed.iter_mut().find(|it| it.replay.has_asked(ticket));
         let followed = of.expect("the changelog was just found");
-        followed.fetching = None;
+        followed.replay.has_heard();
         let done = fetched.and_then(|fetched| followed.take(stores, fetched, now));
         let why = match done {
             Ok(true) if !is_stale => return None,
@@ -208,8 +198,7 @@ impl Scope {
         }
         self.offered = now;
         self.keep_copies();
-        let offer = self.offer_of_now();
-        self.link.session.offer(offer);
+        self.link.session.offer(self.offer_of_now());
     }
 
     /// Keeps the copies that are assigned, as far as that is possible now: no task waits for them.
@@ -264,7 +253,7 @@ impl Follow {
         if self.rested.is_some()
             && let Some(below) = &mut self.replay.below
         {
-            below.apply(&[age(self.asked.1)], self.replay.next)?;
+            below.apply(&[age(self.asked)], self.replay.next)?;
         }
         Ok(true)
     }

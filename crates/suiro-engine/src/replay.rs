@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Duration;
 use suiro_core::batch::batches;
-use suiro_core::broker::{Event, Fetch, Fetched, Ticket};
+use suiro_core::broker::{Event, Fetch, Fetched, Session, Ticket};
 use suiro_core::store::Store;
 use suiro_core::{Error, Offset, Result, Timestamp, TopicPartition};
 
@@ -67,7 +67,31 @@ impl Replay {
 
     /// Whether nothing was replayed yet.
     pub(crate) fn is_new(&self) -> bool {
-        self.pace.fetching.is_none() && self.pace.count == 0 && !self.pace.goes_on
+        !self.is_asking() && self.pace.count == 0 && !self.pace.goes_on
+    }
+
+    /// Asks for the next piece, unless one is under way.
+    pub(crate) fn ask(&mut self, session: &mut dyn Session, max_bytes: usize) {
+        if self.pace.fetching.is_none() {
+            let (partition, offset) = (self.partition.clone(), self.next);
+            let ticket = session.fetch(Fetch { partition, offset, max_bytes });
+            self.pace.fetching = Some(ticket);
+        }
+    }
+
+    /// Whether a piece is under way.
+    pub(crate) fn is_asking(&self) -> bool {
+        self.pace.fetching.is_some()
+    }
+
+    /// Whether `ticket` is of the piece that is under way.
+    pub(crate) fn has_asked(&self, ticket: Ticket) -> bool {
+        self.pace.fetching == Some(ticket)
+    }
+
+    /// Nothing is under way: it has come, or will not be answered.
+    pub(crate) fn has_heard(&mut self) {
+        self.pace.fetching = None;
     }
 
     /// The store holds what is before `next`.
@@ -196,29 +220,21 @@ impl Scope {
 
     /// Asks for the next piece of each changelog.
     pub(crate) fn ask_replays(&mut self) {
-        for arrival in &mut self.arrivals {
-            let Some(replay) = arrival.replays.front_mut() else { continue };
-            if replay.pace.fetching.is_none() {
-                let fetch = Fetch {
-                    partition: replay.partition.clone(),
-                    offset: replay.next,
-                    max_bytes: self.settings.fetch_bytes,
-                };
-                replay.pace.fetching = Some(self.link.session.fetch(fetch));
-            }
+        for replay in self.arrivals.iter_mut().filter_map(|it| it.replays.front_mut()) {
+            replay.ask(&mut *self.link.session, self.settings.fetch_bytes);
         }
     }
 
     /// Whether pieces are under way.
     pub(crate) fn is_replaying(&self) -> bool {
         let mut fronts = self.arrivals.iter().filter_map(|arrival| arrival.replays.front());
-        fronts.any(|replay| replay.pace.fetching.is_some())
+        fronts.any(Replay::is_asking)
     }
 
     /// What was asked will not be answered.
     pub(crate) fn forget_replays(&mut self) {
         let replays = self.arrivals.iter_mut().flat_map(|arrival| &mut arrival.replays);
-        replays.for_each(|replay| replay.pace.fetching = None);
+        replays.for_each(Replay::has_heard);
     }
 
     /// Takes a piece of a changelog, if that is what came; what is not is given back.
@@ -228,14 +244,13 @@ impl Scope {
         fetched: Result<Fetched>,
     ) -> Result<Option<Result<Fetched>>> {
         let is_it = |arrival: &&mut Arrival| {
-            let replay = arrival.replays.front();
-            replay.is_some_and(|replay| replay.pace.fetching == Some(ticket))
+            arrival.replays.front().is_some_and(|replay| replay.has_asked(ticket))
         };
         let Some(arrival) = self.arrivals.iter_mut().find(is_it) else {
             return Ok(Some(fetched));
         };
         let replay = arrival.replays.front_mut().expect("the replay was just found");
-        replay.pace.fetching = None;
+        replay.has_heard();
         let fetched = fetched?;
         let (before, bytes) = (replay.left(), fetched.batches.len() as u64);
         replay.take(&mut arrival.task.stores, fetched)?;

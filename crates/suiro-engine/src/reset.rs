@@ -58,8 +58,8 @@ impl Reset {
         let changelogs: Vec<_> = (0..graph.stores.len()).map(|it| plan.changelog(it)).collect();
         let objects = settings.snapshots.as_ref().map(|it| Arc::clone(&it.objects));
         let mut snapshots = Vec::new();
-        for changelog in objects.iter().flat_map(|_| &changelogs) {
-            if let Some(objects) = &objects {
+        if let Some(objects) = &objects {
+            for changelog in &changelogs {
                 snapshots.extend(objects.list(&format!("{}/{changelog}", plan.name()))?);
             }
         }
@@ -84,6 +84,11 @@ impl Reset {
         })
     }
 
+    /// Whether there is nothing on the log, and no snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty() && self.topics.is_empty() && self.snapshots.is_empty()
+    }
+
     /// Takes it all away. Refused, and nothing is changed, while a process runs the app.
     ///
     /// What is beside the broker goes first: where this ends half way the app would only have
@@ -96,17 +101,13 @@ impl Reset {
             let error = Error::invalid(text).with("app", &self.app);
             return Err(error.with("processes", members));
         }
-        for store in self.provider.iter().flat_map(|_| &self.stores) {
-            for partition in 0..self.partitions {
-                if let Some(provider) = &self.provider {
-                    provider.forget(store, partition)?;
-                }
+        if let Some(provider) = &self.provider {
+            for store in &self.stores {
+                (0..self.partitions).try_for_each(|of| provider.forget(store, of))?;
             }
         }
-        for object in &self.snapshots {
-            if let Some(objects) = &self.objects {
-                objects.delete(&object.name)?;
-            }
+        if let Some(objects) = &self.objects {
+            self.snapshots.iter().try_for_each(|object| objects.delete(&object.name))?;
         }
         let topics: Vec<_> = self.topics.iter().map(|spec| Arc::clone(&spec.name)).collect();
         self.link.remove(&self.app, &topics).map_err(|error| {
@@ -146,7 +147,7 @@ impl fmt::Display for Reset {
         if !self.snapshots.is_empty() {
             writeln!(f, "  snapshots {} objects with {bytes} bytes", self.snapshots.len())?;
         }
-        if self.positions.is_empty() && self.topics.is_empty() && self.snapshots.is_empty() {
+        if self.is_empty() {
             writeln!(f, "  nothing on the broker")?;
         }
         write!(f, "topics that the app reads or writes for others stay as they are")?;

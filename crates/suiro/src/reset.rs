@@ -54,8 +54,7 @@ impl Reset {
     /// # Ok::<(), suiro::Error>(())
     /// ```
     pub fn is_empty(&self) -> bool {
-        let Self(found) = self;
-        found.positions.is_empty() && found.topics.is_empty() && found.snapshots.is_empty()
+        self.0.is_empty()
     }
 
     /// Removes all of it. Do not start the app before it is done.

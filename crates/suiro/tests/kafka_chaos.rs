@@ -164,23 +164,7 @@ fn whatever_dies_each_key_is_counted_once_for_each_record() {
          transaction.timeout.ms={TRANSACTION}\nheartbeat.interval.ms=300\n"
     );
     std::fs::write(&properties, quick).unwrap();
-    let args = [
-        "--properties",
-        text(&properties),
-        "--app",
-        &app,
-        "--input",
-        &input,
-        "--output",
-        &output,
-        "--emit",
-        "every-change",
-        "--threads",
-        "1",
-        "--standbys",
-        "1",
-    ];
-    let args = args.into_iter().map(str::to_owned).collect();
+    let args = flow::args(&properties, &app, &input, &output);
     let flow = Flow::open(KafkaSettings::new(bootstrap), &input, &output);
     let (seed, done, processes) = (Seed::new(seed), BTreeMap::new(), BTreeMap::new());
     let (cluster, directory) = (&cluster, directory.path());

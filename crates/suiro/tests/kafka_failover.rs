@@ -52,24 +52,9 @@ fn a_process_that_dies_is_missed_at_once() {
     let start = |number: usize| {
         // Each has a state directory of its own, so that none takes up the name of a dead one.
         let state = directory.path().join(format!("state-{number}"));
-        Process::start(&[
-            "--properties",
-            text(&properties),
-            "--state",
-            text(&state),
-            "--app",
-            &app,
-            "--input",
-            &input,
-            "--output",
-            &output,
-            "--emit",
-            "every-change",
-            "--threads",
-            "1",
-            "--standbys",
-            "1",
-        ])
+        let mut args = flow::args(&properties, &app, &input, &output);
+        args.extend(["--state".to_owned(), text(&state).to_owned()]);
+        Process::start(&args)
     };
     let mut flow = Flow::open(KafkaSettings::new(cluster.bootstrap()), &input, &output);
 

@@ -49,6 +49,13 @@ pub(super) enum Stage {
     Beating,
 }
 
+impl Stage {
+    /// Whether it has heard of its newest assignment.
+    fn is_settled(self) -> bool {
+        matches!(self, Self::Stable | Self::Beating)
+    }
+}
+
 impl Member {
     pub(crate) fn id(&self) -> StrBytes {
         self.id.clone()
@@ -93,7 +100,7 @@ pub(crate) fn join(state: &mut State, group: &str, tasks: &[TaskId]) {
 /// joins again, so that the task may come here; it says so once.
 pub(crate) fn offer(state: &mut State, offer: Offer) {
     if let Some(member) = &mut state.member
-        && matches!(member.stage, Stage::Stable | Stage::Beating)
+        && member.stage.is_settled()
     {
         let is_new = |(task, lag): &&(TaskId, u64)| {
             *lag <= CAUGHT_UP && member.warming.contains(task) && !member.warmed.contains(task)
@@ -111,7 +118,7 @@ pub(crate) fn offer(state: &mut State, offer: Offer) {
 /// The group changes: joins again, so that nobody has to wait for it.
 fn join_again(state: &mut State) {
     if let Some(member) = &mut state.member
-        && matches!(member.stage, Stage::Stable | Stage::Beating)
+        && member.stage.is_settled()
     {
         member.stage = Stage::Wanting;
     }
@@ -186,7 +193,7 @@ pub(super) fn doubt(state: &mut State, fence: &Fence, code: i16) {
 pub(crate) fn renew(state: &mut State) {
     let fenced = state.writer.fenced_under();
     let Some(member) = &mut state.member else { return };
-    let stays = matches!(member.stage, Stage::Stable | Stage::Beating);
+    let stays = member.stage.is_settled();
     let newest = u64::from(member.generation.unsigned_abs());
     if stays && fenced.is_none_or(|fenced| fenced.0 >= newest) {
         rejoin(state, 0);

@@ -25,7 +25,7 @@ pub(crate) struct Peer {
 /// What a member tells when it joins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Told {
-    /// The newest generation that it knows, and the tasks that were its own in that.
+    /// The tasks that were its own when it last heard, and the generation of that.
     pub(super) generation: i32,
     pub(super) owned: Vec<TaskId>,
     /// Nothing from members that know of no state: their tasks move at once.
@@ -41,11 +41,10 @@ fn broken() -> Error {
     Error::corrupt(text)
 }
 
-fn put_tasks(out: &mut BytesMut, tasks: &[TaskId]) {
-    out.put_u32(tasks.len() as u32);
-    for task in tasks {
-        put_task(out, *task);
-    }
+/// Writes a list.
+fn put_list<T>(out: &mut BytesMut, entries: &[T], put: impl Fn(&mut BytesMut, &T)) {
+    out.put_u32(entries.len() as u32);
+    entries.iter().for_each(|entry| put(out, entry));
 }
 
 fn put_text(out: &mut BytesMut, text: &str) {
@@ -97,17 +96,15 @@ impl Told {
         let mut out = BytesMut::new();
         out.put_u8(VERSION);
         out.put_i32(self.generation);
-        put_tasks(&mut out, &self.owned);
+        put_list(&mut out, &self.owned, |out, task| put_task(out, *task));
         out.put_u8(u8::from(self.offer.is_some()));
         if let Some(Offer { standbys, stateless, copies }) = &self.offer {
             out.put_u32(*standbys);
-            out.put_u32(stateless.len() as u32);
-            stateless.iter().for_each(|sub| out.put_u32(*sub));
-            out.put_u32(copies.len() as u32);
-            for (task, lag) in copies {
-                put_task(&mut out, *task);
+            put_list(&mut out, stateless, |out, sub| out.put_u32(*sub));
+            put_list(&mut out, copies, |out, (task, lag)| {
+                put_task(out, *task);
                 out.put_u64(*lag);
-            }
+            });
         }
         put_text(&mut out, &self.name);
         let (host, port) = self.listens_at.clone().unwrap_or_default();
@@ -147,20 +144,18 @@ pub(super) type Share = (Vec<(TaskId, Role)>, Vec<Peer>);
 pub(super) fn write(tasks: &[(TaskId, Role)], peers: &[Peer]) -> Bytes {
     let mut out = BytesMut::new();
     out.put_u8(VERSION);
-    out.put_u32(tasks.len() as u32);
-    for (task, role) in tasks {
-        put_task(&mut out, *task);
+    put_list(&mut out, tasks, |out, (task, role)| {
+        put_task(out, *task);
         out.put_u8(match role {
             Role::Standby => 1,
             Role::WarmUp => 2,
             _ => 0,
         });
-    }
-    out.put_u32(peers.len() as u32);
-    for Peer { member, name, host, port } in peers {
-        [member, name, host].into_iter().for_each(|part| put_text(&mut out, part));
+    });
+    put_list(&mut out, peers, |out, Peer { member, name, host, port }| {
+        [member, name, host].into_iter().for_each(|part| put_text(out, part));
         out.put_u16(*port);
-    }
+    });
     out.freeze()
 }
 

@@ -36,15 +36,20 @@ impl State {
         lefts.chain(rights).collect()
     }
 
+    /// The windows of all keys that the end of a bounded run has not closed, by key and start.
+    fn unshut(&self, slide: Slide) -> Vec<(&str, i64)> {
+        let keys: BTreeSet<&str> = self.slid.iter().map(|row| &*row.key).collect();
+        let all = keys.into_iter().flat_map(|key| {
+            self.slides(slide, key, None).into_iter().map(move |start| (key, start))
+        });
+        all.filter(|(key, start)| !self.is_shut(key, *start)).collect()
+    }
+
     /// When the next of the windows closes that are not closed yet.
     pub(super) fn next_slide(&self, slide: Slide) -> Option<i64> {
         let swept = self.swept.unwrap_or(i64::MIN);
-        let keys: BTreeSet<&str> = self.slid.iter().map(|row| &*row.key).collect();
-        let starts = keys.into_iter().flat_map(|key| {
-            let starts = self.slides(slide, key, None).into_iter();
-            starts.filter(move |start| !self.is_shut(key, *start))
-        });
-        starts.map(|start| slide.closing(start)).filter(|closing| *closing > swept).min()
+        let closings = self.unshut(slide).into_iter().map(|(_, start)| slide.closing(start));
+        closings.filter(|closing| *closing > swept).min()
     }
 
     /// A window with all accepted records in it, by arrival.
@@ -70,13 +75,10 @@ impl State {
         commutative: bool,
         closes: impl Fn(i64) -> bool,
     ) -> Vec<(String, Span)> {
-        let keys: BTreeSet<&str> = self.slid.iter().map(|row| &*row.key).collect();
         let mut all = Vec::new();
-        for key in keys {
-            for start in self.slides(slide, key, None) {
-                if closes(slide.closing(start)) && !self.is_shut(key, start) {
-                    all.push((key.to_owned(), self.slid(slide, key, start, commutative)));
-                }
+        for (key, start) in self.unshut(slide) {
+            if closes(slide.closing(start)) {
+                all.push((key.to_owned(), self.slid(slide, key, start, commutative)));
             }
         }
         all.sort_by(|left, right| (left.1.start, &left.0).cmp(&(right.1.start, &right.0)));

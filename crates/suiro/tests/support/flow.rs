@@ -4,6 +4,7 @@
 
 use crate::program;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 use suiro::{Bytes, Clock, Kafka, KafkaSettings, Producer, Reader, SystemClock, Topic};
 
@@ -12,6 +13,15 @@ const PARTITIONS: u32 = 4;
 
 /// So many records are written in a second.
 const RATE: u64 = 1000;
+
+/// The arguments of a `count` that takes part, but for where it keeps its state.
+pub fn args(properties: &Path, app: &str, input: &str, output: &str) -> Vec<String> {
+    let properties = properties.to_str().unwrap();
+    let named =
+        ["--properties", properties, "--app", app, "--input", input, "--output", output];
+    let fixed = ["--emit", "every-change", "--threads", "1", "--standbys", "1"];
+    named.into_iter().chain(fixed).map(str::to_owned).collect()
+}
 
 /// A steady flow of records, and what is counted of them.
 pub struct Flow {
