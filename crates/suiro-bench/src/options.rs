@@ -1,7 +1,7 @@
 //! What the command line says.
 
 use std::time::Duration;
-use suiro::Durability;
+use suiro::{Durability, Guarantee};
 
 /// The command line; what it does not say is the bench's own to choose.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,7 @@ pub struct Options {
     pub durability: Option<Durability>,
     pub commit_ms: Option<u64>,
     pub threads: Option<u32>,
+    pub guarantee: Guarantee,
     pub emit: Option<Emit>,
     /// The bytes of memory for state, if it is on the disk.
     pub disk_budget: Option<u64>,
@@ -52,7 +53,7 @@ const USAGE: &str = "usage: suiro-bench BENCH [--records N] [--keys N] \
 [--durability none|interval|fsync] [--commit-ms N] [--threads N] [--emit every-change|per-commit]
 [--store memory|disk] [--memory-budget BYTES]
        suiro-bench kafka --broker HOST:PORT [--broker-pid PID] KAFKA-BENCH [--records N] [--keys N]
-[--partitions N] [--value-bytes N] [--commit-ms N] [--threads N]
+[--partitions N] [--value-bytes N] [--commit-ms N] [--threads N] [--guarantee exactly-once|at-least-once]
 benches: count, count-log, words, tumbling, hopping, session, sliding, join, as-of, stream-stream, pattern, top-n,
 table-group, foreign-key, nexmark, nexmark-q0 to -q22, latency, start, restart
 Kafka's benches: stateless, count, count-every-change, repartition, tumbling, session, table-join, latency";
@@ -80,6 +81,7 @@ impl Options {
                 "--keys" => options.keys = Some(number(&value()?)?),
                 "--commit-ms" => options.commit_ms = Some(number(&value()?)?),
                 "--threads" => options.threads = Some(number(&value()?)? as u32),
+                "--guarantee" => options.guarantee = guarantee(&value()?)?,
                 "--durability" => options.durability = Some(durability(&value()?)?),
                 "--emit" => options.emit = Some(emit(&value()?)?),
                 "--store" => on_disk = store(&value()?)?,
@@ -111,6 +113,7 @@ impl Options {
             durability: self.durability.unwrap_or(durability),
             commit_ms: self.commit_ms.unwrap_or(commit_ms),
             threads,
+            guarantee: self.guarantee,
         }
     }
 }
@@ -124,6 +127,8 @@ pub struct Setup {
     pub durability: Durability,
     pub commit_ms: u64,
     pub threads: u32,
+    /// What is promised on Kafka.
+    pub guarantee: Guarantee,
 }
 
 /// How a durability is called on the command line.
@@ -132,6 +137,22 @@ pub fn durability_name(durability: Durability) -> &'static str {
         Durability::Fsync => "fsync",
         Durability::Interval(_) => "interval",
         Durability::None => "none",
+    }
+}
+
+/// How a guarantee is called on the command line.
+pub fn guarantee_name(guarantee: Guarantee) -> &'static str {
+    match guarantee {
+        Guarantee::AtLeastOnce => "at-least-once",
+        _ => "exactly-once",
+    }
+}
+
+fn guarantee(word: &str) -> Result<Guarantee, String> {
+    match word {
+        "exactly-once" => Ok(Guarantee::ExactlyOnce),
+        "at-least-once" => Ok(Guarantee::AtLeastOnce),
+        _ => Err(format!("unknown guarantee {word}\n{USAGE}")),
     }
 }
 

@@ -140,6 +140,12 @@ pub trait Session: Send {
     /// there is nothing new.
     fn fetch(&mut self, fetch: Fetch) -> Ticket;
 
+    /// Says what the commits of this session are to promise, before the first of them. A log that
+    /// promises more at no cost may do so, and needs no code for it.
+    fn guarantee(&mut self, guarantee: Guarantee) {
+        let _ = guarantee;
+    }
+
     /// Joins a group, to share `tasks` with its other members; every member names the same
     /// tasks. Answers: an [`Event::Assigned`] now, and one more at every change.
     fn join(&mut self, group: &str, tasks: &[TaskId]);
@@ -294,6 +300,24 @@ pub enum Role {
     Standby,
     /// Builds up its state in order to run it soon.
     WarmUp,
+}
+
+/// What a commit promises where something fails.
+///
+/// ```
+/// use suiro_core::broker::Guarantee;
+///
+/// assert_eq!(Guarantee::default(), Guarantee::ExactlyOnce);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Guarantee {
+    /// Outputs, changes of state and positions are there together or not at all.
+    #[default]
+    ExactlyOnce,
+    /// Nothing is lost, but what was written may be written again: outputs and changes of state
+    /// are there before the positions, and no reader waits for them.
+    AtLeastOnce,
 }
 
 /// What a member brings to its group beside the tasks that it runs.

@@ -5,12 +5,15 @@ use crate::exchange::ExchangeKind;
 use crate::outside::ExecutorHandle;
 use crate::snapshots::SnapshotSettings;
 use std::time::Duration;
+use suiro_core::broker::Guarantee;
 
 /// How an app runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The longest time between two commits under load.
     pub commit_interval: Duration,
+    /// What a commit promises where something fails.
+    pub guarantee: Guarantee,
     /// How much longer a task waits for an input that is caught up and empty, while others have
     /// rows (rule T3).
     pub max_idle: Duration,
@@ -46,6 +49,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             commit_interval: Duration::from_millis(100),
+            guarantee: Guarantee::ExactlyOnce,
             max_idle: Duration::ZERO,
             exchange: ExchangeKind::default(),
             batch_rows: 2048,

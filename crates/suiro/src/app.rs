@@ -5,7 +5,7 @@ use crate::budget::Budget;
 use crate::{Ended, Reset, Running, Snapshots};
 use std::sync::Arc;
 use std::time::Duration;
-use suiro_core::broker::Broker;
+use suiro_core::broker::{Broker, Guarantee};
 use suiro_core::store::StoreProvider;
 use suiro_core::{Clock, Error, Result, SystemClock};
 use suiro_engine::{
@@ -152,6 +152,31 @@ impl App {
     #[must_use]
     pub fn commit_interval(mut self, interval: Duration) -> Self {
         self.settings.commit_interval = interval;
+        self
+    }
+
+    /// What is promised where something fails: exactly once (the default), or at least once. On
+    /// Kafka that saves the transactions: outputs and changes of tables are there when they are
+    /// written, and positions follow; after a failure some are written again. A process that was
+    /// taken for dead, but lives, may write once more, behind who took over. The embedded log
+    /// commits at once, and so exactly once.
+    ///
+    /// ```
+    /// use suiro::{App, Guarantee, Log, Topic, Topology};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    /// const LOUD: Topic<u64, String> = Topic::json("loud-words");
+    ///
+    /// let topology = Topology::new("loud");
+    /// topology.stream(&WORDS).map(|word| word.to_uppercase()).to(&LOUD);
+    ///
+    /// let app = App::new(topology.build()?, Log::in_memory()).partitions(4);
+    /// assert_eq!(app.guarantee(Guarantee::AtLeastOnce).run_to_end()?.records_out, 0);
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[must_use]
+    pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
+        self.settings.guarantee = guarantee;
         self
     }
 

@@ -118,7 +118,7 @@ pub use window::{
     Sliding, Tumbling, WindowTable, Windowed, WindowedCogroup, Within,
 };
 
-pub use suiro_core::broker::{Broker, Cleanup, Role, TaskId, TopicSpec};
+pub use suiro_core::broker::{Broker, Cleanup, Guarantee, Role, TaskId, TopicSpec};
 pub use suiro_core::objects::{ObjectInfo, Objects};
 pub use suiro_core::store;
 pub use suiro_core::{

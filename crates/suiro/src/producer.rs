@@ -2,7 +2,7 @@
 
 use crate::transaction::{Transaction, wait_for};
 use crate::{Record, Topic};
-use suiro_core::broker::{Broker, Cleanup, Event, TopicSpec};
+use suiro_core::broker::{Broker, Cleanup, Event, Guarantee, TopicSpec};
 use suiro_core::{Result, Timestamp};
 
 /// Writes records to one topic, in batches.
@@ -52,6 +52,28 @@ impl<K: 'static, V: 'static> Producer<K, V> {
     /// ```
     pub fn open(broker: &dyn Broker, topic: &Topic<K, V>) -> Result<Self> {
         Ok(Self { transaction: Transaction::open(broker)?, topic: topic.clone() })
+    }
+
+    /// What is promised where something fails: exactly once (the default), or at least once. On
+    /// Kafka that saves a transaction for each batch: records are visible one partition after
+    /// another, and a batch that is flushed again after an error may be there twice.
+    ///
+    /// ```
+    /// use suiro::{Guarantee, Log, Producer, Topic};
+    ///
+    /// const WORDS: Topic<u64, String> = Topic::json("words");
+    ///
+    /// let log = Log::in_memory();
+    /// let mut words = Producer::open(&log, &WORDS)?.guarantee(Guarantee::AtLeastOnce);
+    /// words.create(4)?;
+    /// words.send(7, "tea".into(), 1_000)?;
+    /// words.flush()?;
+    /// # Ok::<(), suiro::Error>(())
+    /// ```
+    #[must_use]
+    pub fn guarantee(mut self, guarantee: Guarantee) -> Self {
+        self.transaction.guarantee(guarantee);
+        self
     }
 
     /// Creates the topic, to keep all records; nothing happens if it exists with as many

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::batch::{BatchWriter, Compression};
-use suiro_core::broker::{Broker, Event, Outcome, Session};
+use suiro_core::broker::{Broker, Event, Guarantee, Outcome, Session};
 use suiro_core::partition::partition_of;
 use suiro_core::{Error, Headers, Result, Timestamp, TopicPartition};
 
@@ -118,6 +118,11 @@ impl Transaction {
             buffers: Default::default(),
             bytes: 0,
         })
+    }
+
+    /// Says what commits are to promise.
+    pub(crate) fn guarantee(&mut self, guarantee: Guarantee) {
+        self.session.guarantee(guarantee);
     }
 
     /// Adds a record; no value is a removal. `at` is the event time in milliseconds since the

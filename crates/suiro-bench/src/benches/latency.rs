@@ -158,7 +158,7 @@ fn produce(
     epoch: Instant,
 ) -> Result<Digest> {
     let input = Input::new(&Setup { threads: 1, ..*setup });
-    let mut producer = Producer::open(broker, to)?;
+    let mut producer = Producer::open(broker, to)?.guarantee(setup.guarantee);
     let mut digest = Digest::default();
     let mut number = 0;
     while let Some((key, _)) = input.at(0, number) {

@@ -87,7 +87,9 @@ mod tests {
     fn queries_agree_with_their_loops() {
         let events = Arc::new(Events::new(6_000));
         let durability = Durability::None;
-        let setup = Setup { records: 6_000, keys: 1, durability, commit_ms: 1, threads: 1 };
+        let guarantee = suiro::Guarantee::ExactlyOnce;
+        let setup =
+            Setup { records: 6_000, keys: 1, durability, commit_ms: 1, threads: 1, guarantee };
         for query in queries::ALL {
             let (expected, _) = plain(query, &events);
             let (answer, _) = suiro(query, &events, &setup).expect("the program runs");

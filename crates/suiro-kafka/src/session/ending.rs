@@ -1,6 +1,7 @@
 //! The end of a transaction: positions with (group, generation, member), and then the end
 //! itself.
 
+use super::after_records::AfterRecords;
 use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
 use super::member;
 use super::state::State;
@@ -34,6 +35,7 @@ pub(super) fn start(state: &mut State, id: CommitId) {
         commit.touched = true;
         let step = Offsets { commit: id, fence, positions, member };
         match v2 {
+            _ if !state.writer.is_transactional() => state.ask(Box::new(AfterRecords(step))),
             true => state.ask(Box::new(step)),
             false => state.ask(Box::new(AddOffsets(step))),
         }
@@ -46,8 +48,12 @@ pub(super) fn start(state: &mut State, id: CommitId) {
     }
 }
 
+/// Ends the transaction; without one all has happened.
 fn end(state: &mut State, id: CommitId) {
-    state.ask(Box::new(End { commit: id, lost: false }));
+    match state.writer.is_transactional() {
+        true => state.ask(Box::new(End { commit: id, lost: false })),
+        false => resolve(state, id),
+    }
 }
 
 fn member_id(state: &State) -> StrBytes {
@@ -55,13 +61,13 @@ fn member_id(state: &State) -> StrBytes {
 }
 
 /// The number of a generation as the brokers count.
-fn number(fence: &Fence) -> i32 {
+pub(super) fn number(fence: &Fence) -> i32 {
     fence.generation.map_or(-1, |it| i32::try_from(it.0).unwrap_or(i32::MAX))
 }
 
 /// The coordinator of the group has said whether the commit may go on, or what is against it.
 /// Gives why it must be asked again.
-fn pass(
+pub(super) fn pass(
     state: &mut State,
     commit: CommitId,
     fence: &Fence,
@@ -128,11 +134,11 @@ impl Ask for AddOffsets {
 
 /// Writes the positions into the transaction. Their coordinator fences who is no member of the
 /// newest generation.
-struct Offsets {
-    commit: CommitId,
-    fence: Fence,
-    positions: Vec<Position>,
-    member: StrBytes,
+pub(super) struct Offsets {
+    pub(super) commit: CommitId,
+    pub(super) fence: Fence,
+    pub(super) positions: Vec<Position>,
+    pub(super) member: StrBytes,
 }
 
 impl Ask for Offsets {

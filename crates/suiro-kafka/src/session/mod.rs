@@ -14,9 +14,11 @@
 //! | `positions`, `offsets` | where a group is, and where a partition begins and ends |
 //! | `fetch`, `filter` | reading what is committed |
 //! | `writer`, `produce`, `ending`, `too_large` | one transaction per commit |
+//! | `after_records` | commits without one |
 //! | `member`, `told`, `assignment`, `join` | sharing tasks with the others of a group |
 //! | `peers` | watching the others |
 
+mod after_records;
 mod ask;
 mod assignment;
 mod channel;
@@ -51,8 +53,8 @@ pub(crate) use state::State;
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::broker::{
-    CommitId, Event, Fence, Fetch, Offer, Position, Seek, Session, TaskId, Ticket, TopicSpec,
-    Wake,
+    CommitId, Event, Fence, Fetch, Guarantee, Offer, Position, Seek, Session, TaskId, Ticket,
+    TopicSpec, Wake,
 };
 use suiro_core::{Clock, Error, Offset, Result, TopicPartition};
 
@@ -172,6 +174,10 @@ impl Session for KafkaSession {
         let ticket = self.state.ticket();
         self.state.fetches.want(ticket, fetch, self.state.now);
         ticket
+    }
+
+    fn guarantee(&mut self, guarantee: Guarantee) {
+        writer::guarantee(&mut self.state, guarantee);
     }
 
     fn join(&mut self, group: &str, tasks: &[TaskId]) {

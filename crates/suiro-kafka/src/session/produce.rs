@@ -30,7 +30,7 @@ pub(super) fn send(state: &mut State) {
     for part in commit.parts.values_mut() {
         part.come_back(now, pauses);
     }
-    if !state.writer.v2 {
+    if !state.writer.v2 && state.writer.is_transactional() {
         register(state, id);
     }
     while let Some((node, parts)) = load(state, id) {
@@ -60,8 +60,8 @@ impl Part {
 /// The next request: a batch of each partition that some broker leads.
 fn load(state: &mut State, id: CommitId) -> Option<(i32, Vec<(TopicPartition, Piece)>)> {
     let (writer, now) = (&mut state.writer, state.now);
-    let producer =
-        Producer { id: writer.id, epoch: writer.epoch, sequence: 0, transactional: true };
+    let (id_epoch, transactional) = ((writer.id, writer.epoch), writer.is_transactional());
+    let producer = Producer { id: id_epoch.0, epoch: id_epoch.1, sequence: 0, transactional };
     let commit = writer.commits.front_mut().filter(|commit| commit.id == id)?;
     let (mut to, mut loaded, mut bytes, mut missing) = (None, Vec::new(), 0, None);
     for (partition, part) in &mut commit.parts {
@@ -73,7 +73,7 @@ fn load(state: &mut State, id: CommitId) -> Option<(i32, Vec<(TopicPartition, Pi
             missing = missing.or_else(|| state.metadata.missing(partition, looked));
             continue;
         };
-        let known = writer.v2 || commit.registered.contains(partition);
+        let known = writer.v2 || !transactional || commit.registered.contains(partition);
         let elsewhere = part.flight > 0 && part.node != leader.node;
         let full = writer.flights.get(&leader.node).is_some_and(|count| *count >= FLIGHTS);
         if !known || elsewhere || full || to.is_some_and(|node| node != leader.node) {
@@ -149,8 +149,9 @@ impl Ask for Produce {
         let topics = topics.into_iter().map(|(topic, data)| {
             TopicProduceData::default().with_name(words::topic(topic)).with_partition_data(data)
         });
+        let transactional = state.writer.is_transactional();
         let request = ProduceRequest::default()
-            .with_transactional_id(Some(words::transactional(&state.name)))
+            .with_transactional_id(transactional.then(|| words::transactional(&state.name)))
             .with_acks(-1)
             .with_timeout_ms(state.settings.request_timeout.as_millis() as i32)
             .with_topic_data(topics.collect());

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::batch::BatchHeader;
-use suiro_core::broker::{CommitId, Event, Fence, Generation, Outcome, Position};
+use suiro_core::broker::{CommitId, Event, Fence, Generation, Guarantee, Outcome, Position};
 use suiro_core::{Error, ErrorKind, Offset, Result, TopicPartition};
 
 /// Who writes, and what is being written.
@@ -28,6 +28,8 @@ pub(crate) struct Writer {
     phase: Phase,
     /// Whether this epoch's transactions are of the second version.
     pub(super) v2: bool,
+    /// Whether a commit is a transaction.
+    guarantee: Guarantee,
     /// The sequence number of the next record, by partition.
     pub(super) sequences: BTreeMap<TopicPartition, i32>,
     /// Commits that are being filled.
@@ -130,6 +132,12 @@ impl Writer {
         matches!(self.phase, Phase::Opening)
     }
 
+    /// Whether a commit is a transaction. Without one records are there as soon as they are
+    /// written, and positions follow.
+    pub(super) fn is_transactional(&self) -> bool {
+        self.guarantee == Guarantee::ExactlyOnce
+    }
+
     /// Whether the end of a commit was asked for, and it is not resolved.
     pub(crate) fn is_committing(&self) -> bool {
         !self.commits.is_empty()
@@ -198,6 +206,14 @@ pub(crate) fn open(state: &mut State) {
     state.ask(Box::new(Init { renewed: None }));
 }
 
+/// Says what commits promise from now on.
+pub(crate) fn guarantee(state: &mut State, guarantee: Guarantee) {
+    let before = std::mem::replace(&mut state.writer.guarantee, guarantee);
+    if before != guarantee && matches!(state.writer.phase, Phase::Ready) {
+        open(state);
+    }
+}
+
 /// Whoever writes for the first time needs to be known as a producer.
 pub(crate) fn wake(state: &mut State) {
     if matches!(state.writer.phase, Phase::Closed) {
@@ -230,11 +246,19 @@ pub(crate) fn close(state: &mut State) {
     }
 }
 
-/// The open transaction is taken back, and the next one has a new epoch.
+/// The open transaction is taken back, and the next one has a new epoch. Without a transaction
+/// there is nothing to take back: who writes counts its epochs itself.
 fn renew(state: &mut State) {
-    if matches!(state.writer.phase, Phase::Ready) {
-        state.writer.phase = Phase::Opening;
-        ending::take_back(state);
+    if !matches!(state.writer.phase, Phase::Ready) {
+        return;
+    }
+    state.writer.phase = Phase::Opening;
+    if state.writer.is_transactional() {
+        return ending::take_back(state);
+    }
+    match state.writer.epoch.checked_add(1) {
+        Some(epoch) => taken_back(state, Some((state.writer.id, epoch))),
+        None => open(state),
     }
 }
 
@@ -402,6 +426,51 @@ struct Init {
     renewed: Option<(i64, i16)>,
 }
 
+/// Asks for the number of a producer that writes without transactions.
+struct InitPlain;
+
+impl Ask for InitPlain {
+    fn api(&self, _: &State) -> Api {
+        api::<InitProducerIdRequest>(4, 5)
+    }
+
+    fn target(&self) -> Target {
+        Target::Any
+    }
+
+    fn write(&mut self, version: i16, _: &mut State, out: &mut BytesMut) -> Result<()> {
+        let (id, epoch) = NOBODY;
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_producer_id(id.into())
+            .with_producer_epoch(epoch);
+        encode(&request, version, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        let response = match answer.and_then(Answer::decode::<InitProducerIdRequest>) {
+            Ok(response) => response,
+            Err(error) => return Next::Again(self, error),
+        };
+        let code = response.error_code;
+        if code == 0 {
+            let new = (response.producer_id.0, response.producer_epoch);
+            taken_back(state, Some(new));
+            return Next::Done;
+        }
+        let error = codes::error("no producer can be had", code);
+        if codes::is_retriable(code) {
+            return Next::Again(self, error);
+        }
+        self.fail(error, state);
+        Next::Done
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        state.writer.phase = Phase::Refused(error);
+    }
+}
+
 impl Ask for Init {
     fn api(&self, _: &State) -> Api {
         api::<InitProducerIdRequest>(4, 5)
@@ -435,11 +504,14 @@ impl Ask for Init {
             self.fail(error, state);
             return Next::Done;
         }
-        let writer = &mut state.writer;
-        (writer.id, writer.epoch) = (response.producer_id.0, response.producer_epoch);
-        writer.v2 = state.transactions_v2;
-        writer.sequences.clear();
-        (writer.phase, writer.revives) = (Phase::Ready, false);
+        state.writer.v2 = state.transactions_v2;
+        if state.writer.is_transactional() {
+            let new = (response.producer_id.0, response.producer_epoch);
+            taken_back(state, Some(new));
+        } else {
+            // What the holder of the name had begun has ended by now, and nobody waits for it.
+            state.ask(Box::new(InitPlain));
+        }
         Next::Done
     }
 

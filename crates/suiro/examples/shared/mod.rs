@@ -6,6 +6,7 @@ mod state;
 use lexopt::prelude::*;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use suiro::Guarantee;
 
 pub const HELP: &str = "
   --app NAME           names the positions and the state; processes with the same one share the
@@ -15,6 +16,7 @@ pub const HELP: &str = "
   --state DIR          what a process keeps beside Kafka: its name, and its tables if it is asked to
                        [suiro in the directory for temporary files]
   --standbys N         how many copies of the tables other processes keep, on Kafka [0]
+  --guarantee exactly-once|at-least-once  what is promised where something fails [exactly-once]
   --store memory|disk  where tables are kept: in memory, or in LOG/state, and of them in memory
                        as much as there is room for [memory]
   --store-memory N     how much of the tables is in memory, in bytes, with --store disk [67108864]
@@ -30,6 +32,7 @@ pub struct SharedOptions {
     properties: Option<PathBuf>,
     state: Option<PathBuf>,
     standbys: u32,
+    guarantee: Guarantee,
     disk: bool,
     memory: usize,
     snapshots: Option<Duration>,
@@ -40,7 +43,8 @@ impl SharedOptions {
     pub fn of(app: &str) -> Self {
         let (servers, properties, state, snapshots) = (None, None, None, None);
         let (app, standbys, disk, memory) = (app.to_owned(), 0, false, 64 << 20);
-        Self { app, servers, properties, state, standbys, disk, memory, snapshots }
+        let guarantee = Guarantee::ExactlyOnce;
+        Self { app, servers, properties, state, standbys, guarantee, disk, memory, snapshots }
     }
 
     /// Takes the option `name`; there is none that is not known here.
@@ -55,6 +59,7 @@ impl SharedOptions {
             "properties" => self.properties = Some(parser.value()?.into()),
             "state" => self.state = Some(parser.value()?.into()),
             "standbys" => self.standbys = parser.value()?.parse()?,
+            "guarantee" => self.guarantee = parser.value()?.parse_with(guarantee)?,
             "store" => self.disk = parser.value()?.parse_with(is_disk)?,
             "store-memory" => self.memory = parser.value()?.parse()?,
             "snapshots" => {
@@ -77,6 +82,14 @@ impl SharedOptions {
             None if self.is_kafka() => std::env::temp_dir().join("suiro"),
             None => dir.to_owned(),
         }
+    }
+}
+
+fn guarantee(text: &str) -> Result<Guarantee, &'static str> {
+    match text {
+        "exactly-once" => Ok(Guarantee::ExactlyOnce),
+        "at-least-once" => Ok(Guarantee::AtLeastOnce),
+        _ => Err("it is exactly-once or at-least-once"),
     }
 }
 

@@ -8,7 +8,8 @@ use suiro::{App, Result, Snapshots};
 impl SharedOptions {
     /// Has an app whose log is in `dir`, if it has one, keep its state so.
     pub fn apply(&self, app: App, dir: &Path) -> Result<App> {
-        let (dir, app) = (&self.state_dir(dir), app.standbys(self.standbys));
+        let app = app.standbys(self.standbys).guarantee(self.guarantee);
+        let dir = &self.state_dir(dir);
         let app = match self.snapshots {
             Some(every) => app.snapshots(snapshots(every, dir)?),
             None => app,

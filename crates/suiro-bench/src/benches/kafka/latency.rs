@@ -8,7 +8,7 @@ use super::broker::{Broker, unique};
 use crate::benches::Outcome;
 use crate::benches::latency::{Seen, drive};
 use crate::measure::measure;
-use crate::options::{Options, Setup};
+use crate::options::{Options, Setup, guarantee_name};
 use crate::report::Line;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -58,7 +58,8 @@ fn pass(broker: &Broker, setup: &Setup, partitions: u32, subject: Subject) -> Ou
     let running = match &plan {
         Some(plan) => {
             let app = app(plan.clone()).threads(setup.threads as usize);
-            let running = app.commit_interval(commit).start()?;
+            let app = app.commit_interval(commit).guarantee(setup.guarantee);
+            let running = app.start()?;
             ready(&running, partitions)?;
             Some(running)
         }
@@ -72,7 +73,7 @@ fn pass(broker: &Broker, setup: &Setup, partitions: u32, subject: Subject) -> Ou
         running.shutdown()?;
     }
     let mut line = Line::new("kafka", subject.name());
-    line.text("guarantee", "exactly-once");
+    line.text("guarantee", guarantee_name(setup.guarantee));
     line.number("records", setup.records as f64, 0);
     line.number("keys", setup.keys as f64, 0);
     line.number("partitions", f64::from(partitions), 0);

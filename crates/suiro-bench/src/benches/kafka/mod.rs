@@ -10,14 +10,14 @@ mod programs;
 
 use super::Outcome;
 use crate::measure::{Cost, measure};
-use crate::options::Options;
+use crate::options::{Options, guarantee_name};
 use crate::report::Line;
 use broker::Broker;
 use input::Input;
 use programs::Program;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use suiro::{App, Metrics, Plan};
+use suiro::{App, Guarantee, Metrics, Plan};
 
 /// How often the run is looked at: what its end and its first commit are known to.
 const GLANCE: Duration = Duration::from_millis(2);
@@ -32,6 +32,7 @@ pub(super) struct Setup {
     value_bytes: usize,
     threads: usize,
     commit: Duration,
+    guarantee: Guarantee,
 }
 
 impl Setup {
@@ -43,6 +44,7 @@ impl Setup {
             value_bytes: options.kafka.value_bytes.unwrap_or(92),
             threads: options.threads.unwrap_or(1) as usize,
             commit: Duration::from_millis(options.commit_ms.unwrap_or(100)),
+            guarantee: options.guarantee,
         };
         if setup.records == 0 || setup.keys == 0 || setup.partitions == 0 {
             return Err("records, keys and partitions are above zero".into());
@@ -96,7 +98,7 @@ fn measured(broker: &Broker, plan: &Plan, setup: Setup) -> Outcome<Ran> {
 
 fn app(broker: &Broker, plan: &Plan, setup: Setup) -> App {
     let app = App::new(plan.clone(), broker.kafka().clone());
-    app.threads(setup.threads).commit_interval(setup.commit)
+    app.threads(setup.threads).commit_interval(setup.commit).guarantee(setup.guarantee)
 }
 
 /// Runs until all input is taken; gives how long it took to the first commit.
@@ -119,7 +121,7 @@ fn report(program: Program, setup: Setup, ran: &Ran) {
     let Ran { cost, start, broker, metrics } = ran;
     let mut line = Line::new("kafka", program.name());
     line.text("emit", program.emits());
-    line.text("guarantee", "exactly-once");
+    line.text("guarantee", guarantee_name(setup.guarantee));
     line.number("records", setup.records as f64, 0);
     line.number("keys", setup.keys as f64, 0);
     line.number("partitions", f64::from(setup.partitions), 0);
