@@ -2,6 +2,8 @@
 
 #[path = "ad_engagements/model.rs"]
 mod model;
+#[path = "ad_engagements/open.rs"]
+mod open;
 #[path = "ad_engagements/ops.rs"]
 mod ops;
 #[path = "../examples/ad_engagements/program.rs"]

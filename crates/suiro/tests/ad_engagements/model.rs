@@ -49,7 +49,8 @@ impl Visits {
         }
     }
 
-    fn touch(&mut self, user: UserId, touch: Touch, at: i64) {
+    /// Takes a record whose turn it is.
+    pub fn touch(&mut self, user: UserId, touch: Touch, at: i64) {
         self.stream_time = self.stream_time.max(at);
         let now = self.stream_time;
         let joins = |session: &Session<Visit>| {
@@ -121,7 +122,8 @@ impl Engagements {
         }
     }
 
-    fn ad(&mut self, id: AdId, ad: Option<Ad>, at: i64) {
+    /// Takes a change of an ad whose turn it is.
+    pub fn ad(&mut self, id: AdId, ad: Option<Ad>, at: i64) {
         let had = match &ad {
             Some(ad) => self.ads.insert(id, (ad.clone(), at)),
             None => self.ads.remove(&id),
@@ -133,7 +135,8 @@ impl Engagements {
         }
     }
 
-    fn conversion(&mut self, conversion: Conversion, at: i64) {
+    /// Takes a conversion whose turn it is.
+    pub fn conversion(&mut self, conversion: Conversion, at: i64) {
         let id = conversion.ad;
         let (sum, sum_at) = self.sums.entry(id).or_insert((Conversions::default(), at));
         sum.count += 1;

@@ -1,63 +1,20 @@
 //! Runs the same ops through the program and through the model, and compares all that they say.
 
 use super::model::{AdChange, Engagements, Session, Touched, Visits};
+use super::open::{CHANGES, LATE, PAID, UPDATES, VISITS, in_the_open};
 use super::ops::Op;
-use super::program::Conversions;
 use super::program::{
-    ADS, AdId, CLICKS, Click, ENGAGEMENTS, Engagement, Touch, UserId, VIEWS, View, Visit,
-    ad_engagements,
+    ADS, CLICKS, Click, ENGAGEMENTS, Touch, UserId, VIEWS, View, ad_engagements,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::time::Duration;
-use suiro::{
-    ExchangeKind, InWindow, Plan, Result, Sessions, TestDriver, TestOptions, Topic, Topology,
-};
+use suiro::{ExchangeKind, InWindow, Plan, Result, TestDriver, TestOptions, Topic, Topology};
 use suiro_core::partition::partition_of;
 
-const VISITS: Topic<UserId, InWindow<Visit>> = Topic::json("visits");
-const UPDATES: Topic<UserId, InWindow<Option<Visit>>> = Topic::json("updates");
-const LATE: Topic<UserId, Touch> = Topic::json("late");
-const PAID: Topic<AdId, u64> = Topic::json("paid");
-const CHANGES: Topic<AdId, Option<Engagement>> = Topic::json("changes");
-
-/// The program of the example, with every step in the open: what is late, what sessions do
-/// before they close, each change of a row, and a look-up beside the join.
-fn in_the_open() -> Result<Plan> {
+/// The program of the example, with every step in the open.
+fn open_plan() -> Result<Plan> {
     let topology = Topology::new("in-the-open");
-    let views = topology.stream(&VIEWS).map(|view| Touch::Viewed(view.ad));
-    let clicks = topology.stream(&CLICKS).map(|click| Touch::Clicked(click.ad));
-    let ads = topology.table(&ADS);
-    let touches = views.merge(clicks);
-    let sessions = Sessions::with_gap(Duration::from_mins(30)).grace(Duration::from_mins(5));
-
-    touches
-        .clone()
-        .window(sessions)
-        .fold("open-visits", Visit::default, |visit, touch| visit.add(touch), Visit::merge)
-        .on_update()
-        .to(&UPDATES);
-
-    let visits = touches.window(sessions).fold(
-        "visits",
-        Visit::default,
-        |visit, touch| visit.add(touch),
-        Visit::merge,
-    );
-    visits.late().to(&LATE);
-    let visits = visits.on_close();
-    visits.clone().to(&VISITS);
-
-    let conversions = visits
-        .flat_map(|session| session.value.conversions())
-        .key_by(|conversion| conversion.ad)
-        .repartition("conversions");
-    conversions.clone().join(&ads, |conversion, ad| conversion.views * ad.cents).to(&PAID);
-    conversions
-        .fold("conversions", Conversions::default, |sum, conversion| sum.add(conversion))
-        .join(&ads, Engagement::new)
-        .changes()
-        .to(&CHANGES);
+    in_the_open(&topology);
     topology.build()
 }
 
@@ -216,7 +173,7 @@ pub fn hold(ops: &[Op], mode: Mode) {
 }
 
 fn compare(ops: &[Op], mode: Mode, expected: &Expected) -> Result<()> {
-    let mut driver = drive(in_the_open()?, ops, mode)?;
+    let mut driver = drive(open_plan()?, ops, mode)?;
     let count = mode.partitions as usize;
     let visits = sessions(&mut driver, &VISITS, count)?;
     let updates = sessions(&mut driver, &UPDATES, count)?;
