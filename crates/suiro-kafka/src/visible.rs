@@ -15,14 +15,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Ends of partitions that a reader must see, shared by the sessions of a client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Visible {
-    ends: Arc<Mutex<BTreeMap<TopicPartition, End>>>,
+    ends: Arc<Mutex<BTreeMap<TopicPartition, Offset>>>,
 }
 
-#[derive(Debug)]
-struct End {
-    offset: Offset,
-    /// Since when somebody waits for it.
-    since: Option<Duration>,
+/// What a reader waits for, and since when. What is committed meanwhile it does not wait for: a
+/// client that commits all the time would keep it waiting for ever.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Awaited {
+    end: Offset,
+    since: Duration,
 }
 
 impl Visible {
@@ -30,9 +31,8 @@ impl Visible {
     pub(crate) fn committed(&self, partition: &TopicPartition, offset: Offset) {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         match ends.get_mut(partition) {
-            Some(end) if end.offset >= offset => {}
-            Some(end) => *end = End { offset, since: None },
-            None => drop(ends.insert(partition.clone(), End { offset, since: None })),
+            Some(end) => *end = offset.max(*end),
+            None => drop(ends.insert(partition.clone(), offset)),
         }
     }
 
@@ -42,13 +42,21 @@ impl Visible {
         ends.retain(|partition, _| keep(partition));
     }
 
-    /// Whether a reader who sees a partition up to `stable` misses something.
-    pub(crate) fn hides(&self, of: &TopicPartition, stable: Offset, now: Duration) -> bool {
+    /// Whether a reader who sees a partition up to `stable` misses something that was committed
+    /// when it was answered first. `awaited` is the reader's own, empty at first.
+    pub(crate) fn hides(
+        &self,
+        of: &TopicPartition,
+        awaited: &mut Option<Awaited>,
+        stable: Offset,
+        now: Duration,
+    ) -> bool {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(end) = ends.get_mut(of) else { return false };
-        let until = end.since.get_or_insert(now).saturating_add(PATIENCE);
-        let waits = stable < end.offset && now < until;
-        if !waits {
+        let Some(newest) = ends.get(of).copied() else { return false };
+        let Awaited { end, since } =
+            *awaited.get_or_insert(Awaited { end: newest, since: now });
+        let waits = stable < end && now < since.saturating_add(PATIENCE);
+        if !waits && newest <= stable.max(end) {
             ends.remove(of);
         }
         waits
@@ -63,15 +71,31 @@ mod tests {
     fn what_is_committed_is_waited_for_but_not_for_ever() {
         let (visible, at) = (Visible::default(), Duration::from_secs);
         let partition = TopicPartition::new("topic", 0);
-        assert!(!visible.hides(&partition, 0, at(0)));
+        let (mut one, mut other, mut late) = (None, None, None);
+        assert!(!visible.hides(&partition, &mut one, 0, at(0)));
         visible.committed(&partition, 7);
         visible.committed(&partition, 5);
-        assert!(visible.hides(&partition, 6, at(1)));
-        assert!(!visible.hides(&TopicPartition::new("topic", 1), 0, at(1)));
-        assert!(!visible.hides(&partition, 7, at(2)));
-        assert!(!visible.hides(&partition, 6, at(2)));
+        assert!(visible.hides(&partition, &mut one, 6, at(1)));
+        let elsewhere = TopicPartition::new("topic", 1);
+        assert!(!visible.hides(&elsewhere, &mut other, 0, at(1)));
+        assert!(!visible.hides(&partition, &mut one, 7, at(2)));
+        assert!(!visible.hides(&partition, &mut other, 6, at(2)));
         visible.committed(&partition, 9);
-        assert!(visible.hides(&partition, 8, at(3)));
-        assert!(!visible.hides(&partition, 8, at(13)));
+        assert!(visible.hides(&partition, &mut late, 8, at(3)));
+        assert!(!visible.hides(&partition, &mut late, 8, at(13)));
+        assert!(!visible.hides(&partition, &mut None, 8, at(13)));
+    }
+
+    #[test]
+    fn who_waits_does_not_wait_for_what_is_committed_meanwhile() {
+        let (visible, at) = (Visible::default(), Duration::from_secs);
+        let (partition, mut reader) = (TopicPartition::new("topic", 0), None);
+        visible.committed(&partition, 7);
+        assert!(visible.hides(&partition, &mut reader, 6, at(1)));
+        visible.committed(&partition, 9);
+        assert!(!visible.hides(&partition, &mut reader, 7, at(1)));
+        // Who is answered from now on must see that, too.
+        assert!(visible.hides(&partition, &mut None, 7, at(1)));
+        assert!(!visible.hides(&partition, &mut None, 9, at(1)));
     }
 }

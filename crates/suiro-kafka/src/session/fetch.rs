@@ -10,6 +10,7 @@ use super::filter::{Aborted, committed};
 use super::metadata::Leader;
 use super::offsets;
 use super::state::State;
+use crate::visible::Awaited;
 use crate::{codes, words};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::FetchRequest;
@@ -42,6 +43,8 @@ pub(crate) struct Wanted {
     since: Duration,
     not_before: Duration,
     tries: u32,
+    /// What was committed here, and must be seen.
+    awaited: Option<Awaited>,
 }
 
 /// What is done with what is read.
@@ -84,7 +87,9 @@ impl Fetches {
 
     fn want_for(&mut self, ticket: Ticket, fetch: Fetch, purpose: Purpose, now: Duration) {
         let (since, not_before) = (now, now);
-        self.waiting.push(Wanted { ticket, fetch, purpose, since, not_before, tries: 0 });
+        let (tries, awaited) = (0, None);
+        let wanted = Wanted { ticket, fetch, purpose, since, not_before, tries, awaited };
+        self.waiting.push(wanted);
     }
 
     /// When something is to be asked again. What waits for an answer to something else is asked
@@ -299,10 +304,10 @@ fn again(mut wanted: Wanted, error: &Error, state: &mut State) {
 }
 
 /// Takes what was said of one partition.
-fn take(wanted: Wanted, data: PartitionData, state: &mut State) {
+fn take(mut wanted: Wanted, data: PartitionData, state: &mut State) {
     let Fetch { partition, offset, .. } = wanted.fetch.clone();
     let refused = |error: Error| error.with("partition", &partition).with("offset", offset);
-    let diverged = data.diverging_epoch.end_offset;
+    let (diverged, stable) = (data.diverging_epoch.end_offset, data.last_stable_offset);
     if data.error_code == codes::OFFSET_OUT_OF_RANGE {
         offsets::out_of_range(state, wanted);
     } else if codes::is_retriable(data.error_code) {
@@ -316,7 +321,7 @@ fn take(wanted: Wanted, data: PartitionData, state: &mut State) {
                     (unclean.leader.election.enable)";
         let error = refused(Error::corrupt(text)).with("end", diverged);
         wanted.answer(Err(error), state);
-    } else if state.visible.hides(&partition, data.last_stable_offset, state.now) {
+    } else if state.visible.hides(&partition, &mut wanted.awaited, stable, state.now) {
         again(wanted, &Error::unavailable("a commit is not visible yet"), state);
     } else {
         let answer = fetched(&wanted.fetch, data, state).map_err(refused);

@@ -3,6 +3,7 @@
 use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
 use super::fetch::Wanted;
 use super::state::State;
+use crate::visible::Awaited;
 use crate::{codes, words};
 use bytes::BytesMut;
 use kafka_protocol::messages::ListOffsetsRequest;
@@ -12,15 +13,17 @@ use suiro_core::{Error, Offset, Result, TopicPartition};
 
 /// Asks for an offset.
 pub(crate) fn ask(state: &mut State, ticket: Ticket, of: &TopicPartition, at: Seek) {
-    let then = Then::Tell(ticket);
-    state.ask(Box::new(Find { of: of.clone(), at, then, written: None }));
+    find(state, of.clone(), at, Then::Tell(ticket));
 }
 
 /// Somebody read where nothing is: finds out on which side of the log that was.
 pub(super) fn out_of_range(state: &mut State, wanted: Wanted) {
     let of = wanted.fetch.partition.clone();
-    let (at, then) = (Seek::Earliest, Then::Explain(wanted));
-    state.ask(Box::new(Find { of, at, then, written: None }));
+    find(state, of, Seek::Earliest, Then::Explain(wanted));
+}
+
+fn find(state: &mut State, of: TopicPartition, at: Seek, then: Then) {
+    state.ask(Box::new(Find { of, at, then, written: None, awaited: None }));
 }
 
 struct Find {
@@ -29,6 +32,8 @@ struct Find {
     then: Then,
     /// Up to where something was written, be it committed or not, when that was asked.
     written: Option<Offset>,
+    /// What was committed here, and must be seen.
+    awaited: Option<Awaited>,
 }
 
 /// Who wants to know.
@@ -44,10 +49,10 @@ impl Find {
     }
 
     /// Whether something is on its way that must be seen.
-    fn is_hidden(&self, end: Offset, state: &State) -> bool {
+    fn is_hidden(&mut self, end: Offset, state: &State) -> bool {
         match self.at {
             Seek::Settled => self.written.is_some_and(|written| end < written),
-            Seek::Latest => state.visible.hides(&self.of, end, state.now),
+            Seek::Latest => state.visible.hides(&self.of, &mut self.awaited, end, state.now),
             _ => false,
         }
     }
