@@ -78,6 +78,11 @@ impl Process {
         true
     }
 
+    /// Whether it has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.0.try_wait().expect("a child can be waited for").is_none()
+    }
+
     /// Kills it with SIGKILL; no, if it has ended by itself.
     pub fn kill(mut self) -> bool {
         self.0.kill().expect("a child can be killed");
@@ -89,6 +94,20 @@ impl Process {
         let id = self.0.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status();
         assert!(sent.expect("the system has `kill`").success());
+    }
+
+    /// Asks it to end, once it listens: one that has only been started would die of it.
+    pub fn terminate(mut self) -> Finished {
+        const SIGTERM: u64 = 1 << 14;
+        let status = format!("/proc/{}/status", self.0.id());
+        self.wait_until(|| {
+            let status = fs::read_to_string(&status).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught.and_then(|it| u64::from_str_radix(it.trim(), 16).ok());
+            caught.is_some_and(|signals| signals & SIGTERM != 0)
+        });
+        self.signal("TERM");
+        self.finish()
     }
 
     /// Waits for its end. The child prints less than a pipe holds before it ends.
