@@ -15,6 +15,7 @@
 //! | `life`, `process`, `group`, `rot` | lives of processes: one, or several that share the tasks |
 //! | `audit`, `letters` | how they are held against the model |
 //! | `mutants` | planted bugs, and after how many seeds each is caught |
+//! | `chaos` | what is not simulated: processes and brokers of Kafka that are killed |
 //! | `sweep`, `shrink`, `counts`, `options` | many seeds, and the failing ones made small |
 
 pub mod act;
@@ -22,6 +23,7 @@ mod audit;
 mod below;
 pub mod build;
 pub mod case;
+pub mod chaos;
 mod clock;
 pub mod counts;
 mod crew;

@@ -2,25 +2,24 @@
 
 use std::process::ExitCode;
 use suiro::{Clock, SystemClock};
+use suiro_sim::chaos;
 use suiro_sim::mutants::{compile, hunt};
 use suiro_sim::options::Options;
 use suiro_sim::sweep::sweep;
 
 fn main() -> ExitCode {
     if let Some(is_compiled) = compile(std::env::args_os()) {
-        return if is_compiled { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return ended(Ok(is_compiled));
     }
     let mut words = std::env::args().skip(1);
-    if words.next().as_deref() == Some("mutants") {
-        let all_caught = hunt(&words.next().unwrap_or_default());
-        return if all_caught { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    match words.next().as_deref() {
+        Some("mutants") => return ended(Ok(hunt(&words.next().unwrap_or_default()))),
+        Some("chaos") => return ended(chaos::run(words)),
+        _ => {}
     }
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
-        Err(text) => {
-            eprintln!("{text}");
-            return ExitCode::FAILURE;
-        }
+        Err(text) => return ended(Err(text)),
     };
     let clock = SystemClock::default();
     let swept = sweep(&options);
@@ -45,5 +44,13 @@ fn main() -> ExitCode {
     }
     let fine = swept.failed.is_empty() && missing.is_empty();
     println!("{}", if fine { "all fine" } else { "FAILED" });
-    if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    ended(Ok(fine))
+}
+
+/// The exit code of a run that was fine or not, or could not be made.
+fn ended(fine: Result<bool, String>) -> ExitCode {
+    if let Err(text) = &fine {
+        eprintln!("{text}");
+    }
+    if fine == Ok(true) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -17,10 +17,11 @@ pub struct Options {
     pub failures: usize,
 }
 
-const USAGE: &str =
+pub(crate) const USAGE: &str =
     "usage: suiro-sim [--seeds N] [--from S] [--threads N] [--failures N] [--no-shrink]
        suiro-sim --seed X [--trace] [--no-shrink]
-       suiro-sim mutants [PART OF A NAME]";
+       suiro-sim mutants [PART OF A NAME]
+       suiro-sim chaos [--minutes N] [--seed X]";
 
 impl Default for Options {
     fn default() -> Self {
