@@ -10,7 +10,7 @@ use super::due::entry_of;
 use super::form::form;
 use super::join_rows::put_prefix;
 use super::prefix;
-use super::slice_store::{Deed, SliceStore};
+use super::slice_store::{Deed, SliceStore, WARM};
 use super::slices::{Part, Slice, Slices};
 use super::slots::Lower;
 use crate::format::{Format, read_state, write_state};
@@ -139,6 +139,14 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         Ok(all)
     }
 
+    /// Brings what was changed into the caches, as [`SliceStore::warm`] does.
+    fn warm_deeds(&self, deeds: &[Deed<A>]) {
+        let rows = |deed: &Deed<A>| &self.slots[deed.slot].rows;
+        let glance = deeds.iter().fold(0, |seen, deed| seen ^ rows(deed).glance_ends());
+        let number = |deed| rows(deed).get(deed.start).map_or(0, |slice| slice.number);
+        std::hint::black_box(deeds.iter().fold(glance, |seen, deed| seen ^ number(deed)));
+    }
+
     /// The windows of a slot as of the last commit.
     fn windows_in(&self, number: u32) -> Result<Seen<A>> {
         let slot = &self.slots[number];
@@ -173,7 +181,10 @@ impl<K: Key, A: Data> SliceStore<K, A> {
 impl<K: Key, A: Data> State for SliceStore<K, A> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for Deed { slot, start, before } in &self.log {
+        for (place, Deed { slot, start, before }) in self.log.iter().enumerate() {
+            if place % WARM == 0 {
+                self.warm_deeds(&self.log[place..self.log.len().min(place + WARM)]);
+            }
             let slot = &self.slots[*slot];
             let slice = slot.rows.get(*start);
             let at = match (slice, before) {

@@ -14,6 +14,9 @@ use crate::format::Format;
 use crate::{Data, Key};
 use suiro_core::{Headers, Result, Timestamp};
 
+/// So many keys or rows are looked at before the work on them begins.
+pub(super) const WARM: usize = 64;
+
 /// The slices of each key, with one open generation of changes.
 pub(crate) struct SliceStore<K: 'static, A: 'static> {
     pub(super) slots: Slots<K, Slices<A>>,
@@ -221,9 +224,22 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         now: Timestamp,
         closed: &mut Vec<Closed<K, A>>,
     ) -> Result<()> {
-        let (hops, from) = (self.hops, self.opens);
-        let opens = from.max(hops.first_open(now));
-        loop {
+        let opens = self.opens.max(self.hops.first_open(now));
+        let mut due = Vec::with_capacity(WARM);
+        while self.next_due(now, &mut due)? {
+            let glance = |(_, slot): &(K, u32)| self.slots[*slot].rows.glance_back();
+            std::hint::black_box(due.iter().map(glance).fold(0, |seen, of| seen ^ of));
+            for (key, slot) in due.drain(..) {
+                self.close_key(key, slot, (now, opens), closed);
+            }
+        }
+        (self.swept, self.opens) = (self.swept.max(now), opens);
+        Ok(())
+    }
+
+    /// Takes some keys that are to be looked at by `now`, with their slots.
+    fn next_due(&mut self, now: Timestamp, due: &mut Vec<(K, u32)>) -> Result<bool> {
+        while due.len() < WARM {
             let below = self.lower.as_ref().map(|lower| &lower.below);
             let Some(key) = self.due.pop(now, below)? else { break };
             let slot = match self.lower {
@@ -233,36 +249,48 @@ impl<K: Key, A: Data> SliceStore<K, A> {
                     None => continue,
                 },
             };
-            let kept = &mut self.slots[slot];
-            if kept.due > now {
-                continue;
+            due.push((key, slot));
+        }
+        Ok(!due.is_empty())
+    }
+
+    /// Closes the windows of a key that are due at `now`; then the first that is open begins at
+    /// `opens`.
+    fn close_key(
+        &mut self,
+        key: K,
+        slot: u32,
+        (now, opens): (Timestamp, Timestamp),
+        closed: &mut Vec<Closed<K, A>>,
+    ) {
+        let (hops, from) = (self.hops, self.opens);
+        let kept = &mut self.slots[slot];
+        if kept.due > now {
+            return;
+        }
+        kept.changed = self.generation;
+        let (log, count, generation) = (&mut self.log, &mut self.count, self.generation);
+        let show = |start, part: Option<Part<A>>| {
+            closed.extend(part.map(|part| (key.clone(), start, part)));
+        };
+        let drop = |slice: Slice<A>| {
+            *count -= 1;
+            if slice.changed < generation {
+                log.push(Deed { slot, start: slice.start, before: Some(slice) });
             }
-            kept.changed = self.generation;
-            let (log, count, generation) = (&mut self.log, &mut self.count, self.generation);
-            let show = |start, part: Option<Part<A>>| {
-                closed.extend(part.map(|part| (key.clone(), start, part)));
-            };
-            let drop = |slice: Slice<A>| {
-                *count -= 1;
-                if slice.changed < generation {
-                    log.push(Deed { slot, start: slice.start, before: Some(slice) });
-                }
-            };
-            let is_due = |start| hops.is_closed(start, now);
-            kept.rows.close(hops, from, is_due, &self.merge, show, drop);
-            match kept.rows.first(hops, opens) {
-                Some(next) => {
-                    kept.due = hops.closing(next);
-                    self.due.push(kept.due, key);
-                }
-                None => {
-                    kept.due = Timestamp::MAX;
-                    self.slots.may_go(slot);
-                }
+        };
+        let is_due = |start| hops.is_closed(start, now);
+        kept.rows.close(hops, from, is_due, &self.merge, show, drop);
+        match kept.rows.first(hops, opens) {
+            Some(next) => {
+                kept.due = hops.closing(next);
+                self.due.push(kept.due, key);
+            }
+            None => {
+                kept.due = Timestamp::MAX;
+                self.slots.may_go(slot);
             }
         }
-        (self.swept, self.opens) = (self.swept.max(now), opens);
-        Ok(())
     }
 
     /// Closes all windows before their time, and gives them. The slices stay, without values, and

@@ -8,6 +8,7 @@
 //! that is only nearly associative, such as that of sums of floats, gives the same after a crash.
 
 use super::hops::Hops;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use suiro_core::{Headers, Timestamp};
@@ -108,14 +109,39 @@ impl<A: Clone> Slices<A> {
         self.all.back().map_or(0, |slice| slice.number)
     }
 
+    /// The same of the first and the last slice, between which others are looked for.
+    pub(super) fn glance_ends(&self) -> u64 {
+        self.all.front().map_or(0, |slice| slice.number ^ self.glance())
+    }
+
+    /// The same of what is needed to close the next window.
+    pub(super) fn glance_back(&self) -> u64 {
+        let parts = self.before.last().into_iter().chain(self.behind.last());
+        let merged = parts.fold(0, |seen, part| seen ^ part.number);
+        self.all.front().map_or(merged, |slice| merged ^ slice.number)
+    }
+
     fn search(&self, start: Timestamp) -> Result<usize, usize> {
         // Most that are looked for are the last.
-        match self.all.back() {
-            Some(last) if last.start == start => Ok(self.all.len() - 1),
-            Some(last) if last.start > start => {
-                self.all.binary_search_by_key(&start, |slice| slice.start)
-            }
-            _ => Err(self.all.len()),
+        let Some(last) = self.all.back() else { return Err(0) };
+        let length = self.all.len() - 1;
+        match start.cmp(&last.start) {
+            Ordering::Greater => return Err(length + 1),
+            Ordering::Equal => return Ok(length),
+            Ordering::Less => {}
+        }
+        let first = self.all.front().map_or(start, |slice| slice.start);
+        if start < first {
+            return Err(0);
+        }
+        // Where each has a record they follow each other in even distances.
+        let millis = |from: Timestamp| start.as_millis().abs_diff(from.as_millis());
+        let (before, behind) = (millis(first), millis(last.start));
+        let part = before as f64 / (before + behind) as f64;
+        let place = (part * length as f64).round() as usize;
+        match self.all.get(place) {
+            Some(slice) if slice.start == start => Ok(place),
+            _ => self.all.binary_search_by_key(&start, |slice| slice.start),
         }
     }
 
