@@ -36,6 +36,8 @@ pub(crate) struct Machine {
 struct Queue {
     waiting: VecDeque<Lowering>,
     done: Vec<Lowering>,
+    /// A disk that is behind by far: nothing goes down but what is waited for.
+    is_slow: bool,
 }
 
 impl Machine {
@@ -69,14 +71,16 @@ impl Machine {
 
     /// Who carries rows down on this machine.
     pub(crate) fn porter(&self) -> impl Porter + use<> {
-        *lock(&self.queue) = Queue::default();
+        let is_slow = self.world.state().seed.one_in(4);
+        *lock(&self.queue) = Queue { is_slow, ..Queue::default() };
         SimPorter { machine: self.clone() }
     }
 
     /// The porter has a moment, unless it is at work.
     pub(crate) fn tick(&self) {
         let Ok(mut queue) = self.queue.try_lock() else { return };
-        if self.world.state().seed.one_in(3)
+        if !queue.is_slow
+            && self.world.state().seed.one_in(3)
             && let Some(mut lowering) = queue.waiting.pop_front()
         {
             lowering.run();
@@ -202,10 +206,12 @@ impl SimPorter {
 }
 
 impl Drop for SimPorter {
-    /// The program has ended; who carries rows down may learn it late.
+    /// The program has ended; who carries rows down may learn it late, or when all is below.
     fn drop(&mut self) {
         let mut queue = lock(&self.machine.queue);
-        for _ in 0..self.below(queue.waiting.len() + 1) {
+        let count = queue.waiting.len();
+        let runs = if self.below(2) == 0 { count } else { self.below(count + 1) };
+        for _ in 0..runs {
             if let Some(mut lowering) = queue.waiting.pop_front() {
                 lowering.run();
             }
@@ -223,6 +229,9 @@ impl Porter for SimPorter {
         let wait = wait.is_some();
         let mut queue = lock(&self.machine.queue);
         let mut runs = self.below(queue.waiting.len() * 2 + 1).saturating_sub(1);
+        if queue.is_slow {
+            runs = 0;
+        }
         if wait && queue.done.is_empty() {
             runs = runs.max(1);
         }
