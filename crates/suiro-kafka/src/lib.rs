@@ -14,6 +14,7 @@
 //! | `codes` | what the brokers' error codes mean here |
 //! | `visible` | what was committed here, and must be seen here |
 //! | `words` | strings as the messages want them |
+//! | `simulation` | the door of the simulator |
 
 mod broker;
 mod claim;
@@ -22,6 +23,8 @@ mod net;
 pub mod scram;
 mod session;
 mod settings;
+#[doc(hidden)]
+pub mod simulation;
 mod visible;
 mod words;
 

@@ -14,6 +14,7 @@
 //! | `ledger` | what was acknowledged, which must never change |
 //! | `life`, `process`, `group`, `rot` | lives of processes: one, or several that share the tasks |
 //! | `audit`, `letters` | how they are held against the model |
+//! | `kafka` | another world: the client of Kafka against simulated brokers |
 //! | `mutants` | planted bugs, and after how many seeds each is caught |
 //! | `chaos` | what is not simulated: processes and brokers of Kafka that are killed |
 //! | `sweep`, `shrink`, `counts`, `options` | many seeds, and the failing ones made small |
@@ -31,6 +32,7 @@ mod disk;
 pub mod draw;
 pub mod fault;
 mod group;
+pub mod kafka;
 mod ledger;
 mod letters;
 mod life;

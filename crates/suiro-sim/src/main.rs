@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use suiro::{Clock, SystemClock};
 use suiro_sim::chaos;
+use suiro_sim::kafka;
 use suiro_sim::mutants::{compile, hunt};
 use suiro_sim::options::Options;
 use suiro_sim::sweep::sweep;
@@ -12,15 +13,20 @@ fn main() -> ExitCode {
         return ended(Ok(is_compiled));
     }
     let mut words = std::env::args().skip(1);
-    match words.next().as_deref() {
+    let first = words.next();
+    match first.as_deref() {
         Some("mutants") => return ended(Ok(hunt(&words.next().unwrap_or_default()))),
         Some("chaos") => return ended(chaos::run(words)),
         _ => {}
     }
-    let options = match Options::parse(std::env::args().skip(1)) {
+    let is_kafka = first.as_deref() == Some("kafka");
+    let options = match Options::parse(std::env::args().skip(1 + usize::from(is_kafka))) {
         Ok(options) => options,
         Err(text) => return ended(Err(text)),
     };
+    if is_kafka {
+        return ended(Ok(kafka::sweep::report(&options)));
+    }
     let clock = SystemClock::default();
     let swept = sweep(&options);
     for failed in &swept.failed {

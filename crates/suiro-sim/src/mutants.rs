@@ -45,6 +45,15 @@ pub const MUTANTS: &[(&str, &str)] = &[
     ("late_answer_believed", "a row has the pair of a key that it has left"),
 ];
 
+/// Those of the client of Kafka.
+const OF_KAFKA: &[(&str, &str)] = &[
+    ("sequence_reused", "a batch that is sent again is sent as a new one"),
+    ("epoch_not_bumped", "after an abort the next transaction has the same epoch"),
+    ("aborted_batch_delivered", "a reader gets batches of aborted transactions"),
+    ("revoked_position_committed", "a commit names no generation of its group"),
+    ("unstable_read", "a reader gets batches of transactions that have not ended"),
+];
+
 /// So many seeds are tried with each.
 const SEEDS: u64 = 2000;
 
@@ -52,9 +61,11 @@ const SEEDS: u64 = 2000;
 /// caught. Gives whether all were.
 pub fn hunt(part: &str) -> bool {
     let mut all_caught = true;
-    for (name, what) in MUTANTS.iter().filter(|(name, _)| name.contains(part)) {
+    let own = MUTANTS.iter().map(|mutant| (mutant, None));
+    let all = own.chain(OF_KAFKA.iter().map(|mutant| (mutant, Some("kafka"))));
+    for ((name, what), sweep) in all.filter(|((name, _), _)| name.contains(part)) {
         let caught = match build(name) {
-            Ok(program) => first_failure(&program),
+            Ok(program) => first_failure(&program, sweep),
             Err(error) => Err(error),
         };
         let line = match &caught {
@@ -100,7 +111,7 @@ fn build(name: &str) -> Result<PathBuf, String> {
 pub fn compile(mut words: impl Iterator<Item = OsString>) -> Option<bool> {
     let own = PathBuf::from(words.next()?);
     let name = own.file_name()?.to_str()?;
-    MUTANTS.iter().find(|(mutant, _)| *mutant == name)?;
+    MUTANTS.iter().chain(OF_KAFKA).find(|(mutant, _)| *mutant == name)?;
     let mut compiler = Command::new(words.next()?);
     let planted = format!("suiro_mutant=\"{name}\"");
     compiler.args(words).args(["--cfg", &planted, "--cap-lints", "allow"]);
@@ -108,8 +119,12 @@ pub fn compile(mut words: impl Iterator<Item = OsString>) -> Option<bool> {
 }
 
 /// The number of seeds until one fails, and how it does.
-fn first_failure(program: &PathBuf) -> Result<Option<(u64, String)>, String> {
+fn first_failure(
+    program: &PathBuf,
+    sweep: Option<&str>,
+) -> Result<Option<(u64, String)>, String> {
     let ran = Command::new(program)
+        .args(sweep)
         .args(["--seeds", &SEEDS.to_string(), "--failures", "1", "--no-shrink"])
         .output()
         .map_err(|error| error.to_string())?;

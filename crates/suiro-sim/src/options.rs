@@ -20,6 +20,7 @@ pub struct Options {
 pub(crate) const USAGE: &str =
     "usage: suiro-sim [--seeds N] [--from S] [--threads N] [--failures N] [--no-shrink]
        suiro-sim --seed X [--trace] [--no-shrink]
+       suiro-sim kafka [THE SAME]
        suiro-sim mutants [PART OF A NAME]
        suiro-sim chaos [--minutes N] [--seed X]";
 

@@ -38,32 +38,18 @@ pub struct Swept {
 
 /// Runs the seeds that `options` name. After some failures no further seed is begun.
 pub fn sweep(options: &Options) -> Swept {
-    let next = AtomicU64::new(0);
-    let clock = SystemClock::default();
     let swept = Mutex::new((Swept::default(), Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..options.threads {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= options.seeds {
-                        return;
-                    }
-                    let (seed, begun) = (options.from + number, clock.elapsed());
-                    let (counts, failed) = one(seed, options);
-                    let took = clock.elapsed().saturating_sub(begun);
-                    let mut all = swept.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.0.seeds += 1;
-                    all.0.total.add(&counts);
-                    all.0.slowest = all.0.slowest.max((took, seed));
-                    all.0.failed.extend(failed);
-                    all.1.push(counts);
-                    if all.0.failed.len() >= options.failures {
-                        next.store(options.seeds, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
+    each(options, |seed, clock| {
+        let begun = clock.elapsed();
+        let (counts, failed) = one(seed, options);
+        let took = clock.elapsed().saturating_sub(begun);
+        let mut all = swept.lock().unwrap_or_else(PoisonError::into_inner);
+        all.0.seeds += 1;
+        all.0.total.add(&counts);
+        all.0.slowest = all.0.slowest.max((took, seed));
+        all.0.failed.extend(failed);
+        all.1.push(counts);
+        all.0.failed.len() < options.failures
     });
     let (mut swept, all) = swept.into_inner().unwrap_or_else(PoisonError::into_inner);
     let median = |of: fn(&Counts) -> u64| {
@@ -79,6 +65,26 @@ pub fn sweep(options: &Options) -> Swept {
     ];
     swept.failed.sort_by_key(|failed| failed.seed);
     swept
+}
+
+/// Runs the seeds that `options` name on their threads, until one says that it is enough.
+pub(crate) fn each(options: &Options, run: impl Fn(u64, &SystemClock) -> bool + Sync) {
+    let (next, clock) = (AtomicU64::new(0), SystemClock::default());
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= options.seeds {
+                        return;
+                    }
+                    if !run(options.from + number, &clock) {
+                        next.store(options.seeds, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
 }
 
 /// Runs one seed.

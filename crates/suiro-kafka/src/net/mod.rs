@@ -19,11 +19,11 @@ use suiro_core::{Error, Result};
 
 /// A connection, unique within its [`Net`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ConnId(pub(crate) usize);
+pub struct ConnId(pub usize);
 
 /// What happened to a connection.
 #[derive(Debug)]
-pub(crate) enum NetEvent {
+pub enum NetEvent {
     /// It is open; frames may be sent.
     Opened(ConnId),
     /// A whole frame came in, without its length.
@@ -36,7 +36,7 @@ pub(crate) enum NetEvent {
 }
 
 /// Connections that carry frames.
-pub(crate) trait Net: Send {
+pub trait Net: Send {
     /// Begins to open a connection, with TLS if the settings say so, unless it is to be `plain`;
     /// [`NetEvent::Opened`], [`NetEvent::Closed`] or [`NetEvent::Deaf`] follows.
     fn connect(&mut self, host: &str, port: u16, plain: bool) -> ConnId;

@@ -60,9 +60,12 @@ fn member_id(state: &State) -> StrBytes {
     state.member.as_ref().map_or_else(StrBytes::new, |member| member.id())
 }
 
+/// Who commits without being a member names this.
+const NO_GENERATION: i32 = -1;
+
 /// The number of a generation as the brokers count.
 pub(super) fn number(fence: &Fence) -> i32 {
-    fence.generation.map_or(-1, |it| i32::try_from(it.0).unwrap_or(i32::MAX))
+    fence.generation.map_or(NO_GENERATION, |it| i32::try_from(it.0).unwrap_or(i32::MAX))
 }
 
 /// The coordinator of the group has said whether the commit may go on, or what is against it.
@@ -167,13 +170,18 @@ impl Ask for Offsets {
                 .with_name(words::topic(topic))
                 .with_partitions(partitions)
         });
-        let member = self.fence.generation.map_or_else(StrBytes::new, |_| self.member.clone());
+        let names_one = self.fence.generation.is_some();
+        let (generation, member) =
+            match names_one && !cfg!(suiro_mutant = "revoked_position_committed") {
+                true => (number(&self.fence), self.member.clone()),
+                false => (NO_GENERATION, StrBytes::new()),
+            };
         let request = TxnOffsetCommitRequest::default()
             .with_transactional_id(words::transactional(&state.name))
             .with_group_id(words::group(&self.fence.group))
             .with_producer_id(state.writer.id.into())
             .with_producer_epoch(state.writer.epoch)
-            .with_generation_id(number(&self.fence))
+            .with_generation_id(generation)
             .with_member_id(member)
             .with_topics(topics.collect());
         encode(&request, version, out)

@@ -245,7 +245,7 @@ impl Ask for Read {
             .with_max_wait_ms(self.wait(state).as_millis() as i32)
             .with_min_bytes(1)
             .with_max_bytes(most)
-            .with_isolation_level(1)
+            .with_isolation_level(i8::from(!cfg!(suiro_mutant = "unstable_read")))
             .with_session_epoch(-1)
             .with_topics(topics.collect());
         encode(&request, version, out)

@@ -42,7 +42,9 @@ pub(super) fn committed(records: &Bytes, mut aborted: Vec<Aborted>) -> Result<Se
             if marker == Some(Marker::Abort) {
                 dead.remove(&producer);
             }
-        } else if !(header.transactional && dead.contains(&producer)) {
+        } else if !(header.transactional && dead.contains(&producer))
+            || cfg!(suiro_mutant = "aborted_batch_delivered")
+        {
             match runs.last_mut() {
                 Some(last) if last.1 == at => last.1 = end,
                 _ => runs.push((at, end)),

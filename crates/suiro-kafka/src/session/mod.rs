@@ -57,6 +57,7 @@ use suiro_core::broker::{
     TopicSpec, Wake,
 };
 use suiro_core::{Clock, Error, Offset, Result, TopicPartition};
+use writer::Writer;
 
 /// One party's conversation with a cluster.
 pub(crate) struct KafkaSession {
@@ -98,6 +99,13 @@ impl KafkaSession {
             Some(error) => Err(error),
             None => Ok(session),
         }
+    }
+
+    /// Ends without a word to anybody, as with its process.
+    pub(crate) fn die(mut self) {
+        let state = &mut self.state;
+        (state.member, state.writer, state.leaving) = (None, Writer::default(), 0);
+        state.queue.clear();
     }
 
     /// Takes what has come in, and sends what can be sent.

@@ -211,6 +211,8 @@ fn take(
     let Some(part) = commit.parts.get_mut(partition) else { return };
     part.flight = part.flight.saturating_sub(1);
     let Some((code, offset, text)) = answer else {
+        #[cfg(suiro_mutant = "sequence_reused")]
+        let piece = Piece { sealed: false, ..piece };
         return send_again(commit, partition, piece);
     };
     let behind = code == codes::OUT_OF_ORDER_SEQUENCE_NUMBER && !part.back.is_empty();

@@ -265,7 +265,8 @@ fn renew(state: &mut State) {
 /// The transaction is taken back, as far as there was one: a new epoch keeps away what of it may
 /// come late.
 pub(super) fn taken_back(state: &mut State, new: Option<(i64, i16)>) {
-    match new {
+    let same = (state.writer.id, state.writer.epoch);
+    match new.or(cfg!(suiro_mutant = "epoch_not_bumped").then_some(same)) {
         Some((id, epoch)) => {
             (state.writer.id, state.writer.epoch) = (id, epoch);
             state.writer.sequences.clear();

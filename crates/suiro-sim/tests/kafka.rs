@@ -1,0 +1,47 @@
+//! A slice of the sweep of Kafka's client: seeds that are always the same, seeds that once
+//! failed, and fresh ones.
+
+use suiro::{Clock, SystemClock};
+use suiro_sim::kafka::case::Case;
+use suiro_sim::kafka::run;
+use suiro_sim::kafka::sweep::{Swept, sweep};
+use suiro_sim::options::Options;
+
+fn swept(from: u64, seeds: u64) -> Swept {
+    let options = Options { from, seeds, threads: 2, ..Options::default() };
+    sweep(&options)
+}
+
+fn expect_fine(swept: &Swept) {
+    let stories = swept.failed.iter().map(|failed| {
+        let (seed, failure) = (failed.seed, &failed.failure);
+        format!("{}\nseed {seed} fails: {failure}\n", failed.story)
+    });
+    let stories: String = stories.collect();
+    assert!(stories.is_empty(), "{stories}replay with `suiro-sim kafka --seed X --trace`");
+}
+
+#[test]
+fn fixed_seeds_pass() {
+    let swept = swept(0, 60);
+    expect_fine(&swept);
+    for what in ["committed", "fenced", "rebalance", "transaction that took too long"] {
+        assert!(swept.total.happened.contains_key(what), "{what} never happened");
+    }
+}
+
+#[test]
+fn fresh_seeds_pass() {
+    let from = SystemClock::default().now().as_millis() as u64;
+    println!("fresh seeds from {from}");
+    expect_fine(&swept(from, 30));
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in [5, 17, 23] {
+        let [one, other] = [(), ()].map(|()| run(&Case::draw(seed), true));
+        assert_eq!(one.trace, other.trace);
+        assert_eq!(one.counts, other.counts);
+    }
+}
