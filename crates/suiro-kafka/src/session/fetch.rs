@@ -159,14 +159,17 @@ pub(crate) fn tick(state: &mut State) {
             true => Lane::Await,
             false => Lane::Fetch,
         };
-        if state.fetches.busy.contains(&(leader.node, lane)) {
+        let asked = asks.entry((leader.node, lane)).or_default();
+        // A broker answers once for each partition, whatever it was asked of it.
+        let is_asked = asked.iter().any(|(it, _)| it.fetch.partition == wanted.fetch.partition);
+        if is_asked || state.fetches.busy.contains(&(leader.node, lane)) {
             later.push(wanted);
         } else {
-            asks.entry((leader.node, lane)).or_default().push((wanted, leader));
+            asked.push((wanted, leader));
         }
     }
     state.fetches.waiting = later;
-    for ((node, lane), wanted) in asks {
+    for ((node, lane), wanted) in asks.into_iter().filter(|(_, wanted)| !wanted.is_empty()) {
         state.fetches.busy.insert((node, lane));
         state.ask(Box::new(Read { node, lane, wanted }));
     }
@@ -357,11 +360,14 @@ fn fetched(fetch: &Fetch, data: PartitionData, state: &mut State) -> Result<Fetc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka_protocol::messages::ListOffsetsResponse;
     use kafka_protocol::messages::list_offsets_response::{
         ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
     };
-    use kafka_protocol::protocol::Encodable;
+    use kafka_protocol::messages::metadata_response::{
+        MetadataResponsePartition, MetadataResponseTopic,
+    };
+    use kafka_protocol::messages::{ListOffsetsResponse, MetadataResponse};
+    use kafka_protocol::protocol::{Decodable, Encodable};
 
     /// Where the record is deleted that a time leads to, the search goes on with what is left.
     #[test]
@@ -394,6 +400,33 @@ mod tests {
         let [wanted] = &state.fetches.waiting[..] else { panic!("nobody looks any more") };
         assert_eq!(wanted.fetch.offset, 7);
         assert!(matches!(wanted.purpose, Purpose::Seek(_)));
+    }
+
+    /// Two who read one partition from different offsets must not get each other's records.
+    #[test]
+    fn a_partition_is_asked_for_once_in_a_request() {
+        let settings = crate::settings::Settings::new("one:1");
+        let visible = crate::visible::Visible::default();
+        let mut state = State::new(settings.into(), visible, "name", None);
+        let partition = MetadataResponsePartition::default().with_leader_id(3.into());
+        let topic = MetadataResponseTopic::default()
+            .with_name(Some(words::topic("topic")))
+            .with_partitions(vec![partition]);
+        state.metadata.learn(&MetadataResponse::default().with_topics(vec![topic]));
+        for (ticket, offset) in [(1, 16), (2, 25)] {
+            let partition = TopicPartition::new("topic", 0);
+            let fetch = Fetch { partition, offset, max_bytes: 1 };
+            state.fetches.want(Ticket(ticket), fetch, Duration::ZERO);
+        }
+        tick(&mut state);
+        let mut out = BytesMut::new();
+        assert_eq!(state.queue.len(), 1);
+        state.queue.remove(0).ask.write(12, &mut state, &mut out).unwrap();
+        let request = FetchRequest::decode(&mut out.freeze(), 12).unwrap();
+        let asked: Vec<_> =
+            request.topics[0].partitions.iter().map(|it| it.fetch_offset).collect();
+        assert_eq!(asked, [16]);
+        assert_eq!(state.fetches.waiting.len(), 1);
     }
 
     #[test]
