@@ -7,7 +7,6 @@ use suiro_core::{Error, ErrorKind, Result};
 pub(crate) const OFFSET_OUT_OF_RANGE: i16 = 1;
 pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 pub(crate) const MESSAGE_TOO_LARGE: i16 = 10;
-pub(crate) const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 pub(crate) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 pub(crate) const NOT_COORDINATOR: i16 = 16;
 pub(crate) const ILLEGAL_GENERATION: i16 = 22;
@@ -47,9 +46,10 @@ pub(crate) fn is_retriable(code: i16) -> bool {
         || code.err().is_some_and(|error| error.is_retriable())
 }
 
-/// Whether a coordinator that answers so has not begun to do what it was asked for.
+/// Whether a coordinator that answers so has not begun to do what it was asked for. One that
+/// finds that it is none any more may have done it before it looked.
 pub(crate) fn says_not_done(code: i16) -> bool {
-    [CONCURRENT_TRANSACTIONS, NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS].contains(&code)
+    code == CONCURRENT_TRANSACTIONS
 }
 
 /// Whether somebody else must be asked.

@@ -28,7 +28,8 @@ impl Ask for AfterRecords {
         Target::Group(Arc::clone(&self.0.fence.group))
     }
 
-    fn write(&mut self, version: i16, _: &mut State, out: &mut BytesMut) -> Result<()> {
+    fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        state.writer.must_be_front(self.0.commit)?;
         let Offsets { fence, positions, member, .. } = &self.0;
         let mut topics = BTreeMap::<&str, Vec<OffsetCommitRequestPartition>>::new();
         for Position { partition, next, note } in positions {

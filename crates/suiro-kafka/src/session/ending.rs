@@ -103,6 +103,7 @@ impl Ask for AddOffsets {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        state.writer.must_be_front(self.0.commit)?;
         let request = AddOffsetsToTxnRequest::default()
             .with_transactional_id(words::transactional(&state.name))
             .with_producer_id(state.writer.id.into())
@@ -114,7 +115,10 @@ impl Ask for AddOffsets {
     fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
         let response = match answer.and_then(Answer::decode::<AddOffsetsToTxnRequest>) {
             Ok(response) => response,
-            Err(error) => return Next::Again(self, error),
+            Err(error) => {
+                state.writer.may_come_late = true;
+                return Next::Again(self, error);
+            }
         };
         let code = response.error_code;
         if code != 0 {
@@ -157,6 +161,7 @@ impl Ask for Offsets {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        state.writer.must_be_front(self.commit)?;
         let mut topics = BTreeMap::<&str, Vec<TxnOffsetCommitRequestPartition>>::new();
         for Position { partition, next, note } in &self.positions {
             let position = TxnOffsetCommitRequestPartition::default()
@@ -190,7 +195,10 @@ impl Ask for Offsets {
     fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
         let response = match answer.and_then(Answer::decode::<TxnOffsetCommitRequest>) {
             Ok(response) => response,
-            Err(error) => return Next::Again(self, error),
+            Err(error) => {
+                state.writer.may_come_late = true;
+                return Next::Again(self, error);
+            }
         };
         let against = response.topics.iter().find_map(|topic| {
             let code = topic.partitions.iter().map(|it| it.error_code).find(|it| *it != 0)?;
@@ -339,6 +347,7 @@ impl Ask for End {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        state.writer.must_be_front(self.commit)?;
         encode(&end_request(state, true), version, out)
     }
 
@@ -346,7 +355,7 @@ impl Ask for End {
         let response = match answer.and_then(Answer::decode::<EndTxnRequest>) {
             Ok(response) => response,
             Err(error) => {
-                self.lost = true;
+                (self.lost, state.writer.may_come_late) = (true, true);
                 return Next::Again(self, error);
             }
         };

@@ -10,6 +10,7 @@ use super::filter::{Aborted, committed};
 use super::metadata::Leader;
 use super::offsets;
 use super::state::State;
+use crate::settings::Settings;
 use crate::visible::Awaited;
 use crate::{codes, words};
 use bytes::{Bytes, BytesMut};
@@ -217,6 +218,11 @@ impl Ask for Read {
 
     fn lane(&self) -> Lane {
         self.lane
+    }
+
+    /// The broker may hold back its answer for a while before it is late.
+    fn patience(&self, settings: &Settings) -> Duration {
+        settings.request_timeout + settings.fetch_max_wait
     }
 
     fn is_lasting(&self) -> bool {

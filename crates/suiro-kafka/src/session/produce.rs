@@ -278,6 +278,7 @@ impl Ask for Register {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        state.writer.must_be_front(self.commit)?;
         let mut topics = BTreeMap::<&str, Vec<i32>>::new();
         for partition in &self.new {
             topics.entry(&partition.topic).or_default().push(partition.partition as i32);
@@ -298,7 +299,10 @@ impl Ask for Register {
     fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
         let response = match answer.and_then(Answer::decode::<AddPartitionsToTxnRequest>) {
             Ok(response) => response,
-            Err(error) => return Next::Again(self, error),
+            Err(error) => {
+                state.writer.may_come_late = true;
+                return Next::Again(self, error);
+            }
         };
         let topics = response.results_by_topic_v3_and_below;
         let each = topics.iter().flat_map(|topic| &topic.results_by_partition);

@@ -30,6 +30,8 @@ pub(crate) struct Writer {
     pub(super) v2: bool,
     /// Whether a commit is a transaction.
     guarantee: Guarantee,
+    /// A coordinator's answer was lost under this epoch: what it was asked for may come late.
+    pub(super) may_come_late: bool,
     /// The sequence number of the next record, by partition.
     pub(super) sequences: BTreeMap<TopicPartition, i32>,
     /// Commits that are being filled.
@@ -156,6 +158,13 @@ impl Writer {
         self.fenced_under
     }
 
+    /// It has an epoch in which nothing was written.
+    pub(super) fn is_renewed(&mut self) {
+        self.sequences.clear();
+        self.may_come_late = false;
+        (self.phase, self.revives) = (Phase::Ready, false);
+    }
+
     pub(crate) fn begin(&mut self) -> CommitId {
         self.begun += 1;
         let id = CommitId(self.begun);
@@ -190,6 +199,15 @@ impl Writer {
     pub(super) fn front(&mut self, id: CommitId) -> Option<&mut Commit> {
         let front = self.commits.front_mut();
         front.filter(|commit| commit.id == id && commit.failure.is_none())
+    }
+
+    /// What is asked for a commit must not be asked for any more when that has ended: it would be
+    /// part of another transaction, in the epoch that follows.
+    pub(super) fn must_be_front(&mut self, id: CommitId) -> Result<()> {
+        match self.front(id) {
+            Some(_) => Ok(()),
+            None => Err(Error::unavailable("the commit has ended meanwhile")),
+        }
     }
 
     /// When a batch is to be sent again, or a commit given up.
@@ -269,8 +287,7 @@ pub(super) fn taken_back(state: &mut State, new: Option<(i64, i16)>) {
     match new.or(cfg!(suiro_mutant = "epoch_not_bumped").then_some(same)) {
         Some((id, epoch)) => {
             (state.writer.id, state.writer.epoch) = (id, epoch);
-            state.writer.sequences.clear();
-            (state.writer.phase, state.writer.revives) = (Phase::Ready, false);
+            state.writer.is_renewed();
         }
         None => {
             let renewed = Some((state.writer.id, state.writer.epoch));
@@ -401,6 +418,12 @@ pub(super) fn resolve(state: &mut State, id: CommitId) {
             state.visible.committed(&partition, part.end);
         }
         state.events.push(Event::Resolved(id, Outcome::Committed { offsets }));
+    }
+    // With the first version the next transaction has the same epoch: what comes late of this one
+    // would count as its own, such as an end.
+    if state.writer.may_come_late && !state.writer.v2 {
+        state.writer.phase = Phase::Opening;
+        taken_back(state, None);
     }
 }
 

@@ -63,6 +63,9 @@ struct Made {
     told: Option<Told>,
 }
 
+/// Where each record of each commit is found.
+type Found = BTreeMap<(u64, u32), Vec<(String, u32, Offset)>>;
+
 /// All commits.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -96,7 +99,7 @@ impl Ledger {
 
     /// Holds what was said against what there is. All is decided.
     pub(crate) fn audit(&self, world: &mut World) -> Result<(), String> {
-        let mut found = BTreeMap::<(u64, u32), Vec<(String, u32, Offset)>>::new();
+        let mut found = Found::new();
         for (topic, partitions) in &world.cluster.topics {
             for (number, partition) in partitions.iter().enumerate() {
                 for (offset, record) in committed(partition.log.entries.iter()) {
@@ -118,7 +121,7 @@ impl Ledger {
         &self,
         commit: u64,
         made: &Made,
-        found: &BTreeMap<(u64, u32), Vec<(String, u32, Offset)>>,
+        found: &Found,
     ) -> Result<Option<&'static str>, String> {
         let (mut number, mut there, mut all) = (0, 0, 0);
         for (append, (to, count)) in made.appends.iter().enumerate() {
