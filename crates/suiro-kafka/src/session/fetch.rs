@@ -378,7 +378,7 @@ mod tests {
     /// Where the record is deleted that a time leads to, the search goes on with what is left.
     #[test]
     fn who_looks_for_a_time_is_answered_though_records_were_deleted() {
-        let settings = crate::settings::Settings::new("one:1");
+        let settings = Settings::new("one:1");
         let visible = crate::visible::Visible::default();
         let mut state = State::new(settings.into(), visible, "name", None);
         let gone = |state: &mut State| {
@@ -411,7 +411,7 @@ mod tests {
     /// Two who read one partition from different offsets must not get each other's records.
     #[test]
     fn a_partition_is_asked_for_once_in_a_request() {
-        let settings = crate::settings::Settings::new("one:1");
+        let settings = Settings::new("one:1");
         let visible = crate::visible::Visible::default();
         let mut state = State::new(settings.into(), visible, "name", None);
         let partition = MetadataResponsePartition::default().with_leader_id(3.into());
