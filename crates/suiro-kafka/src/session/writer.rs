@@ -232,10 +232,13 @@ pub(crate) fn guarantee(state: &mut State, guarantee: Guarantee) {
     }
 }
 
-/// Whoever writes for the first time needs to be known as a producer.
+/// Whoever writes for the first time needs to be known as a producer; so does who could not be,
+/// because nobody answered.
 pub(crate) fn wake(state: &mut State) {
-    if matches!(state.writer.phase, Phase::Closed) {
-        open(state);
+    match &state.writer.phase {
+        Phase::Closed => open(state),
+        Phase::Refused(error) if error.kind() == ErrorKind::Unavailable => open(state),
+        _ => {}
     }
 }
 
@@ -555,5 +558,28 @@ pub(super) fn forget_coordinator(state: &mut State, code: i16) {
     if codes::moves_coordinator(code) {
         let name = Arc::clone(&state.name);
         state.coordinators.forget(&Coordinated::Transactions(name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Brokers that were away for long must not end a session that lives on.
+    #[test]
+    fn who_was_refused_for_want_of_an_answer_asks_again() {
+        let settings = crate::settings::Settings::new("one:1");
+        let mut state = State::new(settings.into(), Default::default(), "name", None);
+        for (error, asks_again) in
+            [(Error::unavailable("away"), true), (Error::invalid("no right"), false)]
+        {
+            open(&mut state);
+            let init = state.queue.remove(0).ask;
+            init.fail(error, &mut state);
+            assert!(state.writer.refused().is_some());
+            wake(&mut state);
+            assert_eq!(state.writer.is_opening(), asks_again);
+            state.queue.clear();
+        }
     }
 }
