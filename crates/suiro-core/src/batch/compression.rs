@@ -117,7 +117,7 @@ impl Compression {
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",
         };
-        Error::invalid("compression is not built in: enable the cargo feature of suiro-core")
+        Error::invalid("compression is not built in: enable the cargo feature of suiro")
             .with("feature", feature)
     }
 }
