@@ -175,6 +175,12 @@ pub trait Session: Send {
     /// same partition. Base offsets in `batches` are ignored; the log assigns them.
     fn append(&mut self, commit: CommitId, to: &TopicPartition, batches: Bytes);
 
+    /// Has what is appended from now on written when all that was appended before is there. Where
+    /// a commit is there as a whole or not at all, there is nothing to it.
+    fn barrier(&mut self, commit: CommitId) {
+        let _ = commit;
+    }
+
     /// Ends a commit with the positions that go with it. Answer: [`Event::Resolved`].
     fn commit(&mut self, commit: CommitId, fence: Option<Fence>, positions: Vec<Position>);
 

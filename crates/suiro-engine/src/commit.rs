@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use suiro_core::batch::batches;
-use suiro_core::broker::{Fence, Outcome, Position};
+use suiro_core::broker::{Fence, Guarantee, Outcome, Position};
 use suiro_core::{ErrorKind, Offset, Result, TopicPartition};
 
 /// Chunks of rows that crossed in memory and are written to the internal topic by a commit.
@@ -38,6 +38,12 @@ impl Scope {
         };
         #[cfg(suiro_mutant = "changelog_after_commit")]
         let mut after = Vec::new();
+        // New forms and the rows that have them are there together, whatever else is promised.
+        let guarantee = match self.has_forms_due() {
+            true => Guarantee::ExactlyOnce,
+            false => self.settings.guarantee,
+        };
+        self.link.session.guarantee(guarantee);
         let commit = self.link.session.begin();
         let (mut appends, mut reload, mut lower) = (0, Vec::new(), Vec::new());
         let mut append = |scope: &mut Self, to: &TopicPartition, batches: Bytes| {
@@ -45,12 +51,29 @@ impl Scope {
             appends += 1;
             appends - 1
         };
+        // Without a transaction a row that says that a result was given must not be there before
+        // the result is.
+        let mut changed = Vec::new();
         for (place, saved) in saved {
-            let partition = self.tasks[place].as_ref().map_or(0, |task| task.id.partition);
             for (to, batches) in saved.outputs {
                 append(self, &to, batches.into());
             }
-            for (store, batches) in saved.changes {
+            changed.push((place, saved.changes, saved.lowered));
+        }
+        for (to, batches) in std::mem::take(&mut self.outgoing) {
+            self.forget_look(&to);
+            append(self, &to, batches.into());
+        }
+        let mut leftovers = self.leftovers()?;
+        for (leftover, batches) in &mut leftovers {
+            let task = self.tasks[leftover.task].as_ref().expect("tasks are at rest");
+            let to = task.inputs[leftover.input].origin.clone();
+            leftover.append = append(self, &to, std::mem::take(batches).into());
+        }
+        self.link.session.barrier(commit);
+        for (place, changes, lowered) in changed {
+            let partition = self.tasks[place].as_ref().map_or(0, |task| task.id.partition);
+            for (store, batches) in changes {
                 let batches = Bytes::from(batches);
                 if self.settings.reload {
                     reload.push((place, store, batches.clone()));
@@ -68,22 +91,12 @@ impl Scope {
                     lower.push(((place, store), batches, Some(number)));
                 }
             }
-            for (store, batches) in saved.lowered {
+            for (store, batches) in lowered {
                 lower.push(((place, store), Bytes::from(batches), None));
             }
         }
-        for (to, batches) in std::mem::take(&mut self.outgoing) {
-            self.forget_look(&to);
-            append(self, &to, batches.into());
-        }
         if let Some((to, batches)) = self.forms_due()? {
             append(self, &to, batches.into());
-        }
-        let mut leftovers = self.leftovers()?;
-        for (leftover, batches) in &mut leftovers {
-            let task = self.tasks[leftover.task].as_ref().expect("tasks are at rest");
-            let to = task.inputs[leftover.input].origin.clone();
-            leftover.append = append(self, &to, std::mem::take(batches).into());
         }
         let positions = self.positions();
         #[cfg(suiro_mutant = "positions_before_outputs")]

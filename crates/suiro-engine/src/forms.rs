@@ -228,6 +228,11 @@ impl Scope {
         Ok(all)
     }
 
+    /// Whether the commit at hand writes forms.
+    pub(crate) fn has_forms_due(&self) -> bool {
+        !self.forms.due.is_empty()
+    }
+
     /// What the commit at hand must write of the forms.
     pub(crate) fn forms_due(&self) -> Result<Option<(TopicPartition, Vec<u8>)>> {
         if self.forms.due.is_empty() {

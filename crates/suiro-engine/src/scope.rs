@@ -133,7 +133,6 @@ impl Scope {
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
         let mut link = Link::new(broker.worker(plan.name())?);
-        link.session.guarantee(settings.guarantee);
         let layout = Layout::prepare(&plan, &mut link, &settings)?;
         let place = settings.snapshots.as_ref();
         let place = place.map(|it| it.place(plan.name(), broker, Arc::clone(&clock)));

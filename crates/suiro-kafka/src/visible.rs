@@ -52,11 +52,13 @@ impl Visible {
         now: Duration,
     ) -> bool {
         let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(newest) = ends.get(of).copied() else { return false };
-        let Awaited { end, since } =
-            *awaited.get_or_insert(Awaited { end: newest, since: now });
+        let newest = ends.get(of).copied();
+        if awaited.is_none() {
+            *awaited = newest.map(|end| Awaited { end, since: now });
+        }
+        let Some(Awaited { end, since }) = *awaited else { return false };
         let waits = stable < end && now < since.saturating_add(PATIENCE);
-        if !waits && newest <= stable.max(end) {
+        if !waits && newest.is_some_and(|newest| newest <= stable.max(end)) {
             ends.remove(of);
         }
         waits
@@ -81,8 +83,16 @@ mod tests {
         assert!(!visible.hides(&partition, &mut one, 7, at(2)));
         assert!(!visible.hides(&partition, &mut other, 6, at(2)));
         visible.committed(&partition, 9);
+        let mut beside = None;
+        assert!(visible.hides(&partition, &mut beside, 8, at(2)));
         assert!(visible.hides(&partition, &mut late, 8, at(3)));
         assert!(!visible.hides(&partition, &mut late, 8, at(13)));
+        // That another has stopped waiting, or has seen it, is nothing to who has not.
+        visible.committed(&partition, 12);
+        let (mut here, mut there) = (None, None);
+        assert!(visible.hides(&partition, &mut here, 11, at(20)));
+        assert!(!visible.hides(&partition, &mut there, 12, at(20)));
+        assert!(visible.hides(&partition, &mut here, 11, at(20)));
         assert!(!visible.hides(&partition, &mut None, 8, at(13)));
     }
 

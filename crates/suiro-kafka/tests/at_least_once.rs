@@ -2,44 +2,16 @@
 //! of the newest generation.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
-use suiro_core::batch::{BatchWriter, Compression, batches};
+mod talk;
+
+use suiro_core::TopicPartition;
+use suiro_core::batch::batches;
 use suiro_core::broker::{
-    Broker, Cleanup, Event, Fence, Fetch, Generation, Guarantee, Outcome, Position, Session,
-    TaskId, TopicSpec,
+    Broker, Event, Fence, Fetch, Generation, Guarantee, Outcome, Position, Session, TaskId,
 };
-use suiro_core::{Clock, Headers, SystemClock, Timestamp, TopicPartition};
 use suiro_kafka::{Kafka, Settings};
 use suiro_kafka_harness::Kafka as Cluster;
-
-fn until<T>(session: &mut dyn Session, mut pick: impl FnMut(Event) -> Option<T>) -> T {
-    let (clock, mut events) = (SystemClock::default(), Vec::new());
-    loop {
-        session.poll(&mut events);
-        if let Some(found) = events.drain(..).find_map(&mut pick) {
-            return found;
-        }
-        assert!(clock.elapsed() < Duration::from_secs(60), "no answer");
-        session.wait(Duration::from_millis(100));
-    }
-}
-
-fn commit(
-    session: &mut dyn Session,
-    to: &TopicPartition,
-    (fence, next): (&Fence, i64),
-) -> Outcome {
-    let mut writer = BatchWriter::new(Compression::None);
-    writer.push(Timestamp::ZERO, None, Some(b"value"), &Headers::NONE);
-    let commit = session.begin();
-    session.append(commit, to, writer.finish().unwrap());
-    let position = Position { partition: to.clone(), next, note: "note".to_owned() };
-    session.commit(commit, Some(fence.clone()), vec![position]);
-    until(session, |event| match event {
-        Event::Resolved(of, outcome) if of == commit => Some(outcome),
-        _ => None,
-    })
-}
+use talk::{assigned, commit, create, until};
 
 /// The offsets of the batches that are there, and whether each is part of a transaction.
 fn written(session: &mut dyn Session, from: &TopicPartition) -> Vec<(i64, bool)> {
@@ -64,19 +36,9 @@ fn records_come_before_positions_and_without_a_transaction() {
     let topic = TopicPartition::new(cluster.unique("topic"), 0);
     let mut session = kafka.session(&name).unwrap();
     session.guarantee(Guarantee::AtLeastOnce);
-    let spec =
-        TopicSpec { name: topic.topic.clone(), partitions: 1, cleanup: Cleanup::default() };
-    let asked = session.create(vec![spec]);
-    let made = until(&mut *session, |event| match event {
-        Event::Created(of, made) if of == asked => Some(made),
-        _ => None,
-    });
-    made.unwrap();
+    create(&mut *session, &topic);
     session.join(&group, &[TaskId { subtopology: 0, partition: 0 }]);
-    let generation = until(&mut *session, |event| match event {
-        Event::Assigned(generation, _) => Some(generation),
-        _ => None,
-    });
+    let generation = assigned(&mut *session);
     let fence =
         |generation| Fence { group: group.as_str().into(), generation: Some(generation) };
 
@@ -102,10 +64,7 @@ fn records_come_before_positions_and_without_a_transaction() {
 
     // Whoever is sent away goes on as one that is new.
     session.rejoin(&group, &[TaskId { subtopology: 0, partition: 0 }]);
-    let generation = until(&mut *session, |event| match event {
-        Event::Assigned(generation, _) => Some(generation),
-        _ => None,
-    });
+    let generation = assigned(&mut *session);
     let outcome = commit(&mut *session, &topic, (&fence(generation), 4));
     assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
     assert_eq!(written(&mut *session, &topic).len(), 5);

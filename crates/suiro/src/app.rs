@@ -158,8 +158,8 @@ impl App {
     /// What is promised where something fails: exactly once (the default), or at least once. On
     /// Kafka that saves the transactions: outputs and changes of tables are there when they are
     /// written, and positions follow; after a failure some are written again. A process that was
-    /// taken for dead, but lives, may write once more, behind who took over. The embedded log
-    /// commits at once, and so exactly once.
+    /// taken for dead, but lives, may write once more, behind who took over: then older rows of
+    /// tables replace newer ones. The embedded log commits at once, and so exactly once.
     ///
     /// ```
     /// use suiro::{App, Guarantee, Log, Topic, Topology};

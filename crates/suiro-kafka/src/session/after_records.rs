@@ -63,6 +63,10 @@ impl Ask for AfterRecords {
             let error = codes::error("positions cannot be committed", code);
             Some((code, error.with("topic", topic.name.0.as_str())))
         });
+        // A member that has not heard yet of its newest assignment is told to wait.
+        if let Some((codes::REBALANCE_IN_PROGRESS, error)) = against {
+            return Next::Again(self, error);
+        }
         match pass(state, self.0.commit, &self.0.fence, against) {
             Some(error) => Next::Again(self, error),
             None => Next::Done,

@@ -223,7 +223,9 @@ impl Dispatch {
             queued.ask.fail(error, state);
             return None;
         }
-        if let Some(error) = self.refusal(target, place, state) {
+        let gone =
+            || self.gone(target, state).filter(|_| place.is_some_and(|it| !self.is_open(it)));
+        if let Some(error) = self.refusal(target, place, state).or_else(gone) {
             queued.ask.fail(error, state);
             return None;
         }
@@ -266,6 +268,18 @@ impl Dispatch {
             (_, Some(place)) if !self.channels.contains_key(&place) => refused(&place.0),
             _ => None,
         }
+    }
+
+    /// Why a broker cannot be reached for now. What is for that one and no other goes back to who
+    /// knows whether another does as well.
+    fn gone(&self, target: &Target, state: &State) -> Option<Error> {
+        let Target::Node(node) = target else { return None };
+        let away = self.away.get(node).filter(|away| away.until > state.now)?;
+        Some(copy(&away.why))
+    }
+
+    fn is_open(&self, place: (i32, Lane)) -> bool {
+        self.channels.contains_key(&place)
     }
 
     /// All brokers that are known.

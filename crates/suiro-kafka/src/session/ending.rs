@@ -295,7 +295,10 @@ impl Ask for TakeBack {
             Err(error) => return Next::Again(self, error),
         };
         match response.error_code {
-            0 if state.writer.v2 && response.producer_epoch >= 0 => {
+            0 if state.writer.is_transactional()
+                && state.writer.v2
+                && response.producer_epoch >= 0 =>
+            {
                 let new = (response.producer_id.0, response.producer_epoch);
                 taken_back(state, Some(new));
             }

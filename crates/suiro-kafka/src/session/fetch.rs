@@ -143,7 +143,7 @@ fn first_since(bytes: &Bytes, offset: Offset, at: Timestamp) -> Result<Option<Of
 /// Asks each leader for what is wanted of it.
 pub(crate) fn tick(state: &mut State) {
     let mut asks = BTreeMap::<(i32, Lane), Vec<(Wanted, Leader)>>::new();
-    let mut later = Vec::new();
+    let (mut later, mut places) = (Vec::new(), BTreeSet::new());
     for wanted in std::mem::take(&mut state.fetches.waiting) {
         if wanted.not_before > state.now {
             later.push(wanted);
@@ -160,17 +160,16 @@ pub(crate) fn tick(state: &mut State) {
             true => Lane::Await,
             false => Lane::Fetch,
         };
-        let asked = asks.entry((leader.node, lane)).or_default();
         // A broker answers once for each partition, whatever it was asked of it.
-        let is_asked = asked.iter().any(|(it, _)| it.fetch.partition == wanted.fetch.partition);
-        if is_asked || state.fetches.busy.contains(&(leader.node, lane)) {
+        let is_busy = state.fetches.busy.contains(&(leader.node, lane));
+        if is_busy || !places.insert((lane, wanted.fetch.partition.clone())) {
             later.push(wanted);
         } else {
-            asked.push((wanted, leader));
+            asks.entry((leader.node, lane)).or_default().push((wanted, leader));
         }
     }
     state.fetches.waiting = later;
-    for ((node, lane), wanted) in asks.into_iter().filter(|(_, wanted)| !wanted.is_empty()) {
+    for ((node, lane), wanted) in asks {
         state.fetches.busy.insert((node, lane));
         state.ask(Box::new(Read { node, lane, wanted }));
     }

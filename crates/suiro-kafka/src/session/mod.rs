@@ -14,7 +14,8 @@
 //! | `positions`, `offsets` | where a group is, and where a partition begins and ends |
 //! | `fetch`, `filter` | reading what is committed |
 //! | `writer`, `produce`, `ending`, `too_large` | one transaction per commit |
-//! | `after_records` | commits without one |
+//! | `init` | who writes |
+//! | `after_records` | commits without a transaction |
 //! | `member`, `told`, `assignment`, `join` | sharing tasks with the others of a group |
 //! | `peers` | watching the others |
 
@@ -28,6 +29,7 @@ mod dispatch;
 mod ending;
 mod fetch;
 mod filter;
+mod init;
 mod join;
 mod member;
 mod metadata;
@@ -85,12 +87,14 @@ impl KafkaSession {
         let (dispatch, peers) = (Dispatch::new(net, addresses), Peers::default());
         let mut session = Self { state, dispatch, peers, clock };
         session.state.now = session.clock.elapsed();
+        session.state.is_anonymous = true;
         Ok(session)
     }
 
     /// Opens a session, and fences who had its name before.
     pub(crate) fn open(state: State, net: Box<dyn Net>, clock: Arc<dyn Clock>) -> Result<Self> {
         let mut session = Self::open_unnamed(state, net, clock)?;
+        session.state.is_anonymous = false;
         writer::open(&mut session.state);
         while session.state.writer.is_opening() {
             session.pump(LOOK);
@@ -219,6 +223,10 @@ impl Session for KafkaSession {
 
     fn append(&mut self, commit: CommitId, to: &TopicPartition, batches: Bytes) {
         self.state.writer.append(commit, to, batches);
+    }
+
+    fn barrier(&mut self, commit: CommitId) {
+        self.state.writer.barrier(commit);
     }
 
     fn commit(&mut self, commit: CommitId, fence: Option<Fence>, positions: Vec<Position>) {

@@ -13,10 +13,10 @@
 
 use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
 use super::coordinators::Coordinated;
+use super::init::{NOBODY, begin};
 use super::member::Leave;
 use super::state::State;
 use super::told::Peer;
-use super::writer::{NOBODY, begin};
 use crate::net::{ConnId, Net, NetEvent};
 use crate::settings::PeerListener;
 use crate::{codes, words};

@@ -52,8 +52,10 @@ impl Part {
         self.tries += 1;
     }
 
-    fn may_send(&self, now: Duration) -> bool {
-        self.back.is_empty() && self.not_before <= now && !self.unsent.is_empty()
+    /// Whether a batch may be sent that is not behind a barrier.
+    fn may_send(&self, now: Duration, stage: u32) -> bool {
+        let next = self.unsent.front().is_some_and(|piece| piece.stage <= stage);
+        self.back.is_empty() && self.not_before <= now && next
     }
 }
 
@@ -64,8 +66,9 @@ fn load(state: &mut State, id: CommitId) -> Option<(i32, Vec<(TopicPartition, Pi
     let producer = Producer { id: id_epoch.0, epoch: id_epoch.1, sequence: 0, transactional };
     let commit = writer.commits.front_mut().filter(|commit| commit.id == id)?;
     let (mut to, mut loaded, mut bytes, mut missing) = (None, Vec::new(), 0, None);
+    let stage = commit.stage_to_write();
     for (partition, part) in &mut commit.parts {
-        if !part.may_send(now) {
+        if !part.may_send(now, stage) {
             continue;
         }
         let Some(leader) = state.metadata.leader(partition) else {
@@ -139,6 +142,7 @@ impl Ask for Produce {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        state.writer.must_be_front(self.commit)?;
         let mut topics = BTreeMap::<&str, Vec<PartitionProduceData>>::new();
         for (partition, piece) in &self.parts {
             let data = PartitionProduceData::default()
@@ -218,6 +222,7 @@ fn take(
     let behind = code == codes::OUT_OF_ORDER_SEQUENCE_NUMBER && !part.back.is_empty();
     if code == 0 {
         (part.tries, part.end) = (0, part.end.max(offset + piece.count as Offset));
+        commit.unwritten[piece.stage as usize] -= 1;
         if let Some(append) = piece.begins {
             commit.offsets[append] = offset;
         }

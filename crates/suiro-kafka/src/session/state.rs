@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(crate) visible: Visible,
     /// The transactional id.
     pub(crate) name: Arc<str>,
+    /// Whether nobody else has, had or will have the name.
+    pub(crate) is_anonymous: bool,
     pub(crate) now: Duration,
     pub(crate) events: Vec<Event>,
     pub(crate) queue: Vec<Queued>,
@@ -67,6 +69,7 @@ impl State {
             settings,
             visible,
             name: name.into(),
+            is_anonymous: false,
             now: Duration::ZERO,
             events: Vec::new(),
             queue: Vec::new(),

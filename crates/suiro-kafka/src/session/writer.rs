@@ -6,13 +6,11 @@
 //! was asked for ends in a new epoch of the producer, which takes back what was written and
 //! lets nothing of it come late.
 
-use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
 use super::coordinators::Coordinated;
 use super::state::State;
-use super::{copy, ending, produce};
-use crate::{codes, words};
-use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::InitProducerIdRequest;
+use super::{copy, ending, init, produce};
+use crate::codes;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +81,8 @@ pub(super) struct Commit {
     pub(super) registering: bool,
     pub(super) ending: bool,
     pub(super) failure: Option<Failure>,
+    /// How many batches are not written yet, by the number of barriers before them.
+    pub(super) unwritten: Vec<usize>,
 }
 
 impl Commit {
@@ -99,7 +99,13 @@ impl Commit {
             registering: false,
             ending: false,
             failure: None,
+            unwritten: vec![0],
         }
+    }
+
+    /// What is behind more barriers waits.
+    pub(super) fn stage_to_write(&self) -> u32 {
+        self.unwritten.iter().position(|count| *count > 0).unwrap_or_default() as u32
     }
 }
 
@@ -125,6 +131,8 @@ pub(super) struct Piece {
     pub(super) begins: Option<usize>,
     pub(super) bytes: Bytes,
     pub(super) count: usize,
+    /// How many barriers are before it.
+    pub(super) stage: u32,
     /// Whether it has its sequence number.
     pub(super) sealed: bool,
 }
@@ -190,8 +198,19 @@ impl Writer {
             };
             let (bytes, begins) = (rest.split_to(length), begins.take());
             self.pieces += 1;
-            let number = self.pieces;
-            part.unsent.push_back(Piece { number, begins, bytes, count, sealed: false });
+            let (number, stage) = (self.pieces, commit.unwritten.len() - 1);
+            commit.unwritten[stage] += 1;
+            let (stage, sealed) = (stage as u32, false);
+            part.unsent.push_back(Piece { number, begins, bytes, count, stage, sealed });
+        }
+    }
+
+    /// What is appended from now on is written when all before is there. A transaction is there
+    /// as a whole.
+    pub(crate) fn barrier(&mut self, id: CommitId) {
+        let is_needed = !self.is_transactional();
+        if let Some(commit) = self.open.get_mut(&id).filter(|_| is_needed) {
+            commit.unwritten.push(0);
         }
     }
 
@@ -221,22 +240,26 @@ impl Writer {
 /// Makes this session the one that writes under its name.
 pub(crate) fn open(state: &mut State) {
     state.writer.phase = Phase::Opening;
-    state.ask(Box::new(Init { renewed: None }));
+    // Under a name that nobody had there is nothing to end.
+    let by_name = state.writer.is_transactional() || !state.is_anonymous;
+    init::ask(state, None, by_name);
 }
 
 /// Says what commits promise from now on.
 pub(crate) fn guarantee(state: &mut State, guarantee: Guarantee) {
     let before = std::mem::replace(&mut state.writer.guarantee, guarantee);
     if before != guarantee && matches!(state.writer.phase, Phase::Ready) {
-        open(state);
+        state.writer.phase = Phase::Opening;
+        init::ask(state, None, guarantee == Guarantee::ExactlyOnce);
     }
 }
 
 /// Whoever writes for the first time needs to be known as a producer; so does who could not be,
-/// because nobody answered.
+/// because nobody answered, and who was fenced though nobody else has its name.
 pub(crate) fn wake(state: &mut State) {
     match &state.writer.phase {
         Phase::Closed => open(state),
+        Phase::Fenced(_) if state.is_anonymous => open(state),
         Phase::Refused(error) if error.kind() == ErrorKind::Unavailable => open(state),
         _ => {}
     }
@@ -251,8 +274,13 @@ pub(crate) fn revive(state: &mut State) {
     }
 }
 
+/// Nothing is written any more.
+pub(super) fn refuse(state: &mut State, error: Error) {
+    state.writer.phase = Phase::Refused(error);
+}
+
 /// Nothing is written until the session joins its group again, if it has not just done so.
-fn fence(state: &mut State, error: Error) {
+pub(super) fn fence(state: &mut State, error: Error) {
     match std::mem::take(&mut state.writer.revives) {
         true => open(state),
         false => state.writer.phase = Phase::Fenced(error),
@@ -261,8 +289,10 @@ fn fence(state: &mut State, error: Error) {
 
 /// Takes back what was written of the transaction that is open.
 pub(crate) fn close(state: &mut State) {
-    if state.writer.commits.iter().any(|commit| commit.touched) {
-        state.writer.commits.clear();
+    let is_touched = state.writer.commits.iter().any(|commit| commit.touched);
+    state.writer.commits.clear();
+    state.writer.open.clear();
+    if is_touched {
         renew(state);
     }
 }
@@ -294,7 +324,7 @@ pub(super) fn taken_back(state: &mut State, new: Option<(i64, i16)>) {
         }
         None => {
             let renewed = Some((state.writer.id, state.writer.epoch));
-            state.ask(Box::new(Init { renewed }));
+            init::ask(state, renewed, true);
         }
     }
 }
@@ -430,129 +460,6 @@ pub(super) fn resolve(state: &mut State, id: CommitId) {
     }
 }
 
-/// The number and epoch of a producer that nobody is to renew.
-pub(super) const NOBODY: (i64, i16) = (-1, -1);
-
-/// The request for a number and an epoch under a name, which ends what its holder had begun.
-pub(super) fn begin(
-    state: &State,
-    name: &str,
-    (id, epoch): (i64, i16),
-) -> InitProducerIdRequest {
-    InitProducerIdRequest::default()
-        .with_transactional_id(Some(words::transactional(name)))
-        .with_transaction_timeout_ms(state.settings.transaction_timeout.as_millis() as i32)
-        .with_producer_id(id.into())
-        .with_producer_epoch(epoch)
-}
-
-/// Asks for a producer's number and epoch, which ends what its holder had begun before.
-struct Init {
-    /// The number and epoch that are to be renewed; without them whoever has the name is
-    /// fenced.
-    renewed: Option<(i64, i16)>,
-}
-
-/// Asks for the number of a producer that writes without transactions.
-struct InitPlain;
-
-impl Ask for InitPlain {
-    fn api(&self, _: &State) -> Api {
-        api::<InitProducerIdRequest>(4, 5)
-    }
-
-    fn target(&self) -> Target {
-        Target::Any
-    }
-
-    fn write(&mut self, version: i16, _: &mut State, out: &mut BytesMut) -> Result<()> {
-        let (id, epoch) = NOBODY;
-        let request = InitProducerIdRequest::default()
-            .with_transactional_id(None)
-            .with_producer_id(id.into())
-            .with_producer_epoch(epoch);
-        encode(&request, version, out)
-    }
-
-    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
-        let response = match answer.and_then(Answer::decode::<InitProducerIdRequest>) {
-            Ok(response) => response,
-            Err(error) => return Next::Again(self, error),
-        };
-        let code = response.error_code;
-        if code == 0 {
-            let new = (response.producer_id.0, response.producer_epoch);
-            taken_back(state, Some(new));
-            return Next::Done;
-        }
-        let error = codes::error("no producer can be had", code);
-        if codes::is_retriable(code) {
-            return Next::Again(self, error);
-        }
-        self.fail(error, state);
-        Next::Done
-    }
-
-    fn fail(self: Box<Self>, error: Error, state: &mut State) {
-        state.writer.phase = Phase::Refused(error);
-    }
-}
-
-impl Ask for Init {
-    fn api(&self, _: &State) -> Api {
-        api::<InitProducerIdRequest>(4, 5)
-    }
-
-    fn target(&self) -> Target {
-        Target::Transactions
-    }
-
-    fn is_lasting(&self) -> bool {
-        self.renewed.is_some()
-    }
-
-    fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
-        let request = begin(state, &state.name, self.renewed.unwrap_or(NOBODY));
-        encode(&request, version, out)
-    }
-
-    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
-        let response = match answer.and_then(Answer::decode::<InitProducerIdRequest>) {
-            Ok(response) => response,
-            Err(error) => return Next::Again(self, error),
-        };
-        let code = response.error_code;
-        if code != 0 {
-            let error = codes::error("no producer can be had", code);
-            if codes::is_retriable(code) {
-                forget_coordinator(state, code);
-                return Next::Again(self, error.with("transactional.id", &state.name));
-            }
-            self.fail(error, state);
-            return Next::Done;
-        }
-        state.writer.v2 = state.transactions_v2;
-        if state.writer.is_transactional() {
-            let new = (response.producer_id.0, response.producer_epoch);
-            taken_back(state, Some(new));
-        } else {
-            // What the holder of the name had begun has ended by now, and nobody waits for it.
-            state.ask(Box::new(InitPlain));
-        }
-        Next::Done
-    }
-
-    fn fail(self: Box<Self>, error: Error, state: &mut State) {
-        let error = error.with("transactional.id", &state.name);
-        match error.kind() {
-            ErrorKind::Fenced => fence(state, error),
-            // Of an epoch that ended by itself, such as by its time-out, brokers say so, too.
-            ErrorKind::Unavailable if self.renewed.is_some() => fence(state, error),
-            _ => state.writer.phase = Phase::Refused(error),
-        }
-    }
-}
-
 /// Whoever coordinates the transactions may be another broker now.
 pub(super) fn forget_coordinator(state: &mut State, code: i16) {
     if codes::moves_coordinator(code) {
@@ -564,6 +471,8 @@ pub(super) fn forget_coordinator(state: &mut State, code: i16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use suiro_core::batch::{BatchWriter, Compression};
+    use suiro_core::{Headers, Timestamp};
 
     /// Brokers that were away for long must not end a session that lives on.
     #[test]
@@ -580,6 +489,46 @@ mod tests {
             wake(&mut state);
             assert_eq!(state.writer.is_opening(), asks_again);
             state.queue.clear();
+        }
+    }
+
+    /// Who has a name that others may take is fenced until it joins again; nobody else has the
+    /// name of one that has none.
+    #[test]
+    fn who_has_no_name_goes_on_when_it_was_fenced() {
+        for is_anonymous in [true, false] {
+            let settings = crate::settings::Settings::new("one:1");
+            let mut state = State::new(settings.into(), Default::default(), "name", None);
+            state.is_anonymous = is_anonymous;
+            fence(&mut state, Error::unavailable("the transaction took too long"));
+            wake(&mut state);
+            assert_eq!(state.writer.is_opening(), is_anonymous);
+        }
+    }
+
+    /// Behind a barrier nothing is written before all is that is before it, unless it is there as
+    /// a whole anyway.
+    #[test]
+    fn what_is_behind_a_barrier_waits() {
+        for (guarantee, waits) in
+            [(Guarantee::AtLeastOnce, true), (Guarantee::ExactlyOnce, false)]
+        {
+            let mut writer = Writer { guarantee, ..Writer::default() };
+            let mut batch = BatchWriter::new(Compression::None);
+            batch.push(Timestamp::ZERO, None, Some(b"value"), &Headers::NONE);
+            let batch = batch.finish().unwrap();
+            let id = writer.begin();
+            let [output, changelog] =
+                ["output", "changelog"].map(|it| TopicPartition::new(it, 0));
+            writer.append(id, &output, batch.clone());
+            writer.barrier(id);
+            writer.append(id, &changelog, batch);
+            let commit = writer.open.get_mut(&id).unwrap();
+            let stages = [&output, &changelog].map(|it| commit.parts[it].unsent[0].stage);
+            assert_eq!(stages, [0, u32::from(waits)]);
+            assert_eq!(commit.stage_to_write(), 0);
+            commit.unwritten[0] = 0;
+            assert_eq!(commit.stage_to_write(), u32::from(waits));
         }
     }
 }

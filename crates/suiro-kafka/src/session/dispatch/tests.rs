@@ -266,3 +266,52 @@ fn a_broker_that_is_too_old_is_told_at_once() {
         assert!(text.contains("broker=`one:1`"), "{text}");
     }
 }
+
+/// A request for one broker, that waits as long as it must.
+struct Visit(Knock);
+
+impl Ask for Visit {
+    fn api(&self, state: &State) -> Api {
+        self.0.api(state)
+    }
+
+    fn target(&self) -> Target {
+        Target::Node(-1)
+    }
+
+    fn is_lasting(&self) -> bool {
+        true
+    }
+
+    fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
+        self.0.write(version, state, out)
+    }
+
+    fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
+        Box::new(self.0).read(answer, state)
+    }
+
+    fn fail(self: Box<Self>, error: Error, state: &mut State) {
+        Box::new(self.0).fail(error, state);
+    }
+}
+
+/// Its partitions may have another leader long before it comes back.
+#[test]
+fn what_is_for_a_broker_that_is_away_goes_back_to_who_asked() {
+    let (mut dispatch, mut state, net) = begun("one:1", &[]);
+    state.ask(Box::new(Visit(Knock(1))));
+    dispatch.work(&mut state);
+    assert_eq!(net.told(), "connect 0 to one");
+    assert_eq!(ended(&mut state), []);
+    dispatch.take(NetEvent::Closed(ConnId(0), Error::unavailable("refused")), &mut state);
+    dispatch.work(&mut state);
+    assert_eq!(ended(&mut state), [(1, Some(ErrorKind::Unavailable))]);
+    // After a while it is tried again.
+    state.now += Duration::from_secs(10);
+    net.told();
+    state.ask(Box::new(Visit(Knock(2))));
+    dispatch.work(&mut state);
+    assert_eq!(net.told(), "connect 1 to one");
+    assert_eq!(ended(&mut state), []);
+}
