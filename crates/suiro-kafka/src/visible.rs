@@ -87,13 +87,13 @@ mod tests {
         assert!(visible.hides(&partition, &mut beside, 8, at(2)));
         assert!(visible.hides(&partition, &mut late, 8, at(3)));
         assert!(!visible.hides(&partition, &mut late, 8, at(13)));
+        assert!(!visible.hides(&partition, &mut None, 8, at(13)));
         // That another has stopped waiting, or has seen it, is nothing to who has not.
         visible.committed(&partition, 12);
         let (mut here, mut there) = (None, None);
         assert!(visible.hides(&partition, &mut here, 11, at(20)));
         assert!(!visible.hides(&partition, &mut there, 12, at(20)));
         assert!(visible.hides(&partition, &mut here, 11, at(20)));
-        assert!(!visible.hides(&partition, &mut None, 8, at(13)));
     }
 
     #[test]

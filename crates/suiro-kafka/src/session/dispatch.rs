@@ -223,9 +223,8 @@ impl Dispatch {
             queued.ask.fail(error, state);
             return None;
         }
-        let gone =
-            || self.gone(target, state).filter(|_| place.is_some_and(|it| !self.is_open(it)));
-        if let Some(error) = self.refusal(target, place, state).or_else(gone) {
+        let refused = self.refusal(target, place, state);
+        if let Some(error) = refused.or_else(|| self.gone(target, place, state)) {
             queued.ask.fail(error, state);
             return None;
         }
@@ -272,14 +271,15 @@ impl Dispatch {
 
     /// Why a broker cannot be reached for now. What is for that one and no other goes back to who
     /// knows whether another does as well.
-    fn gone(&self, target: &Target, state: &State) -> Option<Error> {
-        let Target::Node(node) = target else { return None };
+    fn gone(
+        &self,
+        target: &Target,
+        place: Option<(i32, Lane)>,
+        state: &State,
+    ) -> Option<Error> {
+        let (Target::Node(node), Some(place)) = (target, place) else { return None };
         let away = self.away.get(node).filter(|away| away.until > state.now)?;
-        Some(copy(&away.why))
-    }
-
-    fn is_open(&self, place: (i32, Lane)) -> bool {
-        self.channels.contains_key(&place)
+        (!self.channels.contains_key(&place)).then(|| copy(&away.why))
     }
 
     /// All brokers that are known.

@@ -76,25 +76,28 @@ const LOOK: Duration = Duration::from_millis(500);
 const FAREWELL: Duration = Duration::from_secs(2);
 
 impl KafkaSession {
-    /// Opens a session under a name that nobody else has: what it needs to write is asked for
-    /// when it does.
-    pub(crate) fn open_unnamed(
-        state: State,
-        net: Box<dyn Net>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self> {
+    fn new(state: State, net: Box<dyn Net>, clock: Arc<dyn Clock>) -> Result<Self> {
         let addresses = state.settings.addresses()?;
         let (dispatch, peers) = (Dispatch::new(net, addresses), Peers::default());
         let mut session = Self { state, dispatch, peers, clock };
         session.state.now = session.clock.elapsed();
-        session.state.is_anonymous = true;
         Ok(session)
+    }
+
+    /// Opens a session under a name that nobody else has: what it needs to write is asked for
+    /// when it does.
+    pub(crate) fn open_unnamed(
+        mut state: State,
+        net: Box<dyn Net>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        state.is_anonymous = true;
+        Self::new(state, net, clock)
     }
 
     /// Opens a session, and fences who had its name before.
     pub(crate) fn open(state: State, net: Box<dyn Net>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let mut session = Self::open_unnamed(state, net, clock)?;
-        session.state.is_anonymous = false;
+        let mut session = Self::new(state, net, clock)?;
         writer::open(&mut session.state);
         while session.state.writer.is_opening() {
             session.pump(LOOK);

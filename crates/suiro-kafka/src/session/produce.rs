@@ -62,8 +62,8 @@ impl Part {
 /// The next request: a batch of each partition that some broker leads.
 fn load(state: &mut State, id: CommitId) -> Option<(i32, Vec<(TopicPartition, Piece)>)> {
     let (writer, now) = (&mut state.writer, state.now);
-    let (id_epoch, transactional) = ((writer.id, writer.epoch), writer.is_transactional());
-    let producer = Producer { id: id_epoch.0, epoch: id_epoch.1, sequence: 0, transactional };
+    let transactional = writer.is_transactional();
+    let producer = Producer { id: writer.id, epoch: writer.epoch, sequence: 0, transactional };
     let commit = writer.commits.front_mut().filter(|commit| commit.id == id)?;
     let (mut to, mut loaded, mut bytes, mut missing) = (None, Vec::new(), 0, None);
     let stage = commit.stage_to_write();
