@@ -32,7 +32,7 @@ impl Scope {
     /// Commits what was done since the last commit, and waits for the outcome.
     pub(crate) fn commit(&mut self, crew: &mut dyn Crew) -> Result<()> {
         self.drain(crew)?;
-        let Some(saved) = self.save(crew)? else {
+        let Some(mut saved) = self.save(crew)? else {
             self.dirty = false;
             return Ok(());
         };
@@ -53,12 +53,10 @@ impl Scope {
         };
         // Without a transaction a row that says that a result was given must not be there before
         // the result is.
-        let mut changed = Vec::new();
-        for (place, saved) in saved {
-            for (to, batches) in saved.outputs {
+        for (_, saved) in &mut saved {
+            for (to, batches) in std::mem::take(&mut saved.outputs) {
                 append(self, &to, batches.into());
             }
-            changed.push((place, saved.changes, saved.lowered));
         }
         for (to, batches) in std::mem::take(&mut self.outgoing) {
             self.forget_look(&to);
@@ -71,9 +69,9 @@ impl Scope {
             leftover.append = append(self, &to, std::mem::take(batches).into());
         }
         self.link.session.barrier(commit);
-        for (place, changes, lowered) in changed {
+        for (place, saved) in saved {
             let partition = self.tasks[place].as_ref().map_or(0, |task| task.id.partition);
-            for (store, batches) in changes {
+            for (store, batches) in saved.changes {
                 let batches = Bytes::from(batches);
                 if self.settings.reload {
                     reload.push((place, store, batches.clone()));
@@ -91,7 +89,7 @@ impl Scope {
                     lower.push(((place, store), batches, Some(number)));
                 }
             }
-            for (store, batches) in lowered {
+            for (store, batches) in saved.lowered {
                 lower.push(((place, store), Bytes::from(batches), None));
             }
         }

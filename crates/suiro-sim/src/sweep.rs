@@ -21,6 +21,26 @@ pub struct Failed {
     pub story: String,
 }
 
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{}\nseed {} fails: {}", self.story, self.seed, self.failure)
+    }
+}
+
+/// The stories of seeds that failed; nothing if none did.
+pub fn stories(failed: &[Failed]) -> String {
+    failed.iter().map(ToString::to_string).collect()
+}
+
+/// Says what a sweep of so many seeds did not hit though it should, and whether all is fine.
+pub(crate) fn verdict(seeds: u64, failed: &[Failed], missing: Vec<String>) -> bool {
+    let missing = if seeds >= 1000 { missing } else { Vec::new() };
+    missing.iter().for_each(|what| println!("never hit: {what}"));
+    let fine = failed.is_empty() && missing.is_empty();
+    println!("{}", if fine { "all fine" } else { "FAILED" });
+    fine
+}
+
 /// What came of many seeds.
 #[derive(Clone, Debug, Default)]
 pub struct Swept {
@@ -65,6 +85,26 @@ pub fn sweep(options: &Options) -> Swept {
     ];
     swept.failed.sort_by_key(|failed| failed.seed);
     swept
+}
+
+/// Runs the seeds that `options` name, and tells of them. Gives whether all is fine.
+pub fn report(options: &Options) -> bool {
+    let clock = SystemClock::default();
+    let swept = sweep(options);
+    swept.failed.iter().for_each(|failed| println!("{failed}"));
+    let [records, commits, crashes, exchanges] = swept.medians;
+    let (longest, slowest) = swept.slowest;
+    println!(
+        "{} seeds in {:.1} s; the longest took {:.1} s: {slowest}",
+        swept.seeds,
+        clock.elapsed().as_secs_f64(),
+        longest.as_secs_f64()
+    );
+    println!(
+        "median: records {records}, commits {commits}, crashes {crashes}, exchanges {exchanges}"
+    );
+    print!("{}", swept.total);
+    verdict(swept.seeds, &swept.failed, swept.total.missing())
 }
 
 /// Runs the seeds that `options` name on their threads, until one says that it is enough.

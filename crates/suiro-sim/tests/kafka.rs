@@ -6,6 +6,7 @@ use suiro_sim::kafka::case::Case;
 use suiro_sim::kafka::run;
 use suiro_sim::kafka::sweep::{Swept, sweep};
 use suiro_sim::options::Options;
+use suiro_sim::sweep::stories;
 
 fn swept(from: u64, seeds: u64) -> Swept {
     let options = Options { from, seeds, threads: 2, ..Options::default() };
@@ -13,11 +14,7 @@ fn swept(from: u64, seeds: u64) -> Swept {
 }
 
 fn expect_fine(swept: &Swept) {
-    let stories = swept.failed.iter().map(|failed| {
-        let (seed, failure) = (failed.seed, &failed.failure);
-        format!("{}\nseed {seed} fails: {failure}\n", failed.story)
-    });
-    let stories: String = stories.collect();
+    let stories = stories(&swept.failed);
     assert!(stories.is_empty(), "{stories}replay with `suiro-sim kafka --seed X --trace`");
 }
 

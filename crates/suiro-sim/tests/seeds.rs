@@ -5,7 +5,7 @@ use suiro::{Clock, SystemClock};
 use suiro_sim::case::Case;
 use suiro_sim::options::Options;
 use suiro_sim::run;
-use suiro_sim::sweep::{Swept, sweep};
+use suiro_sim::sweep::{Swept, stories, sweep};
 
 fn swept(from: u64, seeds: u64) -> Swept {
     let options = Options { from, seeds, threads: 2, ..Options::default() };
@@ -13,11 +13,7 @@ fn swept(from: u64, seeds: u64) -> Swept {
 }
 
 fn expect_fine(swept: &Swept) {
-    let stories = swept.failed.iter().map(|failed| {
-        let (seed, failure) = (failed.seed, &failed.failure);
-        format!("{}\nseed {seed} fails: {failure}\n", failed.story)
-    });
-    let stories: String = stories.collect();
+    let stories = stories(&swept.failed);
     assert!(stories.is_empty(), "{stories}replay with `suiro-sim --seed X --trace`");
 }
 

@@ -104,6 +104,16 @@ impl Group {
         self.pending.values().any(|all| all.contains_key(place))
     }
 
+    /// What is against a member that names this generation.
+    pub(crate) fn check(&self, member: &str, generation: i32) -> i16 {
+        match self.state {
+            _ if !self.members.contains_key(member) => codes::UNKNOWN_MEMBER_ID,
+            _ if self.generation != generation => codes::ILLEGAL_GENERATION,
+            State::Preparing => codes::REBALANCE_IN_PROGRESS,
+            _ => codes::NONE,
+        }
+    }
+
     /// Keeps what another coordinator must find.
     pub(crate) fn save(&mut self) {
         let mut members = self.members.clone();
@@ -195,13 +205,7 @@ pub(crate) fn heartbeat(
     let (name, member) = (request.group_id.0.as_str(), request.member_id.as_str());
     let refused = refuses(world, call.node, Role::Group, name);
     let group = world.group(name);
-    let code = match group.state {
-        _ if refused.is_some() => refused.unwrap_or(codes::NONE),
-        _ if !group.members.contains_key(member) => codes::UNKNOWN_MEMBER_ID,
-        _ if group.generation != request.generation_id => codes::ILLEGAL_GENERATION,
-        State::Preparing => codes::REBALANCE_IN_PROGRESS,
-        _ => codes::NONE,
-    };
+    let code = refused.unwrap_or_else(|| group.check(member, request.generation_id));
     if code == codes::NONE || code == codes::REBALANCE_IN_PROGRESS {
         world.hear(name, member);
     }

@@ -4,7 +4,7 @@ use super::case::Case;
 use super::counts::Counts;
 use super::life::run;
 use crate::options::Options;
-use crate::sweep::{Failed, each};
+use crate::sweep::{Failed, each, verdict};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use suiro_core::Clock;
@@ -58,16 +58,10 @@ fn one(seed: u64, options: &Options) -> (Counts, Option<Failed>) {
 /// Runs the seeds that `options` name, and tells of them. Gives whether all is fine.
 pub fn report(options: &Options) -> bool {
     let swept = sweep(options);
-    for failed in &swept.failed {
-        println!("{}\nseed {} fails: {}\n", failed.story, failed.seed, failed.failure);
-    }
+    swept.failed.iter().for_each(|failed| println!("{failed}"));
     let (longest, slowest) = swept.slowest;
     let longest = longest.as_secs_f64();
     println!("{} seeds; the longest took {longest:.1} s: {slowest}", swept.seeds);
     print!("{}", swept.total);
-    let missing = if swept.seeds >= 1000 { swept.total.missing() } else { Vec::new() };
-    missing.iter().for_each(|what| println!("never hit: {what}"));
-    let fine = swept.failed.is_empty() && missing.is_empty();
-    println!("{}", if fine { "all fine" } else { "FAILED" });
-    fine
+    verdict(swept.seeds, &swept.failed, swept.total.missing())
 }

@@ -15,13 +15,7 @@ pub(crate) fn sync(world: &mut World, call: Call, request: SyncGroupRequest) {
     let (name, member) = (request.group_id.0.as_str(), request.member_id.as_str());
     let refused = refuses(world, call.node, Role::Group, name);
     let group = world.group(name);
-    let code = match group.state {
-        _ if refused.is_some() => refused.unwrap_or(codes::NONE),
-        _ if !group.members.contains_key(member) => codes::UNKNOWN_MEMBER_ID,
-        _ if group.generation != request.generation_id => codes::ILLEGAL_GENERATION,
-        State::Preparing => codes::REBALANCE_IN_PROGRESS,
-        _ => codes::NONE,
-    };
+    let code = refused.unwrap_or_else(|| group.check(member, request.generation_id));
     if code != codes::NONE {
         return tell(world, member, call, (code, Bytes::new()));
     }

@@ -46,23 +46,27 @@ pub(crate) struct Transaction {
     pub(crate) round: u64,
 }
 
+impl Transaction {
+    /// Whether a producer is the one that has it, or what is against that.
+    fn is_of(&self, (producer, epoch): (i64, i16)) -> Result<(), i16> {
+        if self.producer != producer {
+            return Err(codes::INVALID_PRODUCER_ID_MAPPING);
+        }
+        if self.epoch == epoch { Ok(()) } else { Err(codes::PRODUCER_FENCED) }
+    }
+}
+
 impl World {
     /// Takes parts into the transaction of a producer, or gives why not.
     pub(crate) fn add(
         &mut self,
         name: &str,
-        (producer, epoch): (i64, i16),
+        producer: (i64, i16),
         parts: impl IntoIterator<Item = Part>,
     ) -> Result<(), i16> {
-        let Some(transaction) = self.cluster.transactions.get_mut(name) else {
-            return Err(codes::INVALID_PRODUCER_ID_MAPPING);
-        };
-        if transaction.producer != producer {
-            return Err(codes::INVALID_PRODUCER_ID_MAPPING);
-        }
-        if transaction.epoch != epoch {
-            return Err(codes::PRODUCER_FENCED);
-        }
+        let transaction = self.cluster.transactions.get_mut(name);
+        let transaction = transaction.ok_or(codes::INVALID_PRODUCER_ID_MAPPING)?;
+        transaction.is_of(producer)?;
         if matches!(transaction.state, State::Prepared(_)) {
             return Err(codes::CONCURRENT_TRANSACTIONS);
         }
@@ -82,18 +86,12 @@ impl World {
     pub(crate) fn verify(
         &self,
         name: &str,
-        (producer, epoch): (i64, i16),
+        producer: (i64, i16),
         part: &Part,
     ) -> Result<(), i16> {
-        let Some(transaction) = self.cluster.transactions.get(name) else {
-            return Err(codes::INVALID_PRODUCER_ID_MAPPING);
-        };
-        if transaction.producer != producer {
-            return Err(codes::INVALID_PRODUCER_ID_MAPPING);
-        }
-        if transaction.epoch != epoch {
-            return Err(codes::PRODUCER_FENCED);
-        }
+        let transaction = self.cluster.transactions.get(name);
+        let transaction = transaction.ok_or(codes::INVALID_PRODUCER_ID_MAPPING)?;
+        transaction.is_of(producer)?;
         match transaction.state {
             State::Prepared(_) => Err(codes::CONCURRENT_TRANSACTIONS),
             State::Ongoing if transaction.parts.contains(part) => Ok(()),

@@ -5,7 +5,7 @@ use super::fold::{Add, Init};
 use super::window_fold::{Emit, TellLate};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, emit, typed};
-use crate::state::{Closed, Hops, Merge, SliceStore};
+use crate::state::{Closed, Hops, Merge, SliceStore, WARM};
 use crate::step::{Step, caught};
 use crate::window::InWindow;
 use crate::{Data, Key, Record};
@@ -13,9 +13,6 @@ use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 use suiro_core::{Error, Result};
 use suiro_engine::{BoxRows, Context, Failure, Operator};
-
-/// So many records are looked ahead.
-const WARM: usize = 64;
 
 /// By what the states of parts of a window are merged, once that is said.
 pub(crate) struct Combine<A> {

@@ -6,16 +6,13 @@ use crate::draft::{maker, step_node};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
-use crate::state::{Folds, Pane, Sliding, SlidingStore};
+use crate::state::{Folds, Pane, Sliding, SlidingStore, WARM};
 use crate::step::{Step, caught};
 use crate::window::{InWindow, WindowTable};
 use crate::{Data, Key, Record, Stream};
 use std::marker::PhantomData;
 use suiro_core::{Error, Result, Timestamp};
 use suiro_engine::{BoxRows, Context, Edge, Failure, Operator};
-
-/// So many records are looked ahead.
-const WARM: usize = 64;
 
 /// Folds what `pick` keeps of each value, for as long as a window may need it.
 pub(crate) fn add<K: Key, V: Data, T: Data, A: Data>(

@@ -68,6 +68,7 @@ pub(crate) use slices::Merge;
 pub(crate) use sliding_rows::SlidingView;
 pub(crate) use sliding_store::SlidingStore;
 pub(crate) use slot::Slot;
+pub(crate) use slots::WARM;
 pub(crate) use stream_time::StreamTime;
 pub(crate) use table_store::{TableStore, encode_key, keep_headers};
 pub(crate) use timers::{Clock, Fired, Timer, TimerStore};

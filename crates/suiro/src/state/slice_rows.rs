@@ -10,9 +10,9 @@ use super::due::entry_of;
 use super::form::form;
 use super::join_rows::put_prefix;
 use super::prefix;
-use super::slice_store::{Deed, SliceStore, WARM};
+use super::slice_store::{Deed, SliceStore};
 use super::slices::{Part, Slice, Slices};
-use super::slots::Lower;
+use super::slots::{Lower, WARM, warm};
 use crate::format::{Format, read_state, write_state};
 use crate::step::caught;
 use crate::{Data, Key};
@@ -142,9 +142,9 @@ impl<K: Key, A: Data> SliceStore<K, A> {
     /// Brings what was changed into the caches, as [`SliceStore::warm`] does.
     fn warm_deeds(&self, deeds: &[Deed<A>]) {
         let rows = |deed: &Deed<A>| &self.slots[deed.slot].rows;
-        let glance = deeds.iter().fold(0, |seen, deed| seen ^ rows(deed).glance_ends());
-        let number = |deed| rows(deed).get(deed.start).map_or(0, |slice| slice.number);
-        std::hint::black_box(deeds.iter().fold(glance, |seen, deed| seen ^ number(deed)));
+        warm(deeds.iter().map(|deed| rows(deed).glance_ends()));
+        let slice = |deed: &Deed<A>| rows(deed).get(deed.start).map_or(0, |it| it.number);
+        warm(deeds.iter().map(slice));
     }
 
     /// The windows of a slot as of the last commit.

@@ -9,13 +9,10 @@ use super::due::DueKeys;
 use super::hops::Hops;
 use super::slice_rows::{read_rows, rows_of};
 use super::slices::{Merge, Part, Slice, Slices};
-use super::slots::{Lower, Rows, Slot, Slots};
+use super::slots::{Lower, Rows, Slot, Slots, WARM, warm};
 use crate::format::Format;
 use crate::{Data, Key};
 use suiro_core::{Headers, Result, Timestamp};
-
-/// So many keys or rows are looked at before the work on them begins.
-pub(super) const WARM: usize = 64;
 
 /// The slices of each key, with one open generation of changes.
 pub(crate) struct SliceStore<K: 'static, A: 'static> {
@@ -137,11 +134,9 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         Ok(())
     }
 
-    /// Brings what is held of some slots into the caches: a pass that depends on nothing waits for
-    /// many of them at a time, where the work itself would wait for one after another.
+    /// Brings what is held of some slots into the caches.
     pub(crate) fn warm(&self, slots: &[u32]) {
-        let glance = |slot: &u32| self.slots[*slot].rows.glance();
-        std::hint::black_box(slots.iter().map(glance).fold(0, |seen, of| seen ^ of));
+        warm(slots.iter().map(|slot| self.slots[*slot].rows.glance()));
     }
 
     /// Whether a record is in an open window; else it is late.
@@ -227,8 +222,7 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         let opens = self.opens.max(self.hops.first_open(now));
         let mut due = Vec::with_capacity(WARM);
         while self.next_due(now, &mut due)? {
-            let glance = |(_, slot): &(K, u32)| self.slots[*slot].rows.glance_back();
-            std::hint::black_box(due.iter().map(glance).fold(0, |seen, of| seen ^ of));
+            warm(due.iter().map(|(_, slot)| self.slots[*slot].rows.glance_back()));
             for (key, slot) in due.drain(..) {
                 self.close_key(key, slot, (now, opens), closed);
             }

@@ -8,7 +8,7 @@
 use super::StreamTime;
 use super::due::DueKeys;
 use super::sliding_rows::{SlidingView, read_rows, rows_of};
-use super::slots::{Lower, Rows, Slot, Slots};
+use super::slots::{Lower, Rows, Slot, Slots, warm};
 use super::track::{Accepted, Entry, Folds, Pane, Sliding, Track};
 use crate::format::Format;
 use crate::step::caught;
@@ -142,11 +142,9 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
         Ok(())
     }
 
-    /// Brings what is held of some slots into the caches: a pass that depends on nothing waits for
-    /// many of them at a time, where the work itself would wait for one after another.
+    /// Brings what is held of some slots into the caches.
     pub(crate) fn warm(&self, slots: &[u32]) {
-        let glance = |slot: &u32| self.slots[*slot].rows.glance();
-        std::hint::black_box(slots.iter().map(glance).fold(0, |seen, of| seen ^ of));
+        warm(slots.iter().map(|slot| self.slots[*slot].rows.glance()));
     }
 
     /// Folds the open windows of a slot out of its records, if that is to be done. User code took

@@ -13,6 +13,15 @@ use std::ops::{Index, IndexMut};
 use suiro_core::Timestamp;
 use suiro_engine::Standing;
 
+/// So many keys or rows are looked at before the work on them begins.
+pub(crate) const WARM: usize = 64;
+
+/// Brings what is looked at into the caches: a pass that depends on nothing waits for many of them
+/// at a time, where the work itself would wait for one after another.
+pub(super) fn warm(seen: impl Iterator<Item = u64>) {
+    std::hint::black_box(seen.fold(0, |all, of| all ^ of));
+}
+
 /// The rows of a key.
 pub(super) trait Rows: Default {
     /// How many there are.
