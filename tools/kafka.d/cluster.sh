@@ -101,6 +101,7 @@ up() {
         esac
         shift 2
     done
+    [ "$JIT" != full ] || HEAP=${HEAP:-1g}
     case $NODES in 1) HEAP=${HEAP:-512m} ;; 3) HEAP=${HEAP:-384m} ;; *) die "nodes=\`$NODES\`: there is 1 or 3" ;; esac
     [ -n "${TRIAL:-}" ] || fetch
     [[ $DIR != *,* ]] || die "dir=\`$DIR\`: Kafka reads a comma as the end of a directory's name"

@@ -110,6 +110,9 @@ pub enum Round {
 /// Who speaks by the clock has nobody awake more often than that while nothing comes.
 const SPEECH: Duration = Duration::from_millis(10);
 
+/// Each commit costs brokers that others use, too, several requests: so much is between two.
+const BREATH: Duration = Duration::from_millis(5);
+
 impl Scope {
     /// Opens the program on `broker`: prepares topics, joins the group, restores the stores.
     pub fn open(
@@ -318,10 +321,9 @@ impl Scope {
         if !self.settings.max_idle.is_zero() {
             longest = longest.min(self.settings.max_idle);
         }
-        let until = if self.dirty {
-            self.settings.commit_interval.saturating_sub(since)
-        } else {
-            longest
+        let until = match self.dirty {
+            true => self.commit_after().saturating_sub(since),
+            false => longest,
         };
         if !until.is_zero() {
             self.link.wait(until.min(longest));
@@ -363,9 +365,21 @@ impl Scope {
     /// When there is nothing more to do, a commit need not wait for its interval.
     fn commit_due(&self, busy: bool) -> bool {
         let since = self.clock.elapsed().saturating_sub(self.last_commit);
+        let due = match busy {
+            true => self.settings.commit_interval,
+            false => self.commit_after(),
+        };
+        self.dirty && (since >= due || self.is_heavy())
+    }
+
+    /// How long after the last commit the next one is due if no more rows come.
+    fn commit_after(&self) -> Duration {
         // Rows may wait for what only a commit shows: marks on their way through a topic.
-        let idle = !busy && (self.is_quiet() || !self.outgoing.is_empty());
-        self.dirty && (since >= self.settings.commit_interval || idle || self.is_heavy())
+        match self.is_quiet() || !self.outgoing.is_empty() {
+            true if !self.hears_by_fetches => Duration::ZERO,
+            true => BREATH.min(self.settings.commit_interval),
+            false => self.settings.commit_interval,
+        }
     }
 
     /// Whether all tasks have taken what there is.

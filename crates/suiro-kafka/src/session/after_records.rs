@@ -68,7 +68,7 @@ impl Ask for AfterRecords {
             return Next::Again(self, error);
         }
         match pass(state, self.0.commit, &self.0.fence, against) {
-            Some(error) => Next::Again(self, error),
+            Some((code, error)) => Next::because_of(code, self, error),
             None => Next::Done,
         }
     }

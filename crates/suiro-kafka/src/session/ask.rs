@@ -1,6 +1,7 @@
 //! One request: where it goes, how it is written, and what its answer means.
 
 use super::state::State;
+use crate::codes;
 use crate::settings::Settings;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::protocol::{Decodable, HeaderVersion, Request};
@@ -80,6 +81,19 @@ pub(crate) enum Next {
     Done,
     /// The same again, after a pause, because of this.
     Again(Box<dyn Ask>, Error),
+    /// The same again, as soon as brokers may have told each other what they must.
+    Soon(Box<dyn Ask>, Error),
+}
+
+impl Next {
+    /// The same again, because a broker has answered with this code. The end of the transaction
+    /// before takes milliseconds, and is waited for only so long.
+    pub(crate) fn because_of(code: i16, ask: Box<dyn Ask>, error: Error) -> Self {
+        match code {
+            codes::CONCURRENT_TRANSACTIONS => Self::Soon(ask, error),
+            _ => Self::Again(ask, error),
+        }
+    }
 }
 
 /// One request, as often as it must be sent.

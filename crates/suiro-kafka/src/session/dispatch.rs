@@ -383,7 +383,10 @@ impl Dispatch {
     /// When something is to be sent again or given up.
     pub(crate) fn due(&self, state: &State) -> Option<Duration> {
         let soon = state.now + SOON;
-        let queued = state.queue.iter().map(|queued| queued.not_before.max(soon));
+        let queued = state.queue.iter().map(|queued| match queued.not_before {
+            later if later > state.now => later,
+            _ => soon,
+        });
         let sent = self.channels.values().filter_map(|channel| match channel.stage {
             Stage::Ready => {
                 let front = channel.sent.front()?;
@@ -401,13 +404,17 @@ const SOON: Duration = Duration::from_millis(20);
 /// Hands an answer, or that there is none, to who asked.
 fn answered(sent: Sent, answer: Result<Answer>, state: &mut State) {
     let Sent { ask, since, tries, .. } = sent;
-    let Next::Again(ask, error) = ask.read(answer, state) else { return };
+    let (ask, error, pause) = match ask.read(answer, state) {
+        Next::Done => return,
+        Next::Again(ask, error) => (ask, error, state.pause(tries)),
+        Next::Soon(ask, error) => (ask, error, state.short_pause(tries)),
+    };
     let waited = state.now.saturating_sub(since);
     if waited >= state.settings.api_timeout && !ask.is_lasting() {
         let text = "given up after default.api.timeout.ms";
         return ask.fail(Error::new(error.kind(), text).caused_by(error), state);
     }
-    let not_before = state.now + state.pause(tries);
+    let not_before = state.now + pause;
     state.queue.push(Queued { ask, since, not_before, tries: tries + 1, why: Some(error) });
 }
 

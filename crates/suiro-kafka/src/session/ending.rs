@@ -4,6 +4,7 @@
 use super::after_records::AfterRecords;
 use super::ask::{Answer, Api, Ask, Next, Target, api, encode};
 use super::member;
+use super::settle::Settling;
 use super::state::State;
 use super::writer::{
     Failure, fail, fail_as, forget_coordinator, not_taken_back, resolve, taken_back,
@@ -69,13 +70,13 @@ pub(super) fn number(fence: &Fence) -> i32 {
 }
 
 /// The coordinator of the group has said whether the commit may go on, or what is against it.
-/// Gives why it must be asked again.
+/// Gives why it must be asked again, and the code of that.
 pub(super) fn pass(
     state: &mut State,
     commit: CommitId,
     fence: &Fence,
     against: Option<(i16, Error)>,
-) -> Option<Error> {
+) -> Option<(i16, Error)> {
     let Some((code, error)) = against else {
         end(state, commit);
         return None;
@@ -83,7 +84,7 @@ pub(super) fn pass(
     let error = error.with("group", &fence.group);
     if codes::is_retriable(code) {
         member::forget_coordinator(state, &fence.group, code);
-        return Some(error);
+        return Some((code, error));
     }
     member::doubt(state, fence, code);
     fail(state, commit, error);
@@ -125,7 +126,7 @@ impl Ask for AddOffsets {
             let error = codes::error("transaction takes no positions", code);
             if codes::is_retriable(code) {
                 forget_coordinator(state, code);
-                return Next::Again(self, error);
+                return Next::because_of(code, self, error);
             }
             self.fail(error, state);
             return Next::Done;
@@ -206,7 +207,7 @@ impl Ask for Offsets {
             Some((code, error.with("topic", topic.name.0.as_str())))
         });
         match pass(state, self.commit, &self.fence, against) {
-            Some(error) => Next::Again(self, error),
+            Some((code, error)) => Next::because_of(code, self, error),
             None => Next::Done,
         }
     }
@@ -252,7 +253,7 @@ impl Ask for Check {
             code => Some((code, codes::error("generation cannot be checked", code))),
         };
         match pass(state, self.commit, &self.fence, against) {
-            Some(error) => Next::Again(self, error),
+            Some((code, error)) => Next::because_of(code, self, error),
             None => Next::Done,
         }
     }
@@ -305,7 +306,8 @@ impl Ask for TakeBack {
             0 | INVALID_STATE => taken_back(state, None),
             code if codes::is_retriable(code) => {
                 forget_coordinator(state, code);
-                return Next::Again(self, codes::error("commit cannot be taken back", code));
+                let error = codes::error("commit cannot be taken back", code);
+                return Next::because_of(code, self, error);
             }
             code => self.fail(codes::error("commit cannot be taken back", code), state),
         }
@@ -317,14 +319,14 @@ impl Ask for TakeBack {
     }
 }
 
-fn end_api(state: &State) -> Api {
+pub(super) fn end_api(state: &State) -> Api {
     match state.writer.v2 {
         true => api::<EndTxnRequest>(5, 5),
         false => api::<EndTxnRequest>(2, 4),
     }
 }
 
-fn end_request(state: &State, committed: bool) -> EndTxnRequest {
+pub(super) fn end_request(state: &State, committed: bool) -> EndTxnRequest {
     EndTxnRequest::default()
         .with_transactional_id(words::transactional(&state.name))
         .with_producer_id(state.writer.id.into())
@@ -369,7 +371,7 @@ impl Ask for End {
                 // A coordinator that is about to move may have done it all the same.
                 self.lost |= !codes::says_not_done(code);
                 forget_coordinator(state, code);
-                return Next::Again(self, error);
+                return Next::because_of(code, self, error);
             }
             self.fail(error, state);
             return Next::Done;
@@ -377,6 +379,8 @@ impl Ask for End {
         if state.writer.v2 && response.producer_epoch >= 0 {
             // Each transaction has an epoch of its own, so that nothing of it comes late.
             let new = (response.producer_id.0, response.producer_epoch);
+            let producer = (state.writer.id, state.writer.epoch);
+            state.writer.settling = Some(Settling { producer, since: state.now, asked: false });
             (state.writer.id, state.writer.epoch) = new;
             state.writer.sequences.clear();
         }

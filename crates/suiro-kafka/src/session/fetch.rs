@@ -304,11 +304,15 @@ impl Ask for Read {
 }
 
 /// It is asked for again, after a pause.
-fn again(mut wanted: Wanted, error: &Error, state: &mut State) {
+fn again(wanted: Wanted, error: &Error, state: &mut State) {
     tracing::debug!(partition = %wanted.fetch.partition, error = %error.report(), "read again");
-    wanted.not_before = state.now + state.pause(wanted.tries);
-    wanted.tries += 1;
-    state.fetches.waiting.push(wanted);
+    let pause = state.pause(wanted.tries);
+    after(wanted, pause, state);
+}
+
+fn after(wanted: Wanted, pause: Duration, state: &mut State) {
+    let (not_before, tries) = (state.now + pause, wanted.tries + 1);
+    state.fetches.waiting.push(Wanted { not_before, tries, ..wanted });
 }
 
 /// Takes what was said of one partition.
@@ -330,7 +334,8 @@ fn take(mut wanted: Wanted, data: PartitionData, state: &mut State) {
         let error = refused(Error::corrupt(text)).with("end", diverged);
         wanted.answer(Err(error), state);
     } else if state.visible.hides(&partition, &mut wanted.awaited, stable, state.now) {
-        again(wanted, &Error::unavailable("a commit is not visible yet"), state);
+        let pause = state.short_pause(wanted.tries);
+        after(wanted, pause, state);
     } else {
         let answer = fetched(&wanted.fetch, data, state).map_err(refused);
         wanted.answer(answer, state);
@@ -348,10 +353,11 @@ fn fetched(fetch: &Fetch, data: PartitionData, state: &mut State) -> Result<Fetc
     let next = seen.next.unwrap_or(*offset).max(*offset);
     if seen.next.is_some() {
         state.fetches.read.insert(partition.clone(), (next, seen.epoch));
-        state.fetches.quiet.remove(partition);
         state.fetches.moved = state.now;
-    } else {
-        state.fetches.quiet.insert(partition.clone(), *offset);
+    }
+    match seen.next.is_some() && next < data.last_stable_offset {
+        true => drop(state.fetches.quiet.remove(partition)),
+        false => drop(state.fetches.quiet.insert(partition.clone(), next)),
     }
     Ok(Fetched {
         partition: partition.clone(),
@@ -373,6 +379,8 @@ mod tests {
     };
     use kafka_protocol::messages::{ListOffsetsResponse, MetadataResponse};
     use kafka_protocol::protocol::{Decodable, Encodable};
+    use suiro_core::Headers;
+    use suiro_core::batch::{BatchWriter, Compression};
 
     /// Where the record is deleted that a time leads to, the search goes on with what is left.
     #[test]
@@ -432,6 +440,36 @@ mod tests {
             request.topics[0].partitions.iter().map(|it| it.fetch_offset).collect();
         assert_eq!(asked, [16]);
         assert_eq!(state.fetches.waiting.len(), 1);
+    }
+
+    /// Who has read all waits where the broker answers as soon as something comes; it is not asked
+    /// first whether there is more.
+    #[test]
+    fn who_has_read_to_the_end_asks_for_what_will_come() {
+        for (stable, lane) in [(0, Lane::Await), (5, Lane::Await), (9, Lane::Fetch)] {
+            let settings = Settings::new("one:1");
+            let mut state = State::new(settings.into(), Default::default(), "name", None);
+            let leader = MetadataResponsePartition::default().with_leader_id(3.into());
+            let topic = MetadataResponseTopic::default()
+                .with_name(Some(words::topic("topic")))
+                .with_partitions(vec![leader]);
+            state.metadata.learn(&MetadataResponse::default().with_topics(vec![topic]));
+            let mut batch = BatchWriter::new(Compression::None);
+            if stable > 0 {
+                let mut push =
+                    |_| batch.push(Timestamp::ZERO, None, Some(b"x"), &Headers::NONE);
+                (0..5).for_each(&mut push);
+            }
+            let records = Some(batch.finish().unwrap());
+            let fetch =
+                Fetch { partition: TopicPartition::new("topic", 0), offset: 0, max_bytes: 1 };
+            let data =
+                PartitionData::default().with_last_stable_offset(stable).with_records(records);
+            let read = fetched(&fetch, data, &mut state).unwrap();
+            state.fetches.want(Ticket(1), Fetch { offset: read.next, ..fetch }, state.now);
+            tick(&mut state);
+            assert_eq!(state.queue[0].ask.lane(), lane, "{stable}");
+        }
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Ask for Init {
             if codes::is_retriable(code) {
                 forget_coordinator(state, code);
                 let error = self.explain(error, state);
-                return Next::Again(self, error);
+                return Next::because_of(code, self, error);
             }
             self.fail(error, state);
             return Next::Done;

@@ -15,6 +15,7 @@
 //! | `fetch`, `filter` | reading what is committed |
 //! | `writer`, `produce`, `ending`, `too_large` | one transaction per commit |
 //! | `init` | who writes |
+//! | `settle` | whether the next transaction may begin |
 //! | `after_records` | commits without a transaction |
 //! | `member`, `told`, `assignment`, `join` | sharing tasks with the others of a group |
 //! | `peers` | watching the others |
@@ -40,6 +41,7 @@ mod positions;
 mod produce;
 mod removal;
 mod sasl;
+mod settle;
 mod state;
 mod told;
 mod too_large;

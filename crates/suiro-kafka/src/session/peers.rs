@@ -221,7 +221,7 @@ impl Ask for Release {
                 let of = Coordinated::Transactions(Arc::clone(&self.name));
                 state.coordinators.forget(&of);
             }
-            return Next::Again(self, error);
+            return Next::because_of(code, self, error);
         }
         self.fail(error, state);
         Next::Done

@@ -320,7 +320,7 @@ impl Ask for Register {
             if codes::is_retriable(code) {
                 forget_coordinator(state, code);
                 state.metadata.doubt();
-                return Next::Again(self, error);
+                return Next::because_of(code, self, error);
             }
             self.fail(error, state);
             return Next::Done;

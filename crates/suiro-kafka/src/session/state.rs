@@ -27,6 +27,9 @@ pub(crate) struct Queued {
     pub(crate) why: Option<Error>,
 }
 
+/// As long as it takes a broker to tell another something, at least.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// What a session knows and has to do.
 pub(crate) struct State {
     pub(crate) settings: Arc<Settings>,
@@ -107,6 +110,11 @@ impl State {
     pub(crate) fn pause(&self, tries: u32) -> Duration {
         let doubled = self.settings.retry_backoff.saturating_mul(1 << tries.min(16));
         doubled.min(self.settings.retry_backoff_max)
+    }
+
+    /// The pause where brokers only have to tell each other something.
+    pub(crate) fn short_pause(&self, tries: u32) -> Duration {
+        SHORTEST.saturating_mul(1 << tries.min(16)).min(self.settings.retry_backoff)
     }
 
     /// Nobody may coordinate this: what is for its coordinator fails.

@@ -7,6 +7,7 @@
 //! lets nothing of it come late.
 
 use super::coordinators::Coordinated;
+use super::settle::{self, Settling};
 use super::state::State;
 use super::{copy, ending, init, produce};
 use crate::codes;
@@ -30,6 +31,8 @@ pub(crate) struct Writer {
     guarantee: Guarantee,
     /// A coordinator's answer was lost under this epoch: what it was asked for may come late.
     pub(super) may_come_late: bool,
+    /// The last transaction, as long as it may not have ended everywhere.
+    pub(super) settling: Option<Settling>,
     /// The sequence number of the next record, by partition.
     pub(super) sequences: BTreeMap<TopicPartition, i32>,
     /// Commits that are being filled.
@@ -169,7 +172,7 @@ impl Writer {
     /// It has an epoch in which nothing was written.
     pub(super) fn is_renewed(&mut self) {
         self.sequences.clear();
-        self.may_come_late = false;
+        (self.may_come_late, self.settling) = (false, None);
         (self.phase, self.revives) = (Phase::Ready, false);
     }
 
@@ -401,6 +404,9 @@ pub(crate) fn tick(state: &mut State) {
                 }
                 return;
             }
+        }
+        if !settle::is_settled(state) {
+            return;
         }
         produce::send(state);
         let Some(front) = state.writer.front(id) else { continue };

@@ -315,3 +315,16 @@ fn what_is_for_a_broker_that_is_away_goes_back_to_who_asked() {
     assert_eq!(net.told(), "connect 1 to one");
     assert_eq!(ended(&mut state), []);
 }
+
+/// A pause of a millisecond would be of no use to who is looked at every twenty.
+#[test]
+fn what_is_asked_again_soon_is_not_slept_through() {
+    let (mut dispatch, mut state, _net) = begun("one:1", &[]);
+    state.now = Duration::from_secs(1);
+    let at = state.now + state.short_pause(0);
+    state.ask_later(Box::new(Knock(1)), state.short_pause(0));
+    dispatch.work(&mut state);
+    assert_eq!(dispatch.due(&state), Some(at));
+    assert!(state.short_pause(0) < state.short_pause(1));
+    assert_eq!(state.short_pause(60), state.settings.retry_backoff);
+}
