@@ -8,7 +8,7 @@ use super::StreamTime;
 use super::due::DueKeys;
 use super::hops::Hops;
 use super::slice_rows::{read_rows, rows_of};
-use super::slices::{Merge, Part, Slice, Slices};
+use super::slices::{Kept, Merge, Part, Slice, Slices};
 use super::slots::{Lower, Rows, Slot, Slots, WARM, warm};
 use crate::format::Format;
 use crate::{Data, Key};
@@ -57,7 +57,7 @@ impl<K: Key, A: Data> SliceStore<K, A> {
     /// How much of memory a slice or a key takes, at most and without what values point to: what
     /// was merged of a slice is kept, too.
     pub(super) const ROW_BYTES: usize = {
-        let slot = size_of::<Slot<K, Slices<A>>>();
+        let slot = size_of::<Slot<K, Slices<A>>>() + size_of::<Kept<A>>();
         let row = size_of::<Slice<A>>() + size_of::<Part<A>>();
         if slot > row { slot } else { row }
     };
@@ -169,10 +169,16 @@ impl<K: Key, A: Data> SliceStore<K, A> {
             let mut value = init();
             add(&mut value);
             let value = Some(value);
-            kept.rows.put(Slice { start, at, number, changed: generation, value, headers });
+            let slice = Slice { start, at, number, changed: generation, value, headers };
+            // Only the first says when the key is looked at, and it may be long since that was.
+            let is_first = kept.rows.place(slice) == 0;
+            let is_unknown = kept.due == Timestamp::MIN;
             self.log.push(Deed { slot, start, before: None });
             self.count += 1;
-            return self.look_at(slot);
+            if is_first || is_unknown {
+                self.look_at(slot);
+            }
+            return;
         };
         if slice.changed < generation {
             self.log.push(Deed { slot, start, before: Some(slice.clone()) });

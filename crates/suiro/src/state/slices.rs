@@ -32,6 +32,14 @@ pub(crate) struct Slice<A> {
     pub(super) headers: Headers,
 }
 
+impl<A> Slice<A> {
+    /// A number that depends on all of it, wherever in memory that is.
+    fn glance(&self) -> u64 {
+        let [start, at] = [self.start, self.at].map(|at| at.as_millis() as u64);
+        self.number ^ self.changed ^ start ^ at
+    }
+}
+
 /// A window, or some slices of one.
 #[derive(Clone, Debug)]
 pub(crate) struct Part<A> {
@@ -62,17 +70,25 @@ impl<A: Clone> Part<A> {
 }
 
 /// The slices of a key in order of time, as long as a window over them is open.
+///
+/// What no record needs is apart: keys are met in no order, and each line of memory that one
+/// touches is waited for.
 pub(crate) struct Slices<A> {
     all: VecDeque<Slice<A>>,
     /// How many of them an end has closed.
     shut: usize,
     next: u64,
-    /// Where the parts meet that are kept.
+    /// The end of the last window: nothing that begins there or later has been merged.
+    merged: Timestamp,
+    kept: Box<Kept<A>>,
+}
+
+/// What was merged, and is kept for the next window.
+pub(super) struct Kept<A> {
+    /// Where the parts meet.
     middle: Timestamp,
     /// How many slices are before it.
     early: usize,
-    /// The end of the last window: nothing that begins there or later has been merged.
-    merged: Timestamp,
     /// For slices before it, the last one first: that slice and all between.
     before: Vec<Part<A>>,
     /// For slices behind it, the first one first: that slice and all between.
@@ -81,15 +97,14 @@ pub(crate) struct Slices<A> {
 
 impl<A> Default for Slices<A> {
     fn default() -> Self {
+        let (before, behind) = (Vec::new(), Vec::new());
+        let kept = Kept { middle: Timestamp::MIN, early: 0, before, behind };
         Self {
             all: VecDeque::new(),
             shut: 0,
             next: 0,
-            middle: Timestamp::MIN,
-            early: 0,
             merged: Timestamp::MIN,
-            before: Vec::new(),
-            behind: Vec::new(),
+            kept: Box::new(kept),
         }
     }
 }
@@ -106,19 +121,19 @@ impl<A: Clone> Slices<A> {
 
     /// Looks at what the next record will need, and gives a number that depends on it.
     pub(super) fn glance(&self) -> u64 {
-        self.all.back().map_or(0, |slice| slice.number)
+        self.all.back().map_or(0, Slice::glance)
     }
 
     /// The same of the first and the last slice, between which others are looked for.
     pub(super) fn glance_ends(&self) -> u64 {
-        self.all.front().map_or(0, |slice| slice.number ^ self.glance())
+        self.all.front().map_or(0, |slice| slice.glance() ^ self.glance())
     }
 
     /// The same of what is needed to close the next window.
     pub(super) fn glance_back(&self) -> u64 {
-        let parts = self.before.last().into_iter().chain(self.behind.last());
+        let parts = self.kept.before.last().into_iter().chain(self.kept.behind.last());
         let merged = parts.fold(0, |seen, part| seen ^ part.number);
-        self.all.front().map_or(merged, |slice| merged ^ slice.number)
+        self.all.front().map_or(merged, |slice| merged ^ slice.glance())
     }
 
     fn search(&self, start: Timestamp) -> Result<usize, usize> {
@@ -159,6 +174,11 @@ impl<A: Clone> Slices<A> {
 
     /// Puts a slice in its place.
     pub(super) fn put(&mut self, slice: Slice<A>) {
+        self.place(slice);
+    }
+
+    /// Puts a slice in its place, and gives which that is.
+    pub(super) fn place(&mut self, slice: Slice<A>) -> usize {
         self.next = self.next.max(slice.number + 1);
         self.shut += usize::from(slice.value.is_none());
         match self.search(slice.start) {
@@ -166,11 +186,15 @@ impl<A: Clone> Slices<A> {
                 self.forget(slice.start, place + 1);
                 self.shut -= usize::from(self.all[place].value.is_none());
                 self.all[place] = slice;
+                place
             }
             Err(place) => {
                 self.forget(slice.start, place);
-                self.early += usize::from(slice.start < self.middle);
+                // The middle is in the window that was merged last.
+                let is_early = slice.start < self.merged && slice.start < self.kept.middle;
+                self.kept.early += usize::from(is_early);
                 self.all.insert(place, slice);
+                place
             }
         }
     }
@@ -180,40 +204,40 @@ impl<A: Clone> Slices<A> {
         let place = self.search(start).ok()?;
         self.forget(start, place + 1);
         let slice = self.all.remove(place)?;
-        self.early -= usize::from(slice.start < self.middle);
+        self.kept.early -= usize::from(slice.start < self.kept.middle);
         self.shut -= usize::from(slice.value.is_none());
         Some(slice)
     }
 
     /// What was merged with the slice at `start` is not what it was; those from `from` on are.
     fn forget(&mut self, start: Timestamp, from: usize) {
-        if start >= self.merged || self.before.is_empty() && self.behind.is_empty() {
+        if start >= self.merged || self.kept.before.is_empty() && self.kept.behind.is_empty() {
             return;
         }
         let middle = self.middle();
-        if start < self.middle {
-            self.before.truncate(middle - from);
+        if start < self.kept.middle {
+            self.kept.before.truncate(middle - from);
         } else {
             // Of these it is the earlier ones that stay.
             let place = self.search(start).unwrap_or_else(|place| place);
-            self.behind.truncate(place - middle);
+            self.kept.behind.truncate(place - middle);
         }
     }
 
     /// How many slices are before the middle.
     fn middle(&self) -> usize {
-        debug_assert_eq!(self.early, self.search_middle());
-        self.early
+        debug_assert_eq!(self.kept.early, self.search_middle());
+        self.kept.early
     }
 
     fn search_middle(&self) -> usize {
-        self.all.partition_point(|slice| slice.start < self.middle)
+        self.all.partition_point(|slice| slice.start < self.kept.middle)
     }
 
     /// Forgets what was merged.
     pub(super) fn unmerge(&mut self) {
-        self.before.clear();
-        self.behind.clear();
+        self.kept.before.clear();
+        self.kept.behind.clear();
     }
 
     /// Whether a record at `at` is in a window that is open: those are that begin at `from` or
@@ -263,12 +287,14 @@ impl<A: Clone> Slices<A> {
             while self.all.front().is_some_and(|slice| hops.last(slice.start) < from) {
                 match self.middle() {
                     // The window began where its parts meet; those of the next meet elsewhere.
-                    0 => self.behind.clear(),
-                    middle if middle == self.before.len() => self.before.truncate(middle - 1),
+                    0 => self.kept.behind.clear(),
+                    middle if middle == self.kept.before.len() => {
+                        self.kept.before.truncate(middle - 1)
+                    }
                     _ => {}
                 }
                 let Some(slice) = self.all.pop_front() else { break };
-                self.early = self.early.saturating_sub(1);
+                self.kept.early = self.kept.early.saturating_sub(1);
                 self.shut -= usize::from(slice.value.is_none());
                 drop(slice);
             }
@@ -282,31 +308,31 @@ impl<A: Clone> Slices<A> {
         if self.shut > 0 && self.all.iter().any(is_shut) {
             return None;
         }
-        if self.middle != hops.middle(start) {
+        if self.kept.middle != hops.middle(start) {
             self.unmerge();
-            self.middle = hops.middle(start);
-            self.early = self.search_middle();
+            self.kept.middle = hops.middle(start);
+            self.kept.early = self.search_middle();
         }
         self.merged = end;
         let middle = self.middle();
-        while self.before.len() < middle {
-            let earlier = Part::of(&self.all[middle - 1 - self.before.len()])?;
-            let part = match self.before.last() {
+        while self.kept.before.len() < middle {
+            let earlier = Part::of(&self.all[middle - 1 - self.kept.before.len()])?;
+            let part = match self.kept.before.last() {
                 Some(later) => earlier.with(later.clone(), merge),
                 None => earlier,
             };
-            self.before.push(part);
+            self.kept.before.push(part);
         }
-        let behind = self.all.range(middle + self.behind.len()..);
+        let behind = self.all.range(middle + self.kept.behind.len()..);
         for slice in behind.take_while(|slice| slice.start < end) {
             let later = Part::of(slice)?;
-            let part = match self.behind.last() {
+            let part = match self.kept.behind.last() {
                 Some(earlier) => earlier.clone().with(later, merge),
                 None => later,
             };
-            self.behind.push(part);
+            self.kept.behind.push(part);
         }
-        match (self.before.last(), self.behind.last()) {
+        match (self.kept.before.last(), self.kept.behind.last()) {
             (Some(before), Some(behind)) => Some(before.clone().with(behind.clone(), merge)),
             (before, behind) => before.or(behind).cloned(),
         }
