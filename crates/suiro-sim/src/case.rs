@@ -324,6 +324,10 @@ impl Life {
                 plan(When::Call(Call::Commit, commit), Fault::AbortedCommit);
             }
             self.planned.retain(|planned| planned.fault != Fault::Zombie);
+            if seed.one_in(3) {
+                let when = when(seed, &[Call::Commit, Call::Fetch]);
+                self.planned.push(Planned { when, fault: Fault::Absence });
+            }
         }
     }
 }

@@ -51,12 +51,14 @@ pub enum Fault {
     Departs,
     /// A process of the group stands still while the others go on.
     Stalls,
+    /// A process of the group stands still while another one joins, works and leaves again.
+    Absence,
     /// A process joins the group in the middle of a commit of another, and is gone again.
     Passes,
 }
 
 /// All faults.
-pub const FAULTS: [Fault; 24] = [
+pub const FAULTS: [Fault; 25] = [
     Fault::PowerLoss,
     Fault::Kill,
     Fault::FailedSync,
@@ -80,6 +82,7 @@ pub const FAULTS: [Fault; 24] = [
     Fault::Leaves,
     Fault::Departs,
     Fault::Stalls,
+    Fault::Absence,
     Fault::Passes,
 ];
 
@@ -95,6 +98,7 @@ impl Fault {
                 | Self::Leaves
                 | Self::Departs
                 | Self::Stalls
+                | Self::Absence
                 | Self::Passes
         )
     }

@@ -87,13 +87,19 @@ impl<'a> Group<'a> {
             let is_alone = self.members.len() == 1;
             let which = self.world.state().seed.below(self.members.len() as u64) as usize;
             match change {
-                Fault::Joins => {
+                Fault::Joins | Fault::Absence => {
                     let taken = |number: &usize| {
                         self.members.iter().any(|process| process.member == *number)
                     };
                     let Some(number) = (0..MEMBERS).find(|it| !taken(it)) else { continue };
                     self.note(change, number);
-                    self.members.push(opening.open(number, &self.machines[number])?);
+                    let mut new = opening.open(number, &self.machines[number])?;
+                    if change == Fault::Absence {
+                        let rounds = 5 + self.world.state().seed.below(30);
+                        new.leaves_in = Some(rounds);
+                        self.members[which].stands = rounds + 2;
+                    }
+                    self.members.push(new);
                     started = Some(self.members.len() - 1);
                 }
                 _ if is_alone => continue,
@@ -129,6 +135,7 @@ impl<'a> Group<'a> {
     /// A round of every process.
     pub(crate) fn round(&mut self, crew: &mut SimCrew) -> Result<Rounds> {
         self.haunt(crew);
+        self.let_go(crew)?;
         let mut all = Rounds { busy: false, ended: false, is_settled: false };
         let before = self.world.state().joined();
         // Who was fenced outside of a round has joined since.
@@ -158,6 +165,22 @@ impl<'a> Group<'a> {
         }
         self.joins = joined;
         Ok(all)
+    }
+
+    /// A process that came for a while leaves, if others are there.
+    fn let_go(&mut self, crew: &mut SimCrew) -> Result<()> {
+        for process in &mut self.members {
+            process.leaves_in = process.leaves_in.map(|rounds| rounds.saturating_sub(1));
+        }
+        let leaves = |process: &Process| process.leaves_in == Some(0);
+        let Some(which) = self.members.iter().position(leaves) else { return Ok(()) };
+        if self.members.len() > 1 {
+            let process = self.members.swap_remove(which);
+            self.world.note(|| format!("=== process {} leaves again", process.member));
+            self.is_new = true;
+            process.scope.close(crew)?;
+        }
+        Ok(())
     }
 
     /// A round of a program whose work somebody else does. What it says is heard by nobody.

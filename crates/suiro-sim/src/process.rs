@@ -40,6 +40,8 @@ pub(crate) struct Process {
     pub(crate) machine: Machine,
     /// For so many rounds it stands still.
     pub(crate) stands: u64,
+    /// After so many rounds it leaves.
+    pub(crate) leaves_in: Option<u64>,
     snapshots: Option<Snapshots>,
     outside: SimExecutor,
     world: World,
@@ -82,6 +84,7 @@ impl Opening<'_> {
             member,
             machine,
             stands: 0,
+            leaves_in: None,
             snapshots,
             outside,
             world,

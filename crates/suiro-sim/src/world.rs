@@ -364,8 +364,8 @@ impl State {
             Fault::StoreReads => self.failing_looks = 1 + self.seed.below(6),
             Fault::StoreWrites => self.failing_lowers = 1 + self.seed.below(3),
             Fault::ObjectsAway => self.failing_objects = 1 + self.seed.below(20),
-            Fault::Joins | Fault::Leaves | Fault::Departs | Fault::Stalls => {
-                self.changes.push(fault);
+            Fault::Joins | Fault::Leaves | Fault::Departs | Fault::Stalls | Fault::Absence => {
+                self.changes.push(fault)
             }
             Fault::Passes => self.passes = true,
             Fault::BitRot | Fault::StoresLost | Fault::SnapshotsLost => {}

@@ -53,7 +53,7 @@ impl<T: Debug + PartialEq> Compared<T> {
 
 /// The keys that a table has, by the records of its topic: a removal of one that it does not have
 /// is no change (A6).
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Present(BTreeSet<String>);
 
 impl Present {

@@ -8,7 +8,10 @@
 use crate::compared::{Compared, Present, read};
 use crate::rules::{self, AFTER, BEFORE, Came, GRACE, Pair, Rule, Said};
 use std::time::Duration;
-use suiro::{Broker, Cleanup, Producer, Reader, Result, Stream, Topic, Topology, Within};
+use suiro::{
+    Broker, Cleanup, Offset, Producer, Reader, Received, Result, Stream, Topic, Topology,
+    Within,
+};
 
 /// The input that a record came by, and its number.
 type Turn = (u8, Option<u64>);
@@ -89,6 +92,9 @@ pub fn draw(topology: &Topology) {
         .to(&TABLES.output());
 }
 
+/// A record by its offset, key and number.
+type Of = (Offset, String, Option<u64>);
+
 /// A join whose results are read, and held against its rule.
 pub struct Trial {
     join: Join,
@@ -150,6 +156,50 @@ impl Trial {
             let at = record.at.as_millis();
             partition.said.come((record.key, record.value.flatten(), at));
         }
+    }
+
+    /// What stands in the topics of inputs and turns, read anew, around the first that is not
+    /// equal: whether somebody wrote it so, or it was read so.
+    pub fn around_the_first_difference(&self, broker: &dyn Broker) -> Result<String> {
+        let mut said = String::new();
+        for input in 0..2 {
+            let mut taken = vec![(Vec::new(), Present::default()); self.partitions.len()];
+            for record in Reader::open(broker, &self.join.input(input))?.iter_to_end()? {
+                let Received { key, value, partition, offset, .. } = record?;
+                let (taken, present) = &mut taken[partition as usize];
+                if present.change(&key, value.is_some()) {
+                    taken.push((offset, key, value));
+                }
+            }
+            let mut turns = vec![Vec::new(); self.partitions.len()];
+            for record in Reader::open(broker, &self.join.turns())?.iter_to_end()? {
+                let Received { key, value, partition, offset, .. } = record?;
+                let (of, number) = value.unwrap();
+                if usize::from(of) == input {
+                    turns[partition as usize].push((offset, key, number));
+                }
+            }
+            for (partition, ((taken, _), turns)) in taken.iter().zip(&turns).enumerate() {
+                let is_equal = |((_, key, number), (_, other, turn)): &(&Of, &Of)| {
+                    (key, number) == (other, turn)
+                };
+                let equal = taken.iter().zip(turns).take_while(is_equal).count();
+                let near = |list: &[Of]| {
+                    let (from, to) = (equal.saturating_sub(6), list.len().min(equal + 6));
+                    format!("{:?}", &list[from.min(to)..to])
+                };
+                let name = self.join.name;
+                said += &format!(
+                    "{name}, input {input}, partition {partition}: {equal} equal, of {} and {}; \
+                     taken {}, turns {}\n",
+                    taken.len(),
+                    turns.len(),
+                    near(taken),
+                    near(turns)
+                );
+            }
+        }
+        Ok(said)
     }
 
     /// What is still under way.

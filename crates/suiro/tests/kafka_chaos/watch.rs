@@ -3,6 +3,7 @@
 use crate::joins::{self, ALL};
 use crate::traffic::Traffic;
 use crate::{PATIENCE, visits};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use suiro::{Broker, Clock, Kafka, KafkaSettings, Result, SystemClock, Transaction};
@@ -20,21 +21,28 @@ pub fn create(broker: &dyn Broker) -> Result<()> {
 
 /// Whoever looks at all that comes of the programs.
 struct Watch {
+    broker: Kafka,
     visits: visits::Trial,
     joins: Vec<joins::Trial>,
 }
 
 impl Watch {
-    fn open(broker: &dyn Broker) -> Result<Self> {
+    fn open(broker: &Kafka) -> Result<Self> {
         let partitions = PARTITIONS as usize;
         let visits = visits::Trial::open(broker, partitions)?;
         let joins = ALL.iter().map(|join| joins::Trial::open(broker, *join, partitions));
-        Ok(Self { visits, joins: joins.collect::<Result<_>>()? })
+        Ok(Self { broker: broker.clone(), visits, joins: joins.collect::<Result<_>>()? })
     }
 
     fn look(&mut self, all: bool) {
         self.visits.look(all);
-        self.joins.iter_mut().for_each(|trial| trial.look(all));
+        for trial in &mut self.joins {
+            let looked = catch_unwind(AssertUnwindSafe(|| trial.look(all)));
+            if let Err(panic) = looked {
+                println!("{}", trial.around_the_first_difference(&self.broker).unwrap());
+                resume_unwind(panic);
+            }
+        }
     }
 
     fn rest(&self) -> Option<String> {
