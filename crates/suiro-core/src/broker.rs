@@ -146,6 +146,13 @@ pub trait Session: Send {
         let _ = guarantee;
     }
 
+    /// Says which topics the tasks of each sub-topology read, a pair for each, before it joins:
+    /// whoever asks the brokers for the group then sees who has which partition.
+    fn reads(&mut self, topics: &[(u32, Arc<str>)]) {
+        // Without tools that ask nobody needs to know.
+        let _ = topics;
+    }
+
     /// Joins a group, to share `tasks` with its other members; every member names the same
     /// tasks. Answers: an [`Event::Assigned`] now, and one more at every change.
     fn join(&mut self, group: &str, tasks: &[TaskId]);

@@ -77,6 +77,18 @@ impl Plan {
         })
     }
 
+    /// The topics that the tasks of each sub-topology read, internal ones among them.
+    pub(crate) fn reads(&self) -> Vec<(u32, Arc<str>)> {
+        let subs = self.subs.iter().enumerate();
+        let inputs = subs.flat_map(|(sub, of)| of.inputs.iter().map(move |it| (sub, *it)));
+        let topic = |node: usize| match &self.graph.nodes[node].kind {
+            NodeKind::Source(source) => Some(Arc::clone(&source.topic)),
+            NodeKind::Receive(exchange) => Some(self.repartition(*exchange)),
+            _ => None,
+        };
+        inputs.filter_map(|(sub, node)| Some((sub as u32, topic(node)?))).collect()
+    }
+
     /// The topics of the program's global tables, in order of declaration.
     pub fn globals(&self) -> impl Iterator<Item = &Arc<str>> {
         self.graph.globals.iter().map(|global| &global.topic)

@@ -179,6 +179,7 @@ impl Scope {
         };
         let (offer, tasks) = (scope.offer_of_now(), scope.layout.tasks());
         scope.link.session.offer(offer);
+        scope.link.session.reads(&scope.plan.reads());
         scope.link.session.join(scope.plan.name(), &tasks);
         scope.open_globals()?;
         let assigned = scope.link.wait_assigned()?;

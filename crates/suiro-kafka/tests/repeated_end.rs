@@ -145,7 +145,7 @@ fn an_end_that_is_sent_again_says_whether_it_is_over_and_changes_nothing() {
     let topic = TopicPartition::new(cluster.unique("topic"), 0);
     create(&mut *kafka.session(&cluster.unique("maker")).unwrap(), &topic);
     let name = cluster.unique("holder");
-    let mut holder = Holder::begin(&cluster.bootstrap(), &name, &topic.topic);
+    let mut holder = Holder::begin(cluster.bootstrap(), &name, &topic.topic);
 
     let first = holder.epoch;
     assert_eq!(holder.write(), 0);

@@ -78,6 +78,26 @@ impl Counting {
     }
 }
 
+impl Counting {
+    /// The partitions of each member, as Kafka's own tool shows them.
+    fn members(&self, cluster: &Cluster) -> BTreeMap<String, Vec<String>> {
+        let described = ["--describe", "--group", &self.app];
+        let described = cluster.tool("kafka-consumer-groups", &described, "").unwrap();
+        let mut members = BTreeMap::<String, Vec<String>>::new();
+        for line in described.lines() {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            if let [_, topic, partition, _, _, lag, member, ..] = columns[..]
+                && topic == self.words.name()
+            {
+                // The mark of a transaction counts, too.
+                assert!(["0", "1"].contains(&lag), "{described}");
+                members.entry(member.to_owned()).or_default().push(partition.to_owned());
+            }
+        }
+        members
+    }
+}
+
 impl Process {
     fn metrics(&self) -> Metrics {
         self.running.metrics()
@@ -118,6 +138,8 @@ fn tasks_move_to_copies_and_the_others_stay() {
     assert!(stayed >= 2, "{:?}", first.metrics());
     assert_eq!(second.metrics().prepared, 2, "{:?}", second.metrics());
     counting.go_on();
+    let members = counting.members(cluster);
+    assert_eq!(members.values().map(Vec::len).collect::<Vec<_>>(), [2, 2], "{members:?}");
 
     // Who goes leaves its tasks to the copies: nothing is restored but what came last.
     second.running.shutdown().unwrap();

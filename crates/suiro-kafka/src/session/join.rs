@@ -8,6 +8,7 @@ use super::told::{self, Peer, Told};
 use crate::settings::Settings;
 use crate::{codes, words};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::consumer_protocol_assignment::TopicPartition as Partitions;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
@@ -19,7 +20,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use suiro_core::broker::{Event, Generation, TaskId};
+use suiro_core::broker::{Event, Generation, Role, TaskId};
 use suiro_core::{Error, Result};
 
 /// Kafka's own tools read groups of this type.
@@ -92,6 +93,7 @@ impl Ask for Join {
             Ok(response) => response,
             Err(error) => return Next::Again(self, error),
         };
+        let reads = state.reads.clone();
         let Some(member) = self.member(state) else { return Next::Done };
         let code = response.error_code;
         if code == codes::MEMBER_ID_REQUIRED {
@@ -115,7 +117,7 @@ impl Ask for Join {
         member.id = response.member_id.clone();
         member.generation = response.generation_id;
         let assignments = match response.leader == response.member_id {
-            true => assign(&member.tasks, &response.members),
+            true => assign(&member.tasks, &reads, &response.members),
             false => Ok(Vec::new()),
         };
         match assignments {
@@ -135,9 +137,25 @@ impl Ask for Join {
     }
 }
 
+/// The partitions that tasks read, as consumers of all kinds are told theirs. Members go by their
+/// tasks; this is for those who look at the group from outside.
+fn partitions(tasks: &[(TaskId, Role)], reads: &[(u32, Arc<str>)]) -> Vec<Partitions> {
+    let mut all = BTreeMap::<&str, Vec<i32>>::new();
+    for (task, _) in tasks.iter().filter(|(_, role)| *role == Role::Active) {
+        for (_, topic) in reads.iter().filter(|(sub, _)| *sub == task.subtopology) {
+            all.entry(topic).or_default().push(task.partition as i32);
+        }
+    }
+    let all = all.into_iter().map(|(topic, partitions)| {
+        Partitions::default().with_topic(words::topic(topic)).with_partitions(partitions)
+    });
+    all.collect()
+}
+
 /// Shares the tasks among all who joined.
 fn assign(
     tasks: &[TaskId],
+    reads: &[(u32, Arc<str>)],
     members: &[JoinGroupResponseMember],
 ) -> Result<Vec<SyncGroupRequestAssignment>> {
     let mut had = BTreeMap::new();
@@ -158,7 +176,9 @@ fn assign(
         let others: Vec<Peer> =
             peers.iter().filter(|peer| peer.member != member).cloned().collect();
         let told = Some(told::write(&tasks, &others));
-        let told = ConsumerProtocolAssignment::default().with_user_data(told);
+        let told = ConsumerProtocolAssignment::default()
+            .with_assigned_partitions(partitions(&tasks, reads))
+            .with_user_data(told);
         Ok(SyncGroupRequestAssignment::default()
             .with_member_id(words::text(&member))
             .with_assignment(wrap(&told)?))

@@ -197,6 +197,10 @@ impl Session for KafkaSession {
         writer::guarantee(&mut self.state, guarantee);
     }
 
+    fn reads(&mut self, topics: &[(u32, Arc<str>)]) {
+        self.state.reads = topics.to_vec();
+    }
+
     fn join(&mut self, group: &str, tasks: &[TaskId]) {
         member::join(&mut self.state, group, tasks);
         writer::revive(&mut self.state);

@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) member: Option<Member>,
     /// What it tells its group of copies when it joins.
     pub(crate) offer: Option<Offer>,
+    /// Which topics the tasks of each sub-topology read.
+    pub(crate) reads: Vec<(u32, Arc<str>)>,
     /// Where the others may watch it, and what it was told last of where they are.
     pub(crate) listens_at: Option<(String, u16)>,
     pub(crate) told_peers: Option<Vec<Peer>>,
@@ -82,6 +84,7 @@ impl State {
             writer: Writer::default(),
             member: None,
             offer: None,
+            reads: Vec::new(),
             listens_at: None,
             told_peers: None,
             transactions_v2: false,
