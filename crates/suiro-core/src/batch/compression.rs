@@ -44,6 +44,32 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// The compression that Kafka calls so (`compression.type`): `none`, `gzip`, `snappy`, `lz4`
+    /// or `zstd`. Another name, or one that is not built in, is an error of kind `Invalid`.
+    ///
+    /// ```
+    /// use suiro_core::batch::Compression;
+    ///
+    /// assert_eq!(Compression::named("none")?, Compression::None);
+    /// assert!(Compression::named("rar").is_err());
+    /// # Ok::<(), suiro_core::Error>(())
+    /// ```
+    pub fn named(name: &str) -> Result<Self> {
+        let found = match name {
+            "none" => Self::None,
+            "gzip" => Self::Gzip,
+            "snappy" => Self::Snappy,
+            "lz4" => Self::Lz4,
+            "zstd" => Self::Zstd,
+            _ => {
+                let text =
+                    "compression is not known; there are none, gzip, snappy, lz4 and zstd";
+                return Err(Error::invalid(text).with("compression", name));
+            }
+        };
+        found.compress(&[], &mut Vec::new()).map(|()| found)
+    }
+
     /// The number in a batch's attributes.
     pub(super) const fn id(self) -> i16 {
         self as i16

@@ -13,6 +13,7 @@
 //! | `producer` | [`Producer`]: who wrote a batch |
 //! | `marker` | [`Marker`]: how a transaction ended |
 //! | `compression` | [`Compression`]: one file per kind, each behind a cargo feature |
+//! | `compressed` | [`compressed`]: compressing a batch that is written already |
 //! | `varint` | the numbers that records are made of |
 //!
 //! ```
@@ -35,6 +36,7 @@
 //! ```
 
 mod batches;
+mod compressed;
 mod compression;
 #[doc(hidden)]
 pub mod fuzz;
@@ -47,6 +49,7 @@ mod varint;
 mod writer;
 
 pub use batches::{Batch, Batches, batches};
+pub use compressed::compressed;
 pub use compression::Compression;
 pub use header::{BatchHeader, HEADER_LEN, check_crc, set_base_offset, set_producer};
 pub use headers::HeaderViews;

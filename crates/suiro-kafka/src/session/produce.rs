@@ -15,7 +15,7 @@ use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProdu
 use kafka_protocol::messages::{AddPartitionsToTxnRequest, ProduceRequest};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use suiro_core::batch::{Producer, set_base_offset, set_producer};
+use suiro_core::batch::{Compression, Producer, compressed, set_base_offset, set_producer};
 use suiro_core::broker::CommitId;
 use suiro_core::{Error, Offset, Result, TopicPartition};
 
@@ -89,7 +89,7 @@ fn load(state: &mut State, id: CommitId) -> Option<(i32, Vec<(TopicPartition, Pi
         let Some(mut piece) = part.unsent.pop_front() else { continue };
         if !piece.sealed {
             let next = writer.sequences.entry(partition.clone()).or_default();
-            piece.seal(Producer { sequence: *next, ..producer });
+            piece.seal(Producer { sequence: *next, ..producer }, state.settings.compression);
             *next = ((*next as usize + piece.count) % (1 << 31)) as i32;
         }
         (to, part.node, bytes) = (Some(leader.node), leader.node, bytes + size);
@@ -105,9 +105,12 @@ fn load(state: &mut State, id: CommitId) -> Option<(i32, Vec<(TopicPartition, Pi
 }
 
 impl Piece {
-    /// Says who writes it, and where it is in the sequence.
-    fn seal(&mut self, producer: Producer) {
-        let bytes = std::mem::replace(&mut self.bytes, Bytes::new());
+    /// Says who writes it, and where it is in the sequence; and compresses it, if it can.
+    fn seal(&mut self, producer: Producer, compression: Compression) {
+        let bytes = match compressed(&self.bytes, compression) {
+            Ok(Some(smaller)) => smaller.into(),
+            _ => std::mem::replace(&mut self.bytes, Bytes::new()),
+        };
         let mut bytes =
             bytes.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         set_base_offset(&mut bytes, 0);

@@ -20,6 +20,7 @@ pub use security::{Protocol, SaslMechanism, Security};
 
 use std::path::PathBuf;
 use std::time::Duration;
+use suiro_core::batch::Compression;
 use suiro_core::{Error, Result};
 
 /// Settings of a client, by the names that Kafka's own clients use.
@@ -69,6 +70,9 @@ pub struct Settings {
     pub retry_backoff_max: Duration,
     /// `max.request.size`: the most bytes of records in one request (1 MiB).
     pub max_request_size: usize,
+    /// `compression.type`: how what is written is compressed: `none`, `gzip`, `snappy`, `lz4`, or
+    /// `zstd` (none). Batches that would not become smaller go as they are.
+    pub compression: Compression,
     /// `fetch.max.wait.ms`: how long a broker may hold back an answer when nothing is new
     /// (500 ms).
     pub fetch_max_wait: Duration,
@@ -108,6 +112,7 @@ impl Settings {
             retry_backoff: millis(20),
             retry_backoff_max: millis(1_000),
             max_request_size: 1 << 20,
+            compression: Compression::None,
             fetch_max_wait: millis(500),
             replication_factor: -1,
             state_dir: std::env::temp_dir().join("suiro"),
@@ -161,6 +166,7 @@ impl Settings {
             "retry.backoff.ms" => self.retry_backoff = millis()?,
             "retry.backoff.max.ms" => self.retry_backoff_max = millis()?,
             "max.request.size" => self.max_request_size = number()? as usize,
+            "compression.type" => self.compression = Compression::named(value)?,
             "fetch.max.wait.ms" => self.fetch_max_wait = millis()?,
             "peer.listener" => self.peer_listener = PeerListener::parse(value)?,
             "state.dir" => self.state_dir = value.into(),
