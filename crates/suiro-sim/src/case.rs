@@ -1,8 +1,8 @@
 //! A case: everything that one seed decides, as data that can be made smaller.
 
 use crate::draw::{
-    draw, draw_calls, draw_distincts, draw_every, draw_foreign_keys, draw_gaps, draw_globals,
-    draw_lasts, draw_patterns, draw_processes, draw_ttls,
+    draw, draw_braids, draw_calls, draw_distincts, draw_every, draw_foreign_keys, draw_gaps,
+    draw_globals, draw_lasts, draw_patterns, draw_processes, draw_ttls,
 };
 use crate::fault::{CALLS, Call, Fault, Planned, When};
 use crate::program::{Family, Program, SOURCES, TABLES};
@@ -126,6 +126,7 @@ impl Case {
         draw_processes(&mut Seed::new(number ^ 0x7072_6f63), &mut program);
         draw_foreign_keys(&mut Seed::new(number ^ 0x666b), &mut program);
         draw_calls(&mut Seed::new(number ^ 0x6361_6c6c), &mut program);
+        draw_braids(&mut Seed::new(number ^ 0x6272_6169), &mut program);
         let partitions = match family {
             Family::Local => 1 + seed.below(3) as u32,
             Family::Exchanged => 1,

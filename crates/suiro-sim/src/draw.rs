@@ -142,6 +142,29 @@ pub fn draw_calls(seed: &mut Seed, program: &mut Program) {
     }
 }
 
+/// Has paths meet behind a meeting: those of a stream part, and one of them parts again before it
+/// meets both the other and itself.
+pub fn draw_braids(seed: &mut Seed, program: &mut Program) {
+    let sinks = program.sinks();
+    let unused: Vec<_> = SINKS.into_iter().filter(|sink| !sinks.contains(sink)).collect();
+    let [first, second, ..] = unused[..] else { return };
+    if program.family != Family::Local || !seed.one_in(4) {
+        return;
+    }
+    let mut add = |op| {
+        program.ops.push(op);
+        From { op: program.ops.len() - 1, late: false }
+    };
+    let stream = From { op: 0, late: false };
+    let inner = add(Op::Map(stream));
+    let [left, right] = [add(Op::Filter(inner)), add(Op::Map(inner))];
+    let outer = add(Op::Map(stream));
+    let knot = add(Op::Merge(left, right));
+    add(Op::To(knot, first));
+    let knot = add(Op::Merge(right, outer));
+    add(Op::To(knot, second));
+}
+
 /// Has some streams look up what their values name in the global table, in place of a change.
 pub fn draw_globals(seed: &mut Seed, program: &mut Program) {
     for op in &mut program.ops {
