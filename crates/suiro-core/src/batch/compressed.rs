@@ -20,7 +20,7 @@ use crate::Result;
 /// }
 /// let batch = writer.finish()?;
 /// let smaller = compressed(&batch, Compression::Lz4)?.expect("it repeats itself");
-/// assert!(smaller.len() < batch.len() / 4);
+/// assert!(smaller.len() < batch.len() / 2);
 /// let header = BatchHeader::parse(&smaller)?.expect("it is whole");
 /// assert_eq!((header.compression, header.count), (Compression::Lz4, 100));
 /// # Ok::<(), suiro_core::Error>(())
