@@ -76,9 +76,7 @@ impl Counting {
         let right: Vec<u64> = (1..=self.written).collect();
         assert!(counts.values().all(|of_key| *of_key == right), "{counts:?}");
     }
-}
 
-impl Counting {
     /// The partitions of each member, as Kafka's own tool shows them.
     fn members(&self, cluster: &Cluster) -> BTreeMap<String, Vec<String>> {
         let described = ["--describe", "--group", &self.app];

@@ -43,22 +43,11 @@ pub fn compressed(batch: &[u8], compression: Compression) -> Result<Option<Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::compression::BUILT_IN;
     use crate::batch::{BatchWriter, Producer, batches};
     use crate::{Headers, Timestamp};
     use bytes::Bytes;
     use proptest::prelude::*;
-
-    const BUILT_IN: &[Compression] = &[
-        Compression::None,
-        #[cfg(feature = "gzip")]
-        Compression::Gzip,
-        #[cfg(feature = "snappy")]
-        Compression::Snappy,
-        #[cfg(feature = "lz4")]
-        Compression::Lz4,
-        #[cfg(feature = "zstd")]
-        Compression::Zstd,
-    ];
 
     proptest! {
         /// Whatever is in a batch is in it still, under the same header but for the compression.

@@ -55,18 +55,11 @@ impl Compression {
     /// # Ok::<(), suiro_core::Error>(())
     /// ```
     pub fn named(name: &str) -> Result<Self> {
-        let found = match name {
-            "none" => Self::None,
-            "gzip" => Self::Gzip,
-            "snappy" => Self::Snappy,
-            "lz4" => Self::Lz4,
-            "zstd" => Self::Zstd,
-            _ => {
-                let text =
-                    "compression is not known; there are none, gzip, snappy, lz4 and zstd";
-                return Err(Error::invalid(text).with("compression", name));
-            }
-        };
+        let all = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+        let found = all.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let text = "compression is not known; there are none, gzip, snappy, lz4 and zstd";
+            Error::invalid(text).with("compression", name)
+        })?;
         found.compress(&[], &mut Vec::new()).map(|()| found)
     }
 
@@ -134,17 +127,21 @@ impl Compression {
         }
     }
 
-    #[allow(dead_code, reason = "all features may be on")]
-    fn missing(self) -> Error {
-        let feature = match self {
+    /// What Kafka calls it, and the cargo feature that it is behind.
+    const fn name(self) -> &'static str {
+        match self {
             Self::None => "none",
             Self::Gzip => "gzip",
             Self::Snappy => "snappy",
             Self::Lz4 => "lz4",
             Self::Zstd => "zstd",
-        };
+        }
+    }
+
+    #[allow(dead_code, reason = "all features may be on")]
+    fn missing(self) -> Error {
         Error::invalid("compression is not built in: enable the cargo feature of suiro")
-            .with("feature", feature)
+            .with("feature", self.name())
     }
 }
 
@@ -168,22 +165,24 @@ fn refused(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error 
     Error::invalid("batch cannot be compressed").caused_by(cause)
 }
 
+/// The kinds that are built in.
+#[cfg(test)]
+pub(super) const BUILT_IN: &[Compression] = &[
+    Compression::None,
+    #[cfg(feature = "gzip")]
+    Compression::Gzip,
+    #[cfg(feature = "snappy")]
+    Compression::Snappy,
+    #[cfg(feature = "lz4")]
+    Compression::Lz4,
+    #[cfg(feature = "zstd")]
+    Compression::Zstd,
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ErrorKind;
-
-    const BUILT_IN: &[Compression] = &[
-        Compression::None,
-        #[cfg(feature = "gzip")]
-        Compression::Gzip,
-        #[cfg(feature = "snappy")]
-        Compression::Snappy,
-        #[cfg(feature = "lz4")]
-        Compression::Lz4,
-        #[cfg(feature = "zstd")]
-        Compression::Zstd,
-    ];
 
     fn compressed(compression: Compression, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
