@@ -8,15 +8,18 @@ use crate::draft::{Draft, step_node};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
-use crate::state::{Held, Hops, Merge, Place, Places, SliceStore, WindowStore, may_have_rows};
+use crate::state::{
+    Held, Hops, Merge, Places, SliceStore, Slot, WindowStore, may_have_rows,
+};
 use crate::step::Step;
 use crate::window::{InWindow, WindowTable};
 use crate::{Data, Key, Record, Stream};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::vec::IntoIter;
 use suiro_core::{Error, Headers, Result, Timestamp};
-use suiro_engine::{BoxRows, Context, Edge, Failure, MakeOperator, Operator};
+use suiro_engine::{BoxRows, Context, Edge, Failure, Gate, MakeOperator, Operator};
 
 /// When a windowed fold speaks, and whether somebody wants its late records.
 #[derive(Clone)]
@@ -194,10 +197,27 @@ struct WindowFold<K, V, A> {
 struct Progress<'a, K: 'static, V, A: 'static> {
     store: &'a mut WindowStore<K, A>,
     results: Batch<K, InWindow<A>>,
-    late: Batch<K, V>,
-    late_count: u64,
+    late: Late<K, V>,
     /// In careful mode: what the record at hand has changed.
     undo: Option<Undo<K, A>>,
+    /// What stops the work, and is the fault of no record.
+    broken: Option<Error>,
+}
+
+/// Records that update no window.
+struct Late<K, V> {
+    count: u64,
+    rows: Batch<K, V>,
+    is_wanted: bool,
+}
+
+impl<K, V> Late<K, V> {
+    fn add(&mut self, row: Record<K, V>) {
+        self.count += 1;
+        if self.is_wanted {
+            self.rows.push(row);
+        }
+    }
 }
 
 /// The key of a record, the rows before it by window, and how many results there were.
@@ -207,42 +227,73 @@ struct Undo<K, A> {
     results: usize,
 }
 
+impl<K: Clone, A> Undo<K, A> {
+    /// Nothing is changed yet by a record of `key`.
+    fn of(key: &K, results: usize) -> Self {
+        Self { key: key.clone(), rows: Vec::new(), results }
+    }
+}
+
 impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
-    fn take(
+    /// Takes records of one tumbling window off, until there is one of another window, or until
+    /// one moves the time so far that a window is due, which stays and is taken when it is closed.
+    fn take_run(
+        &mut self,
+        rows: &mut IntoIter<Record<K, V>>,
+        gate: &Gate,
+        careful: bool,
+        to: &mut Progress<'_, K, V, A>,
+    ) {
+        let Some(first) = rows.as_slice().first() else { return };
+        let start = self.spec.last(first.at);
+        let end = self.spec.end(start);
+        if self.spec.is_closed(start, to.store.time.observe(first.at, gate)) {
+            self.places.next();
+            rows.next().into_iter().for_each(|row| to.late.add(row));
+            return;
+        }
+        let due = to.store.will_be_due(self.spec.closing(start));
+        let (pane, time) = to.store.pane_and_time(start);
+        while let Some(row) = rows.as_slice().first()
+            && (start..end).contains(&row.at)
+            && time.observe(row.at, gate) < due
+            && let Some(row) = rows.next()
+        {
+            to.undo = careful.then(|| Undo::of(&row.key, to.results.len()));
+            let slot = pane.edit_at(self.places.next(), &row.key);
+            if let Some(row) = self.take_in(start, slot, row, &mut to.undo, &mut to.results) {
+                to.late.add(row);
+            }
+        }
+    }
+
+    /// Takes a record into each of its windows that is open, in order of start (rule W1).
+    fn take_all(
         &mut self,
         row: Record<K, V>,
         now: Timestamp,
         careful: bool,
         to: &mut Progress<'_, K, V, A>,
     ) {
-        let (start, place) = (self.spec.last(row.at), self.places.next());
-        if self.spec.is_closed(start, now) {
-            return self.turn_away(row, to);
-        }
-        if careful {
-            let (key, rows, results) = (row.key.clone(), Vec::new(), to.results.len());
-            to.undo = Some(Undo { key, rows, results });
-        }
-        if !self.spec.is_tumbling() {
-            return self.take_all(row, now, to);
-        }
-        if let Some(row) = self.take_in(start, place, row, to) {
-            self.turn_away(row, to);
-        }
-    }
-
-    /// Takes a record into each of its windows that is open, in order of start (rule W1).
-    fn take_all(&mut self, row: Record<K, V>, now: Timestamp, to: &mut Progress<'_, K, V, A>) {
         let (last, mut taken) = (self.spec.last(row.at), false);
+        if self.spec.is_closed(last, now) {
+            return to.late.add(row);
+        }
+        to.undo = careful.then(|| Undo::of(&row.key, to.results.len()));
+        let mut take = |start, row: Record<K, V>| {
+            to.store.will_be_due(self.spec.closing(start));
+            let slot = to.store.pane(start).edit(&row.key);
+            self.take_in(start, slot, row, &mut to.undo, &mut to.results)
+        };
         let mut start = self.spec.first(row.at);
         while start < last {
             if !self.spec.is_closed(start, now) {
-                taken |= self.take_in(start, Place::NOWHERE, row.clone(), to).is_none();
+                taken |= take(start, row.clone()).is_none();
             }
             start = start.plus_millis(self.spec.advance);
         }
-        match self.take_in(last, Place::NOWHERE, row, to) {
-            Some(row) if !taken => self.turn_away(row, to),
+        match take(last, row) {
+            Some(row) if !taken => to.late.add(row),
             _ => {}
         }
     }
@@ -250,19 +301,17 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
     /// Takes a record into one window; gives it back if the end of a bounded run has closed it.
     #[inline]
     fn take_in(
-        &mut self,
+        &self,
         start: Timestamp,
-        place: Place,
+        slot: &mut Slot<Held<A>>,
         row: Record<K, V>,
-        to: &mut Progress<'_, K, V, A>,
+        undo: &mut Option<Undo<K, A>>,
+        results: &mut Batch<K, InWindow<A>>,
     ) -> Option<Record<K, V>> {
-        let due = self.spec.closing(start);
-        to.store.next_due = to.store.next_due.map(|next| next.min(due));
-        let slot = to.store.pane(start).edit_at(place, &row.key);
         if let Some(Held::Closed) = slot.get() {
             return Some(row);
         }
-        if let Some(undo) = &mut to.undo {
+        if let Some(undo) = undo {
             undo.rows.push((start, slot.get().cloned()));
         }
         let Record { key, value, at, headers } = row;
@@ -274,18 +323,10 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
             *last = headers;
         } else {
             let value = InWindow { start, end: self.spec.end(start), value: state.clone() };
-            to.results.push(Record { key, value, at, headers });
+            results.push(Record { key, value, at, headers });
         }
         slot.set_at(at);
         None
-    }
-
-    /// The record updates no window: it is late.
-    fn turn_away(&self, row: Record<K, V>, to: &mut Progress<'_, K, V, A>) {
-        to.late_count += 1;
-        if self.late.is_some() {
-            to.late.push(row);
-        }
     }
 
     /// Looks for the rows of a run of records whose last window is the same.
@@ -362,9 +403,9 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         Progress {
             store: cx.stores.get_mut(self.store),
             results: Vec::new(),
-            late: Vec::new(),
-            late_count: 0,
+            late: Late { count: 0, rows: Vec::new(), is_wanted: self.late.is_some() },
             undo: None,
+            broken: None,
         }
     }
 }
@@ -394,13 +435,23 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
             &mut counters,
             careful,
             |to| {
-                // A record that was skipped moved the time all the same.
-                self.close(to.store.time.now(), to)?;
-                for row in &mut rows {
-                    let now = to.store.time.observe(row.at, &gate);
-                    self.take(row, now, careful, to);
-                    self.close(now, to)?;
-                }
+                let mut work = || {
+                    // A record that was skipped moved the time all the same.
+                    self.close(to.store.time.now(), to)?;
+                    while let Some(first) = rows.as_slice().first() {
+                        if self.spec.is_tumbling() {
+                            self.take_run(&mut rows, &gate, careful, to);
+                        } else {
+                            let now = to.store.time.observe(first.at, &gate);
+                            let row = rows.next();
+                            row.into_iter().for_each(|row| self.take_all(row, now, careful, to));
+                        }
+                        self.close(to.store.time.now(), to)?;
+                    }
+                    Ok(())
+                };
+                // What is no panic of user code at this record is not for its policy.
+                to.broken = work().err();
                 Ok(())
             },
             |to| {
@@ -411,12 +462,15 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
                 to.results.truncate(results);
             },
         );
-        let Progress { results, late, late_count, .. } = to;
+        let Progress { results, late, broken, .. } = to;
         *cx.counters = counters;
-        cx.counters.late += late_count;
+        cx.counters.late += late.count;
+        if let Some(cause) = broken {
+            return Err(Failure::stop(&self.step.label, cause));
+        }
         // What the record that failed has closed goes out all the same.
         if let Some(tell) = self.late {
-            tell(cx, late);
+            tell(cx, late.rows);
         }
         emit(cx, 0, results);
         result

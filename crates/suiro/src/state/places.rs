@@ -9,11 +9,6 @@ pub(crate) struct Place {
     pub(super) version: u32,
 }
 
-impl Place {
-    /// The place of a row that was not looked for.
-    pub(crate) const NOWHERE: Self = Self { index: NOWHERE, version: 0 };
-}
-
 /// The index of a row that was not found.
 pub(super) const NOWHERE: u32 = u32::MAX;
 

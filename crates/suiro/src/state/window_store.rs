@@ -56,16 +56,32 @@ impl<K: Key, A: Data> WindowStore<K, A> {
         }
     }
 
-    /// The rows of the window that starts at `start`.
-    pub(crate) fn pane(&mut self, start: Timestamp) -> &mut Cells<K, Held<A>> {
+    /// A window closes at `closing`; gives when the first of all does. The least time if that must
+    /// be looked up.
+    pub(crate) fn will_be_due(&mut self, closing: Timestamp) -> Timestamp {
+        self.next_due = self.next_due.map(|next| next.min(closing));
+        self.next_due.unwrap_or(Timestamp::MIN)
+    }
+
+    /// As [`WindowStore::pane`], with stream time beside it.
+    pub(crate) fn pane_and_time(
+        &mut self,
+        start: Timestamp,
+    ) -> (&mut Cells<K, Held<A>>, &mut StreamTime) {
         let (spare, is_lean) = (&mut self.spare, self.below.is_some());
-        self.panes.entry(start).or_insert_with(|| {
+        let pane = self.panes.entry(start).or_insert_with(|| {
             let mut pane = spare.pop().unwrap_or_else(Cells::new);
             if is_lean {
                 pane.lean(true);
             }
             pane
-        })
+        });
+        (pane, &mut self.time)
+    }
+
+    /// The rows of the window that starts at `start`.
+    pub(crate) fn pane(&mut self, start: Timestamp) -> &mut Cells<K, Held<A>> {
+        self.pane_and_time(start).0
     }
 
     /// Makes room for the rows of a batch, where not all are held.
