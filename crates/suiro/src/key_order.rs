@@ -44,17 +44,19 @@ impl KeyOrder {
 
     /// Puts `rows` in order of what `first` says, and then of their keys. Rows that are equal in
     /// both stay in their order.
-    pub(crate) fn sort_by<T, F: Ord>(mut self, rows: &mut Vec<T>, first: impl Fn(&T) -> F) {
+    pub(crate) fn sort_by<T, F: Ord>(self, rows: &mut Vec<T>, first: impl Fn(&T) -> F) {
         let bytes = &self.bytes;
-        self.places.sort_unstable_by(|left, right| {
-            first(&rows[left.number])
-                .cmp(&first(&rows[right.number]))
+        let places = self.places.into_iter().map(|place| (first(&rows[place.number]), place));
+        let mut places: Vec<(F, Place)> = places.collect();
+        places.sort_unstable_by(|(first, left), (other, right)| {
+            first
+                .cmp(other)
                 .then_with(|| left.head.cmp(&right.head))
                 .then_with(|| bytes[left.from..left.to].cmp(&bytes[right.from..right.to]))
                 .then_with(|| left.number.cmp(&right.number))
         });
         let mut unsorted: Vec<Option<T>> = std::mem::take(rows).into_iter().map(Some).collect();
-        rows.extend(self.places.iter().filter_map(|place| unsorted[place.number].take()));
+        rows.extend(places.iter().filter_map(|(_, place)| unsorted[place.number].take()));
     }
 }
 

@@ -5,7 +5,7 @@ use super::fold::{Add, Init};
 use super::window_fold::{Emit, TellLate};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, emit, typed};
-use crate::state::{Closed, Hops, Merge, SliceStore, WARM};
+use crate::state::{Closed, Hops, Merge, SliceStore};
 use crate::step::{Step, caught};
 use crate::window::InWindow;
 use crate::{Data, Key, Record};
@@ -81,6 +81,7 @@ impl<K: Key, V: Data, A: Data> SliceFold<K, V, A> {
         Self { store, hops, init, add, step, late, slots, types }
     }
 
+    #[inline]
     fn take(
         &self,
         (row, slot): (Record<K, V>, u32),
@@ -178,9 +179,6 @@ impl<K: Key, V: Data, A: Data> Operator for SliceFold<K, V, A> {
             |to| {
                 let mut work = || {
                     for (place, row) in &mut rows {
-                        if place % WARM == 0 {
-                            to.store.warm(&slots[place..slots.len().min(place + WARM)]);
-                        }
                         // A record is in no window that its time closes, so these go first: its
                         // slice may be one of theirs.
                         let now = to.store.time.observe(row.at, &gate);

@@ -8,9 +8,7 @@ use crate::draft::{Draft, step_node};
 use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
-use crate::state::{
-    Held, Hops, Merge, Places, SliceStore, Slot, WindowStore, may_have_rows,
-};
+use crate::state::{Held, Hops, Merge, Places, SliceStore, Slot, WindowStore, may_have_rows};
 use crate::step::Step;
 use crate::window::{InWindow, WindowTable};
 use crate::{Data, Key, Record, Stream};
@@ -444,7 +442,8 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
                         } else {
                             let now = to.store.time.observe(first.at, &gate);
                             let row = rows.next();
-                            row.into_iter().for_each(|row| self.take_all(row, now, careful, to));
+                            row.into_iter()
+                                .for_each(|row| self.take_all(row, now, careful, to));
                         }
                         self.close(to.store.time.now(), to)?;
                     }

@@ -1,5 +1,6 @@
 //! Windows of fixed size (rule W1), and the slices that they are made of.
 
+use std::ops::Range;
 use suiro_core::Timestamp;
 
 /// Size, distance of starts and grace of windows, in milliseconds.
@@ -65,9 +66,14 @@ impl Hops {
     /// The start of the slice that a time is in.
     #[inline]
     pub(super) fn slice(self, at: Timestamp) -> Timestamp {
+        self.slice_span(at).start
+    }
+
+    /// The times that are in one slice with `at`.
+    pub(super) fn slice_span(self, at: Timestamp) -> Range<Timestamp> {
         let last = self.last(at);
         let end = last.plus_millis(self.size % self.advance);
-        if at < end { last } else { end }
+        if at < end { last..end } else { end..last.plus_millis(self.advance) }
     }
 
     /// Where the parts of a window meet: the one such moment in `[start, start + size)` that it
@@ -102,7 +108,9 @@ mod tests {
             prop_assert_eq!(all.first(), Some(&hops.first(left)));
             prop_assert_eq!(all.last(), Some(&hops.last(left)));
             prop_assert_eq!(&windows(hops.slice(left)), &all);
-            if hops.slice(left) == hops.slice(right) {
+            let is_one = hops.slice(left) == hops.slice(right);
+            prop_assert_eq!(hops.slice_span(left).contains(&right), is_one);
+            if is_one {
                 prop_assert_eq!(&windows(right), &all);
             }
             for start in all {

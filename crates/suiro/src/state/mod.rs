@@ -26,6 +26,8 @@ mod session_reach;
 mod session_store;
 mod shares;
 mod skipped;
+mod slice_list;
+mod slice_log;
 mod slice_rows;
 mod slice_store;
 mod slices;

@@ -10,8 +10,9 @@ use super::due::entry_of;
 use super::form::form;
 use super::join_rows::put_prefix;
 use super::prefix;
-use super::slice_store::{Deed, SliceStore};
-use super::slices::{Part, Slice, Slices};
+use super::slice_log::SliceLog;
+use super::slice_store::SliceStore;
+use super::slices::{Changed, Part, Slice, Slices};
 use super::slots::{Lower, WARM, warm};
 use crate::format::{Format, read_state, write_state};
 use crate::step::caught;
@@ -57,7 +58,7 @@ fn read_row<A: Data>(
     headers: Headers,
 ) -> Result<Slice<A>> {
     let (number, value): Stored<A> = read_state(row)?;
-    Ok(Slice { start, at, number, changed: 0, value, headers })
+    Ok(Slice { start, at, number, changed: Changed::NEVER, value, headers })
 }
 
 /// Turns the row of a slice into one with a state of another type.
@@ -139,30 +140,16 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         Ok(all)
     }
 
-    /// Brings what was changed into the caches, as [`SliceStore::warm`] does.
-    fn warm_deeds(&self, deeds: &[Deed<A>]) {
-        let rows = |deed: &Deed<A>| &self.slots[deed.slot].rows;
-        warm(deeds.iter().map(|deed| rows(deed).glance_ends()));
-        let slice = |deed: &Deed<A>| rows(deed).get(deed.start).map_or(0, |it| it.number);
-        warm(deeds.iter().map(slice));
-    }
-
     /// The windows of a slot as of the last commit.
     fn windows_in(&self, number: u32) -> Result<Seen<A>> {
         let slot = &self.slots[number];
         let mut slices = Slices::default();
-        slot.rows.all().iter().for_each(|slice| slices.put(slice.clone()));
-        if slot.changed >= self.generation {
-            let deeds = self.log.iter().filter(|deed| deed.slot == number);
-            for Deed { start, before, .. } in deeds.rev() {
-                match before {
-                    Some(slice) => slices.put(slice.clone()),
-                    None => {
-                        slices.remove(*start);
-                    }
-                }
-            }
-        }
+        let generation = self.generation;
+        let is_young = |slice: &Slice<A>| slice.changed.is_in(generation);
+        let of_slot = self.log.before.iter().chain(&self.log.gone);
+        let of_slot = of_slot.filter(|(slot, _)| *slot == number).map(|(_, slice)| slice);
+        let all = slot.rows.all().iter().chain(of_slot);
+        all.filter(|slice| !is_young(slice)).for_each(|slice| slices.put(slice.clone()));
         self.windows(slices)
     }
 
@@ -181,29 +168,28 @@ impl<K: Key, A: Data> SliceStore<K, A> {
 impl<K: Key, A: Data> State for SliceStore<K, A> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for (place, Deed { slot, start, before }) in self.log.iter().enumerate() {
-            if place % WARM == 0 {
-                self.warm_deeds(&self.log[place..self.log.len().min(place + WARM)]);
-            }
-            let slot = &self.slots[*slot];
-            let slice = slot.rows.get(*start);
-            let at = match (slice, before) {
-                (Some(slice), _) => slice.at,
-                (None, Some(before)) => before.at,
-                // What came and went leaves no trace.
-                (None, None) => continue,
-            };
-            key.clear();
-            put_prefix(self.keys, slot.key(), &mut key)?;
-            key.extend_from_slice(&start.as_millis().to_be_bytes());
-            match slice {
-                Some(slice) => {
+        let SliceLog { touched, gone, .. } = &self.log;
+        for some in touched.chunks(WARM) {
+            warm(some.iter().map(|slot| self.slots[*slot].rows.glance_ends()));
+            for slot in some {
+                let slot = &self.slots[*slot];
+                key.clear();
+                put_prefix(self.keys, slot.key(), &mut key)?;
+                let prefix = key.len();
+                for slice in slot.rows.young(self.generation) {
+                    key.truncate(prefix);
+                    key.extend_from_slice(&slice.start.as_millis().to_be_bytes());
                     value.clear();
                     write_state(&(slice.number, slice.value.clone()), &mut value)?;
-                    changes.put(at, &key, Some(&value), &slice.headers)?;
+                    changes.put(slice.at, &key, Some(&value), &slice.headers)?;
                 }
-                None => changes.put(at, &key, None, &Headers::NONE)?,
             }
+        }
+        for (slot, slice) in gone {
+            key.clear();
+            put_prefix(self.keys, self.slots[*slot].key(), &mut key)?;
+            key.extend_from_slice(&slice.start.as_millis().to_be_bytes());
+            changes.put(slice.at, &key, None, &Headers::NONE)?;
         }
         if self.opens != self.opened {
             let (at, start) = (self.time.now().max(Timestamp::ZERO), self.opens.as_millis());
@@ -285,7 +271,7 @@ impl<K: Key, A: Data> State for SliceStore<K, A> {
     }
 
     fn standing(&self) -> Option<Standing> {
-        Some(self.lower.as_ref()?.standing(self.log.len()))
+        Some(self.lower.as_ref()?.standing(self.log.changes))
     }
 
     fn weigh(&mut self, bytes: usize) {

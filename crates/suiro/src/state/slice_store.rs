@@ -7,25 +7,29 @@
 use super::StreamTime;
 use super::due::DueKeys;
 use super::hops::Hops;
+use super::slice_log::SliceLog;
 use super::slice_rows::{read_rows, rows_of};
-use super::slices::{Kept, Merge, Part, Slice, Slices};
+use super::slices::{Changed, Kept, Merge, Part, Slice, Slices};
 use super::slots::{Lower, Rows, Slot, Slots, WARM, warm};
 use crate::format::Format;
 use crate::{Data, Key};
+use std::ops::Range;
 use suiro_core::{Headers, Result, Timestamp};
 
 /// The slices of each key, with one open generation of changes.
 pub(crate) struct SliceStore<K: 'static, A: 'static> {
     pub(super) slots: Slots<K, Slices<A>>,
     /// What was done since the last commit, to be taken back or saved.
-    pub(super) log: Vec<Deed<A>>,
+    pub(super) log: SliceLog<A>,
     /// The number of the generation that is open.
     pub(super) generation: u64,
     /// How many slices there are.
     pub(super) count: usize,
     pub(crate) time: StreamTime,
-    /// What is closed at this time has been taken out.
-    swept: Timestamp,
+    /// The slice that a record was taken into last: most are for the same.
+    slice: Range<Timestamp>,
+    /// When a window may be due next.
+    due_at: Timestamp,
     /// The start of the first window that has not been closed, now and at the last commit. Those
     /// before it stay closed also in a program with a longer grace: their slices are gone.
     pub(super) opens: Timestamp,
@@ -43,13 +47,6 @@ impl<A: Clone> Rows for Slices<A> {
     }
 }
 
-/// The first change of a slice since the last commit, and what was there before.
-pub(super) struct Deed<A> {
-    pub(super) slot: u32,
-    pub(super) start: Timestamp,
-    pub(super) before: Option<Slice<A>>,
-}
-
 /// A window of a key by its start.
 pub(crate) type Closed<K, A> = (K, Timestamp, Part<A>);
 
@@ -65,11 +62,12 @@ impl<K: Key, A: Data> SliceStore<K, A> {
     pub(crate) fn new(keys: &'static dyn Format<K>, hops: Hops, merge: Merge<A>) -> Self {
         Self {
             slots: Slots::default(),
-            log: Vec::new(),
+            log: SliceLog::default(),
             generation: 1,
             count: 0,
             time: StreamTime::NONE,
-            swept: Timestamp::MIN,
+            slice: Timestamp::MIN..Timestamp::MIN,
+            due_at: Timestamp::MIN,
             opens: Timestamp::ZERO,
             opened: Timestamp::ZERO,
             keys,
@@ -128,15 +126,17 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         {
             self.count -= self.slots.evict(lower.safe);
         }
+        // What a record needs of its slot comes into the caches in this pass, which depends on
+        // nothing and waits for many of them at a time.
+        let mut seen = 0;
         for key in keys {
-            slots.push(self.raise(key)?);
+            let slot = self.raise(key)?;
+            let kept = &self.slots[slot];
+            seen ^= kept.changed ^ kept.rows.glance();
+            slots.push(slot);
         }
+        std::hint::black_box(seen);
         Ok(())
-    }
-
-    /// Brings what is held of some slots into the caches.
-    pub(crate) fn warm(&self, slots: &[u32]) {
-        warm(slots.iter().map(|slot| self.slots[*slot].rows.glance()));
     }
 
     /// Whether a record is in an open window; else it is late.
@@ -153,6 +153,7 @@ impl<K: Key, A: Data> SliceStore<K, A> {
     /// Takes a record into its slice. What is closed at the time of the record was closed before:
     /// so it counts in no window that it is late for. If user code panics where `careful`, nothing
     /// is changed.
+    #[inline]
     pub(crate) fn take(
         &mut self,
         slot: u32,
@@ -161,42 +162,61 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         init: impl FnOnce() -> A,
         add: impl FnOnce(&mut A),
     ) {
-        let (start, generation) = (self.hops.slice(at), self.generation);
+        if !self.slice.contains(&at) {
+            self.slice = self.hops.slice_span(at);
+        }
+        let start = self.slice.start;
+        match self.slots[slot].rows.last_young(start, self.generation) {
+            Some((slice, number)) => slice.take((at, number, headers), careful, add),
+            None => self.take_anew((slot, start), (at, headers), careful, init, add),
+        }
+    }
+
+    /// Takes a record into a slice that is not the last of its key, or that was not changed since
+    /// the last commit.
+    fn take_anew(
+        &mut self,
+        (slot, start): (u32, Timestamp),
+        (at, headers): (Timestamp, Headers),
+        careful: bool,
+        init: impl FnOnce() -> A,
+        add: impl FnOnce(&mut A),
+    ) {
+        self.touch(slot);
+        let generation = self.generation;
         let kept = &mut self.slots[slot];
         let number = kept.rows.next();
-        kept.changed = generation;
-        let Some(slice) = kept.rows.get_mut(start) else {
+        let mut is_first = false;
+        if let Some(slice) = kept.rows.get_mut(start, generation) {
+            if !slice.changed.is_in(generation) {
+                self.log.before.push((slot, slice.clone()));
+                self.log.changes += 1;
+                slice.changed = slice.changed.again(generation);
+            }
+            slice.take((at, number, headers), careful, add);
+        } else {
             let mut value = init();
             add(&mut value);
-            let value = Some(value);
-            let slice = Slice { start, at, number, changed: generation, value, headers };
-            // Only the first says when the key is looked at, and it may be long since that was.
-            let is_first = kept.rows.place(slice) == 0;
-            let is_unknown = kept.due == Timestamp::MIN;
-            self.log.push(Deed { slot, start, before: None });
+            let (value, changed) = (Some(value), Changed::made_in(generation));
+            let slice = Slice { start, at, number, changed, value, headers };
+            is_first = kept.rows.place(slice) == 0;
+            kept.rows.young += 1;
+            self.log.changes += 1;
             self.count += 1;
-            if is_first || is_unknown {
-                self.look_at(slot);
-            }
-            return;
-        };
-        if slice.changed < generation {
-            self.log.push(Deed { slot, start, before: Some(slice.clone()) });
-            slice.changed = generation;
         }
-        let value = slice.value.as_mut();
-        let value = value.expect("a slice that an end has closed takes no record");
-        if careful {
-            let mut next = value.clone();
-            add(&mut next);
-            *value = next;
-        } else {
-            add(value);
-        }
-        slice.at = slice.at.max(at);
-        (slice.number, slice.headers) = (number, headers);
-        if kept.due == Timestamp::MIN {
+        // Only the first says when the key is looked at, and it may be long since that was.
+        if is_first || kept.due == Timestamp::MIN {
             self.look_at(slot);
+        }
+    }
+
+    /// Something of a slot is changed.
+    #[inline]
+    fn touch(&mut self, slot: u32) {
+        let kept = &mut self.slots[slot];
+        if kept.changed < self.generation {
+            (kept.changed, kept.rows.young) = (self.generation, 0);
+            self.log.touched.push(slot);
         }
     }
 
@@ -216,7 +236,7 @@ impl<K: Key, A: Data> SliceStore<K, A> {
     /// Whether a window may be due at `now`.
     #[inline]
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        now > self.swept
+        now >= self.due_at
     }
 
     /// Closes the windows that are due at `now`, and gives them.
@@ -233,7 +253,7 @@ impl<K: Key, A: Data> SliceStore<K, A> {
                 self.close_key(key, slot, (now, opens), closed);
             }
         }
-        (self.swept, self.opens) = (self.swept.max(now), opens);
+        (self.due_at, self.opens) = (self.hops.closing(opens), opens);
         Ok(())
     }
 
@@ -268,19 +288,26 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         if kept.due > now {
             return;
         }
-        kept.changed = self.generation;
+        self.touch(slot);
+        let kept = &mut self.slots[slot];
         let (log, count, generation) = (&mut self.log, &mut self.count, self.generation);
+        let mut young = 0;
         let show = |start, part: Option<Part<A>>| {
             closed.extend(part.map(|part| (key.clone(), start, part)));
         };
         let drop = |slice: Slice<A>| {
             *count -= 1;
-            if slice.changed < generation {
-                log.push(Deed { slot, start: slice.start, before: Some(slice) });
+            let is_young = slice.changed.is_in(generation);
+            young += u32::from(is_young);
+            log.changes += usize::from(!is_young);
+            // What came and went leaves no trace.
+            if !slice.changed.is_made_in(generation) {
+                log.gone.push((slot, slice));
             }
         };
         let is_due = |start| hops.is_closed(start, now);
         kept.rows.close(hops, from, is_due, &self.merge, show, drop);
+        kept.rows.young -= young;
         match kept.rows.first(hops, opens) {
             Some(next) => {
                 kept.due = hops.closing(next);
@@ -300,13 +327,13 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         let (hops, generation, from) = (self.hops, self.generation, self.opens);
         let slots: Vec<u32> = self.slots.numbers().collect();
         for slot in slots {
+            self.touch(slot);
             let kept = &mut self.slots[slot];
-            kept.changed = generation;
             // If user code fails, what was taken out is known.
             let all = kept.rows.all().iter();
-            for slice in all.filter(|it| it.changed < generation && it.value.is_some()) {
-                let (start, before) = (slice.start, Some(slice.clone()));
-                self.log.push(Deed { slot, start, before });
+            for slice in all.filter(|it| !it.changed.is_in(generation) && it.value.is_some()) {
+                self.log.before.push((slot, slice.clone()));
+                self.log.changes += 1;
             }
             let key = kept.key().clone();
             let mut gone = Vec::with_capacity(kept.rows.count());
@@ -316,10 +343,13 @@ impl<K: Key, A: Data> SliceStore<K, A> {
             kept.rows.close(hops, from, |_| true, &self.merge, show, |slice| gone.push(slice));
             for mut slice in gone {
                 if slice.value.take().is_some() {
-                    (slice.changed, slice.headers) = (generation, Headers::NONE);
+                    slice.changed = slice.changed.again(generation);
+                    slice.headers = Headers::NONE;
                 }
                 kept.rows.put(slice);
             }
+            let young = kept.rows.all().iter().filter(|it| it.changed.is_in(generation));
+            kept.rows.young = young.count() as u32;
         }
         Ok(())
     }
@@ -341,7 +371,7 @@ impl<K: Key, A: Data> SliceStore<K, A> {
 
     /// The changes are durable.
     pub(super) fn commit_rows(&mut self) {
-        let changes = self.log.len();
+        let changes = self.log.changes;
         self.log.clear();
         if let Some(lower) = &mut self.lower {
             lower.commit(self.generation, changes);
@@ -353,20 +383,20 @@ impl<K: Key, A: Data> SliceStore<K, A> {
 
     /// Puts everything back to the last commit; stream time has been put back.
     pub(super) fn take_back(&mut self) {
-        for Deed { slot, start, before } in std::mem::take(&mut self.log).into_iter().rev() {
-            let slices = &mut self.slots[slot].rows;
-            let held = slices.count();
-            match before {
-                Some(slice) => slices.put(slice),
-                None => {
-                    slices.remove(start);
-                }
-            }
-            self.count = self.count + slices.count() - held;
-            self.slots.may_go(slot);
+        let (generation, log) = (self.generation, std::mem::take(&mut self.log));
+        for slot in &log.touched {
+            let kept = &mut self.slots[*slot];
+            let young: Vec<_> = kept.rows.young(generation).map(|slice| slice.start).collect();
+            let removed = young.into_iter().filter_map(|start| kept.rows.remove(start));
+            self.count -= removed.count();
+            kept.rows.unmerge();
+            (kept.changed, kept.rows.young) = (generation - 1, 0);
+            self.slots.may_go(*slot);
         }
-        for slot in self.slots.iter_mut().filter(|slot| slot.changed >= self.generation) {
-            slot.rows.unmerge();
+        let gone = log.gone.into_iter().filter(|(_, slice)| !slice.changed.is_in(generation));
+        for (slot, slice) in log.before.into_iter().chain(gone) {
+            self.slots[slot].rows.put(slice);
+            self.count += 1;
         }
         self.loaded();
     }
@@ -374,7 +404,7 @@ impl<K: Key, A: Data> SliceStore<K, A> {
     /// All committed slices are there: looks at every key anew.
     pub(super) fn loaded(&mut self) {
         self.slots.let_idle_go(self.lower.is_some());
-        (self.swept, self.opens) = (Timestamp::MIN, self.opened);
+        (self.due_at, self.opens) = (Timestamp::MIN, self.opened);
         self.due.clear();
         let is_lean = self.due.is_lean();
         let (hops, from) = (self.hops, self.opens);

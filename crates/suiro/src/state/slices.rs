@@ -8,8 +8,7 @@
 //! that is only nearly associative, such as that of sums of floats, gives the same after a crash.
 
 use super::hops::Hops;
-use std::cmp::Ordering;
-use std::collections::VecDeque;
+use super::slice_list::SliceList;
 use std::sync::Arc;
 use suiro_core::{Headers, Timestamp};
 
@@ -24,19 +23,68 @@ pub(crate) struct Slice<A> {
     pub(super) at: Timestamp,
     /// Grows with every record of the key: that of the last record in the slice.
     pub(super) number: u64,
-    /// The generation of the last change; 0 for one that was read.
-    pub(super) changed: u64,
+    pub(super) changed: Changed,
     /// None if the end of a bounded run has closed the windows over it before their time.
     pub(super) value: Option<A>,
     /// The headers of the last record.
     pub(super) headers: Headers,
 }
 
+/// In which generation a slice was changed last, and whether it was made in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changed(u64);
+
+impl Changed {
+    /// It was read.
+    pub(super) const NEVER: Self = Self(0);
+
+    pub(super) fn made_in(generation: u64) -> Self {
+        Self(2 * generation + 1)
+    }
+
+    #[inline]
+    pub(super) fn is_in(self, generation: u64) -> bool {
+        self.0 / 2 == generation
+    }
+
+    pub(super) fn is_made_in(self, generation: u64) -> bool {
+        self.0 == 2 * generation + 1
+    }
+
+    /// It is changed once more.
+    pub(super) fn again(self, generation: u64) -> Self {
+        if self.is_in(generation) { self } else { Self(2 * generation) }
+    }
+}
+
+impl<A: Clone> Slice<A> {
+    /// Takes a record in; `number` is its own. If `add` panics where `careful`, nothing is changed.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        (at, number, headers): (Timestamp, u64, Headers),
+        careful: bool,
+        add: impl FnOnce(&mut A),
+    ) {
+        let value = self.value.as_mut();
+        let value = value.expect("a slice that an end has closed takes no record");
+        if careful {
+            let mut next = value.clone();
+            add(&mut next);
+            *value = next;
+        } else {
+            add(value);
+        }
+        self.at = self.at.max(at);
+        (self.number, self.headers) = (number, headers);
+    }
+}
+
 impl<A> Slice<A> {
     /// A number that depends on all of it, wherever in memory that is.
     fn glance(&self) -> u64 {
         let [start, at] = [self.start, self.at].map(|at| at.as_millis() as u64);
-        self.number ^ self.changed ^ start ^ at
+        self.number ^ self.changed.0 ^ start ^ at
     }
 }
 
@@ -74,9 +122,11 @@ impl<A: Clone> Part<A> {
 /// What no record needs is apart: keys are met in no order, and each line of memory that one
 /// touches is waited for.
 pub(crate) struct Slices<A> {
-    all: VecDeque<Slice<A>>,
+    all: SliceList<A>,
     /// How many of them an end has closed.
-    shut: usize,
+    shut: u32,
+    /// How many of them were changed since the last commit, if the slot was.
+    pub(super) young: u32,
     next: u64,
     /// The end of the last window: nothing that begins there or later has been merged.
     merged: Timestamp,
@@ -100,8 +150,9 @@ impl<A> Default for Slices<A> {
         let (before, behind) = (Vec::new(), Vec::new());
         let kept = Kept { middle: Timestamp::MIN, early: 0, before, behind };
         Self {
-            all: VecDeque::new(),
+            all: SliceList::default(),
             shut: 0,
+            young: 0,
             next: 0,
             merged: Timestamp::MIN,
             kept: Box::new(kept),
@@ -110,7 +161,7 @@ impl<A> Default for Slices<A> {
 }
 
 impl<A: Clone> Slices<A> {
-    pub(super) fn all(&self) -> &VecDeque<Slice<A>> {
+    pub(super) fn all(&self) -> &SliceList<A> {
         &self.all
     }
 
@@ -121,55 +172,56 @@ impl<A: Clone> Slices<A> {
 
     /// Looks at what the next record will need, and gives a number that depends on it.
     pub(super) fn glance(&self) -> u64 {
-        self.all.back().map_or(0, Slice::glance)
+        self.all.last().map_or(0, Slice::glance)
     }
 
     /// The same of the first and the last slice, between which others are looked for.
     pub(super) fn glance_ends(&self) -> u64 {
-        self.all.front().map_or(0, |slice| slice.glance() ^ self.glance())
+        self.all.first().map_or(0, |slice| slice.glance() ^ self.glance())
     }
 
     /// The same of what is needed to close the next window.
     pub(super) fn glance_back(&self) -> u64 {
         let parts = self.kept.before.last().into_iter().chain(self.kept.behind.last());
-        let merged = parts.fold(0, |seen, part| seen ^ part.number);
-        self.all.front().map_or(merged, |slice| merged ^ slice.glance())
+        let next = self.all.from(self.kept.early + self.kept.behind.len()).next();
+        let slices = self.all.first().into_iter().chain(next);
+        let seen = parts.fold(0, |seen, part| seen ^ part.number);
+        slices.fold(seen, |seen, slice| seen ^ slice.glance())
     }
 
-    fn search(&self, start: Timestamp) -> Result<usize, usize> {
-        // Most that are looked for are the last.
-        let Some(last) = self.all.back() else { return Err(0) };
-        let length = self.all.len() - 1;
-        match start.cmp(&last.start) {
-            Ordering::Greater => return Err(length + 1),
-            Ordering::Equal => return Ok(length),
-            Ordering::Less => {}
-        }
-        let first = self.all.front().map_or(start, |slice| slice.start);
-        if start < first {
-            return Err(0);
-        }
-        // Where each has a record they follow each other in even distances.
-        let millis = |from: Timestamp| start.as_millis().abs_diff(from.as_millis());
-        let (before, behind) = (millis(first), millis(last.start));
-        let part = before as f64 / (before + behind) as f64;
-        let place = (part * length as f64).round() as usize;
-        match self.all.get(place) {
-            Some(slice) if slice.start == start => Ok(place),
-            _ => self.all.binary_search_by_key(&start, |slice| slice.start),
-        }
+    /// The slice that starts at `start`, and the number of the next record, if it is the last one
+    /// and was changed in this generation: so it is with most records. Nothing that was merged is
+    /// of it.
+    #[inline]
+    pub(super) fn last_young(
+        &mut self,
+        start: Timestamp,
+        generation: u64,
+    ) -> Option<(&mut Slice<A>, u64)> {
+        let last = self.all.last_at(start).filter(|_| start >= self.merged);
+        let last = last.filter(|slice| slice.changed.is_in(generation))?;
+        self.next += 1;
+        Some((last, self.next - 1))
     }
 
-    pub(super) fn get(&self, start: Timestamp) -> Option<&Slice<A>> {
-        self.search(start).ok().map(|place| &self.all[place])
-    }
-
-    /// The slice that starts at `start`, to be given another value.
-    pub(super) fn get_mut(&mut self, start: Timestamp) -> Option<&mut Slice<A>> {
-        let place = self.search(start).ok()?;
+    /// The slice that starts at `start`, to be given another value in a generation.
+    pub(super) fn get_mut(
+        &mut self,
+        start: Timestamp,
+        generation: u64,
+    ) -> Option<&mut Slice<A>> {
+        let place = self.all.search(start).ok()?;
         self.forget(start, place + 1);
         self.next += 1;
-        Some(&mut self.all[place])
+        let slice = &mut self.all[place];
+        self.young += u32::from(!slice.changed.is_in(generation));
+        Some(slice)
+    }
+
+    /// Those that were changed in a generation, if the slot was: the last one first.
+    pub(super) fn young(&self, generation: u64) -> impl Iterator<Item = &Slice<A>> {
+        let changed = self.all.iter().rev().filter(move |it| it.changed.is_in(generation));
+        changed.take(self.young as usize)
     }
 
     /// Puts a slice in its place.
@@ -180,11 +232,11 @@ impl<A: Clone> Slices<A> {
     /// Puts a slice in its place, and gives which that is.
     pub(super) fn place(&mut self, slice: Slice<A>) -> usize {
         self.next = self.next.max(slice.number + 1);
-        self.shut += usize::from(slice.value.is_none());
-        match self.search(slice.start) {
+        self.shut += u32::from(slice.value.is_none());
+        match self.all.search(slice.start) {
             Ok(place) => {
                 self.forget(slice.start, place + 1);
-                self.shut -= usize::from(self.all[place].value.is_none());
+                self.shut -= u32::from(self.all[place].value.is_none());
                 self.all[place] = slice;
                 place
             }
@@ -201,11 +253,11 @@ impl<A: Clone> Slices<A> {
 
     /// Takes a slice away, as if it had not come.
     pub(super) fn remove(&mut self, start: Timestamp) -> Option<Slice<A>> {
-        let place = self.search(start).ok()?;
+        let place = self.all.search(start).ok()?;
         self.forget(start, place + 1);
         let slice = self.all.remove(place)?;
         self.kept.early -= usize::from(slice.start < self.kept.middle);
-        self.shut -= usize::from(slice.value.is_none());
+        self.shut -= u32::from(slice.value.is_none());
         Some(slice)
     }
 
@@ -219,19 +271,15 @@ impl<A: Clone> Slices<A> {
             self.kept.before.truncate(middle - from);
         } else {
             // Of these it is the earlier ones that stay.
-            let place = self.search(start).unwrap_or_else(|place| place);
+            let place = self.all.before(start);
             self.kept.behind.truncate(place - middle);
         }
     }
 
     /// How many slices are before the middle.
     fn middle(&self) -> usize {
-        debug_assert_eq!(self.kept.early, self.search_middle());
+        debug_assert_eq!(self.kept.early, self.all.before(self.kept.middle));
         self.kept.early
-    }
-
-    fn search_middle(&self) -> usize {
-        self.all.partition_point(|slice| slice.start < self.kept.middle)
     }
 
     /// Forgets what was merged.
@@ -267,7 +315,7 @@ impl<A: Clone> Slices<A> {
     /// The start of the first window, not before `from`, that has a slice; none if there is no
     /// slice.
     pub(super) fn first(&self, hops: Hops, from: Timestamp) -> Option<Timestamp> {
-        Some(hops.first(self.all.front()?.start).max(from))
+        Some(hops.first(self.all.first()?.start).max(from))
     }
 
     /// Closes the windows from `from` on that `closes` says, in order: shows each, and takes out
@@ -284,7 +332,8 @@ impl<A: Clone> Slices<A> {
         while let Some(start) = self.first(hops, from).filter(|start| closes(*start)) {
             show(start, self.window(hops, start, merge));
             from = start.plus_millis(hops.advance);
-            while self.all.front().is_some_and(|slice| hops.last(slice.start) < from) {
+            // A slice is in the windows that begin no later than it does.
+            while self.all.first().is_some_and(|slice| slice.start < from) {
                 match self.middle() {
                     // The window began where its parts meet; those of the next meet elsewhere.
                     0 => self.kept.behind.clear(),
@@ -293,9 +342,9 @@ impl<A: Clone> Slices<A> {
                     }
                     _ => {}
                 }
-                let Some(slice) = self.all.pop_front() else { break };
+                let Some(slice) = self.all.pop_first() else { break };
                 self.kept.early = self.kept.early.saturating_sub(1);
-                self.shut -= usize::from(slice.value.is_none());
+                self.shut -= u32::from(slice.value.is_none());
                 drop(slice);
             }
         }
@@ -311,7 +360,7 @@ impl<A: Clone> Slices<A> {
         if self.kept.middle != hops.middle(start) {
             self.unmerge();
             self.kept.middle = hops.middle(start);
-            self.kept.early = self.search_middle();
+            self.kept.early = self.all.before(self.kept.middle);
         }
         self.merged = end;
         let middle = self.middle();
@@ -323,7 +372,7 @@ impl<A: Clone> Slices<A> {
             };
             self.kept.before.push(part);
         }
-        let behind = self.all.range(middle + self.kept.behind.len()..);
+        let behind = self.all.from(middle + self.kept.behind.len());
         for slice in behind.take_while(|slice| slice.start < end) {
             let later = Part::of(slice)?;
             let part = match self.kept.behind.last() {
