@@ -17,6 +17,8 @@ pub(crate) const OUT_OF_ORDER_SEQUENCE_NUMBER: i16 = 45;
 pub(crate) const CONCURRENT_TRANSACTIONS: i16 = 51;
 pub(crate) const NON_EMPTY_GROUP: i16 = 68;
 pub(crate) const GROUP_ID_NOT_FOUND: i16 = 69;
+pub(crate) const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+pub(crate) const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
 pub(crate) const MEMBER_ID_REQUIRED: i16 = 79;
 
 /// Who committed meanwhile, or was given the work.

@@ -6,6 +6,7 @@
 
 use super::ask::{Answer, Api, Ask, Lane, Next, Target, api, encode};
 use super::copy;
+use super::fetch_session::{self, FetchSession};
 use super::filter::{Aborted, committed};
 use super::metadata::Leader;
 use super::offsets;
@@ -15,7 +16,7 @@ use crate::visible::Awaited;
 use crate::{codes, words};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::FetchRequest;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::fetch_response::PartitionData;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(crate) struct Fetches {
     quiet: BTreeMap<TopicPartition, Offset>,
     /// Up to where a partition was read, and in which election that was written.
     read: BTreeMap<TopicPartition, (Offset, i32)>,
+    /// What each broker remembers of those who wait.
+    sessions: BTreeMap<i32, FetchSession>,
     /// Which leaders are being asked.
     busy: BTreeSet<(i32, Lane)>,
     /// When something came in last.
@@ -194,6 +197,16 @@ struct Read {
 }
 
 impl Read {
+    /// What its broker remembers of those who wait.
+    fn session<'a>(&self, state: &'a mut State) -> Option<&'a mut FetchSession> {
+        let waits = self.lane == Lane::Await;
+        waits.then(|| state.fetches.sessions.entry(self.node).or_default())
+    }
+
+    fn is_refused(&self, code: i16, state: &mut State) -> bool {
+        self.session(state).is_some_and(|session| session.is_refused(code))
+    }
+
     /// How long the broker may hold back its answer.
     fn wait(&self, state: &State) -> Duration {
         let lively = state.now < state.fetches.moved + LIVELY;
@@ -229,8 +242,7 @@ impl Ask for Read {
     }
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
-        let mut topics = BTreeMap::<&str, Vec<FetchPartition>>::new();
-        let mut most = 0;
+        let (mut all, mut most) = (BTreeMap::new(), 0);
         for (wanted, leader) in &self.wanted {
             let Fetch { partition, offset, max_bytes } = &wanted.fetch;
             let max_bytes = i32::try_from(*max_bytes).unwrap_or(i32::MAX);
@@ -244,26 +256,30 @@ impl Ask for Read {
             if let Some((_, epoch)) = read.filter(|(next, _)| version >= 12 && next == offset) {
                 asked = asked.with_last_fetched_epoch(*epoch);
             }
-            topics.entry(&partition.topic).or_default().push(asked);
+            all.insert(partition.clone(), asked);
         }
-        let topics = topics.into_iter().map(|(topic, partitions)| {
-            FetchTopic::default().with_topic(words::topic(topic)).with_partitions(partitions)
-        });
-        let request = FetchRequest::default()
-            .with_max_wait_ms(self.wait(state).as_millis() as i32)
+        let wait = self.wait(state);
+        let request = fetch_session::request(all, self.session(state))
+            .with_max_wait_ms(wait.as_millis() as i32)
             .with_min_bytes(1)
             .with_max_bytes(most)
-            .with_isolation_level(i8::from(!cfg!(suiro_mutant = "unstable_read")))
-            .with_session_epoch(-1)
-            .with_topics(topics.collect());
+            .with_isolation_level(i8::from(!cfg!(suiro_mutant = "unstable_read")));
         encode(&request, version, out)
     }
 
     fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
         state.fetches.busy.remove(&(self.node, self.lane));
-        let response = answer.and_then(Answer::decode::<FetchRequest>).and_then(|response| {
-            codes::check("cannot read", response.error_code).map(|()| response)
-        });
+        let response = match answer.and_then(Answer::decode::<FetchRequest>) {
+            Ok(response) if self.is_refused(response.error_code, state) => {
+                for (wanted, _) in self.wanted {
+                    let pause = state.short_pause(wanted.tries);
+                    after(wanted, pause, state);
+                }
+                return Next::Done;
+            }
+            Ok(response) => codes::check("cannot read", response.error_code).map(|()| response),
+            Err(error) => Err(error),
+        };
         let response = match response {
             Ok(response) => response,
             Err(error) => {
@@ -271,16 +287,27 @@ impl Ask for Read {
                 return Next::Done;
             }
         };
+        if let Some(session) = self.session(state) {
+            session.answered(&response);
+        }
         let mut found = BTreeMap::new();
         for topic in response.responses {
             for partition in topic.partitions {
                 found.insert((topic.topic.0.clone(), partition.partition_index), partition);
             }
         }
-        for (wanted, _) in self.wanted {
-            let partition = &wanted.fetch.partition;
-            let place = (words::text(&partition.topic), partition.partition as i32);
-            match found.remove(&place) {
+        let mut unchanged = |partition| self.session(state)?.unchanged(partition);
+        let data: Vec<_> = self
+            .wanted
+            .iter()
+            .map(|(wanted, _)| &wanted.fetch.partition)
+            .map(|of| {
+                let place = (words::text(&of.topic), of.partition as i32);
+                found.remove(&place).or_else(|| unchanged(of))
+            })
+            .collect();
+        for ((wanted, _), data) in self.wanted.into_iter().zip(data) {
+            match data {
                 Some(data) => take(wanted, data, state),
                 None => again(wanted, &Error::unavailable("partition was left out"), state),
             }
@@ -291,6 +318,9 @@ impl Ask for Read {
     /// What was wanted is wanted still, from whoever leads then.
     fn fail(self: Box<Self>, error: Error, state: &mut State) {
         state.fetches.busy.remove(&(self.node, self.lane));
+        if let Some(session) = self.session(state) {
+            session.doubt();
+        }
         for (wanted, _) in self.wanted {
             match error.kind() {
                 suiro_core::ErrorKind::Unavailable => {

@@ -29,6 +29,7 @@ mod coordinators;
 mod dispatch;
 mod ending;
 mod fetch;
+mod fetch_session;
 mod filter;
 mod init;
 mod join;

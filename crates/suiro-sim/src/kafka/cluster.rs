@@ -3,6 +3,7 @@
 use super::case::Case;
 use super::codes;
 use super::coordinators::{Role, Seat};
+use super::fetch_session::FetchSession;
 use super::group::Group;
 use super::log::Log;
 use super::serve::Call;
@@ -22,6 +23,9 @@ pub(crate) struct Cluster {
     pub(crate) seats: BTreeMap<(Role, String), Seat>,
     pub(crate) transactions: BTreeMap<String, Transaction>,
     pub(crate) groups: BTreeMap<String, Group>,
+    /// Who waits for what, by the number of the session.
+    pub(crate) fetch_sessions: BTreeMap<i32, FetchSession>,
+    pub(crate) fetch_sessions_made: i32,
     /// Fetches that wait for records.
     pub(crate) parked: BTreeMap<u64, (Call, FetchRequest)>,
     pub(crate) parkings: u64,
@@ -131,6 +135,7 @@ impl World {
     pub(crate) fn send_away(&mut self, node: i32, time: Duration) {
         self.cluster.away[node as usize] = self.now + time;
         self.cut_broker(node);
+        self.cluster.fetch_sessions.retain(|_, session| session.node != node);
         let is_alone = (0..self.cluster.brokers()).all(|node| !self.cluster.is_up(node));
         if is_alone {
             return;

@@ -47,6 +47,7 @@ const ERRORS: &[(ApiKey, i16)] = &[
     (ApiKey::Produce, 45),
     (ApiKey::Produce, 47),
     (ApiKey::Fetch, 6),
+    (ApiKey::Fetch, 70),
     (ApiKey::Fetch, 74),
     (ApiKey::JoinGroup, 16),
     (ApiKey::JoinGroup, 25),
@@ -87,6 +88,8 @@ const HAPPENS: &[&str] = &[
     "fetch held against the cluster",
     "aborted batch in what was fetched",
     "end that was waited for",
+    "partition without news in a fetch session",
+    "partition that a fetch session is to forget",
 ];
 
 impl Counts {

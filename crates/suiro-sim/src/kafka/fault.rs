@@ -33,6 +33,10 @@ pub enum Fault {
     EndUnsure,
     /// A partition hears late how a transaction ended.
     SlowMarker,
+    /// A broker forgets who waits for what.
+    FetchSessionLost,
+    /// A broker keeps no more of those who wait for something.
+    FetchSessionRefused,
     /// A broker is away for a while.
     BrokerAway,
     /// A process is killed.
@@ -66,6 +70,8 @@ pub const FAULTS: &[Fault] = &[
     Fault::MovesWhileEnding,
     Fault::EndUnsure,
     Fault::SlowMarker,
+    Fault::FetchSessionLost,
+    Fault::FetchSessionRefused,
     Fault::BrokerAway,
     Fault::Kill,
     Fault::KillWhileSending,

@@ -25,6 +25,13 @@ pub(crate) fn fetch(world: &mut World, call: Call, request: FetchRequest) {
             }
         }
     }
+    let request = match world.all_asked(call, request) {
+        Ok(request) => request,
+        Err(code) => {
+            let response = FetchResponse::default().with_error_code(code);
+            return answer::<FetchRequest>(world, call, &response);
+        }
+    };
     let wait = Duration::from_millis(u64::from(request.max_wait_ms.max(0).unsigned_abs()));
     if wait.is_zero() || is_ready(world, call, &request) {
         return respond(world, call, &request);
@@ -98,12 +105,19 @@ fn respond(world: &mut World, call: Call, request: &FetchRequest) {
         let mut answers = Vec::new();
         for asked in &topic.partitions {
             let sees_all = request.isolation_level == 0;
-            answers.push(read(world, call, &topic.topic.0, asked, sees_all));
+            let data = read(world, call, &topic.topic.0, asked, sees_all);
+            if world.is_news(request, &topic.topic.0, &data) {
+                answers.push(data);
+            }
+        }
+        if answers.is_empty() {
+            continue;
         }
         let response = FetchableTopicResponse::default().with_topic(topic.topic.clone());
         topics.push(response.with_partitions(answers));
     }
     let response = FetchResponse::default().with_responses(topics);
+    let response = response.with_session_id(request.session_id);
     answer::<FetchRequest>(world, call, &response);
 }
 

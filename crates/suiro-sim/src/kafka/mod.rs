@@ -9,7 +9,7 @@
 //! | `cluster`, `log` | brokers and leaders; batches, their producers, what became of them |
 //! | `coordinators` | who coordinates what |
 //! | `metadata`, `topics`, `configs`, `records` | what brokers say and do at once |
-//! | `produce`, `fetch`, `list_offsets` | records in and out |
+//! | `produce`, `fetch`, `fetch_session`, `list_offsets` | records in and out |
 //! | `init`, `transaction`, `ending` | producers and their transactions |
 //! | `group`, `join`, `sync`, `offsets` | groups, generations, positions |
 //! | `worker`, `feeder`, `reader`, `foreign` | who reads and writes |
@@ -27,6 +27,7 @@ mod ending;
 pub mod fault;
 mod feeder;
 mod fetch;
+mod fetch_session;
 mod foreign;
 mod group;
 mod init;
