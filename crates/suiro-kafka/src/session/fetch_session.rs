@@ -16,6 +16,8 @@ use suiro_core::{Offset, TopicPartition};
 pub(crate) struct FetchSession {
     id: i32,
     epoch: i32,
+    /// Whether the last answer was one: a broker whose quota is used up says nothing.
+    speaks: bool,
     /// What the broker has been told.
     told: BTreeMap<TopicPartition, Told>,
 }
@@ -92,6 +94,7 @@ impl FetchSession {
     /// Takes what a broker has answered. One that keeps no more sessions says so by the number 0.
     pub(super) fn answered(&mut self, response: &FetchResponse) {
         let goes_on = response.session_id != 0;
+        self.speaks = goes_on && response.throttle_time_ms == 0;
         self.id = response.session_id;
         self.epoch = match self.epoch.checked_add(1) {
             _ if !goes_on => 0,
@@ -110,10 +113,13 @@ impl FetchSession {
         }
     }
 
-    /// What a broker means that says nothing of a partition: it is as it was. None if it was not
-    /// known either.
+    /// What a broker means that says nothing of a partition: it is as it was. None if that is not
+    /// known, or if its last answer said nothing at all.
     pub(super) fn unchanged(&self, of: &TopicPartition) -> Option<PartitionData> {
-        let (stable, start) = self.told.get(of)?.said?;
+        let told = self.told.get(of).filter(|_| self.speaks)?;
+        let (stable, start) = told.said?;
+        // All before what is asked for was decided when that was read.
+        let stable = stable.max(told.asked.fetch_offset);
         let data = PartitionData::default().with_partition_index(of.partition as i32);
         Some(data.with_last_stable_offset(stable).with_log_start_offset(start))
     }
@@ -199,6 +205,22 @@ mod tests {
         let third = session.request(asked(&[(0, 5), (1, 8), (2, 7)]));
         assert_eq!((numbers(&third), told(&third)), ((9, 2), vec![(2, 7)]));
         assert_eq!(forgotten(&third), [3]);
+    }
+
+    /// It is not that there is nothing new.
+    #[test]
+    fn a_broker_whose_quota_is_used_up_says_nothing() {
+        let mut session = FetchSession::default();
+        session.request(asked(&[(0, 5)]));
+        session.answered(&answer(9, &[(0, 0, 5)]));
+        session.request(asked(&[(0, 5)]));
+        session.answered(&answer(9, &[]).with_throttle_time_ms(20));
+        assert!(session.unchanged(&of("topic", 0)).is_none());
+        let next = session.request(asked(&[(0, 5)]));
+        assert_eq!((numbers(&next), told(&next)), ((9, 2), vec![]));
+        session.answered(&answer(9, &[]));
+        let stable = session.unchanged(&of("topic", 0)).map(|data| data.last_stable_offset);
+        assert_eq!(stable, Some(5));
     }
 
     #[test]

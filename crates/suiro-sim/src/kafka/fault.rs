@@ -37,6 +37,8 @@ pub enum Fault {
     FetchSessionLost,
     /// A broker keeps no more of those who wait for something.
     FetchSessionRefused,
+    /// A quota is used up: who waits is answered, and told nothing.
+    Throttled,
     /// A broker is away for a while.
     BrokerAway,
     /// A process is killed.
@@ -72,6 +74,7 @@ pub const FAULTS: &[Fault] = &[
     Fault::SlowMarker,
     Fault::FetchSessionLost,
     Fault::FetchSessionRefused,
+    Fault::Throttled,
     Fault::BrokerAway,
     Fault::Kill,
     Fault::KillWhileSending,

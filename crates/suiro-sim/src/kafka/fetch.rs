@@ -100,6 +100,10 @@ fn check(partition: &Partition, call: Call, asked: &FetchPartition, end: Offset)
 }
 
 fn respond(world: &mut World, call: Call, request: &FetchRequest) {
+    if request.session_epoch > 0 && world.strikes(Fault::Throttled, world.case.rate * 10) {
+        let response = FetchResponse::default().with_session_id(request.session_id);
+        return answer::<FetchRequest>(world, call, &response.with_throttle_time_ms(1));
+    }
     let mut topics = Vec::new();
     for topic in &request.topics {
         let mut answers = Vec::new();

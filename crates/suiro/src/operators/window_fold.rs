@@ -9,7 +9,7 @@ use crate::key_order::KeyOrder;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
 use crate::state::{Held, Hops, Merge, Places, SliceStore, Slot, WindowStore, may_have_rows};
-use crate::step::Step;
+use crate::step::{Step, caught};
 use crate::window::{InWindow, WindowTable};
 use crate::{Data, Key, Record, Stream};
 use std::marker::PhantomData;
@@ -244,7 +244,6 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
     ) {
         let Some(first) = rows.as_slice().first() else { return };
         let start = self.spec.last(first.at);
-        let end = self.spec.end(start);
         if self.spec.is_closed(start, to.store.time.observe(first.at, gate)) {
             self.places.next();
             rows.next().into_iter().for_each(|row| to.late.add(row));
@@ -253,7 +252,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         let due = to.store.will_be_due(self.spec.closing(start));
         let (pane, time) = to.store.pane_and_time(start);
         while let Some(row) = rows.as_slice().first()
-            && (start..end).contains(&row.at)
+            && self.spec.is_last(start, row.at)
             && time.observe(row.at, gate) < due
             && let Some(row) = rows.next()
         {
@@ -341,6 +340,15 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         }
         self.places.skip(run.len());
         Ok(())
+    }
+
+    /// Closes the windows that are due. What user code does wrong there is the fault of no record.
+    fn close_due(&self, to: &mut Progress<'_, K, V, A>) -> Result<()> {
+        if to.store.next_due.is_some_and(|due| due > to.store.time.now()) {
+            return Ok(());
+        }
+        to.undo = None;
+        caught(|| self.close(to.store.time.now(), to))
     }
 
     /// Closes the windows that are due at `now`.
@@ -435,7 +443,7 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
             |to| {
                 let mut work = || {
                     // A record that was skipped moved the time all the same.
-                    self.close(to.store.time.now(), to)?;
+                    self.close_due(to)?;
                     while let Some(first) = rows.as_slice().first() {
                         if self.spec.is_tumbling() {
                             self.take_run(&mut rows, &gate, careful, to);
@@ -445,7 +453,7 @@ impl<K: Key, V: Data, A: Data> Operator for WindowFold<K, V, A> {
                             row.into_iter()
                                 .for_each(|row| self.take_all(row, now, careful, to));
                         }
-                        self.close(to.store.time.now(), to)?;
+                        self.close_due(to)?;
                     }
                     Ok(())
                 };

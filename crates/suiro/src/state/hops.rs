@@ -22,6 +22,13 @@ impl Hops {
         Timestamp::from_millis(at.as_millis() - at.as_millis().rem_euclid(self.advance))
     }
 
+    /// Whether that is the window that starts at `start`. The last of all times is in a window,
+    /// too, whose end there is no time for.
+    #[inline]
+    pub(crate) fn is_last(self, start: Timestamp, at: Timestamp) -> bool {
+        (0..self.advance).contains(&at.as_millis().wrapping_sub(start.as_millis()))
+    }
+
     /// The start of the first one; none starts before the epoch.
     #[inline]
     pub(crate) fn first(self, at: Timestamp) -> Timestamp {
@@ -91,6 +98,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn the_last_of_all_times_is_in_a_window() {
+        let hops = Hops { size: 10, advance: 10, grace: 0 };
+        let max = Timestamp::MAX.as_millis();
+        for at in [0, 9, 10, max - 20, max - 1, max].map(Timestamp::from_millis) {
+            assert!(hops.is_last(hops.last(at), at), "{at:?}");
+        }
+    }
+
     proptest! {
         /// What is in a window is whole slices, and its middle is where slices meet.
         #[test]
@@ -108,6 +124,8 @@ mod tests {
             prop_assert_eq!(all.first(), Some(&hops.first(left)));
             prop_assert_eq!(all.last(), Some(&hops.last(left)));
             prop_assert_eq!(&windows(hops.slice(left)), &all);
+            let is_last = hops.last(left) == hops.last(right);
+            prop_assert_eq!(hops.is_last(hops.last(left), right), is_last);
             let is_one = hops.slice(left) == hops.slice(right);
             prop_assert_eq!(hops.slice_span(left).contains(&right), is_one);
             if is_one {

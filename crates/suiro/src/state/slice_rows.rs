@@ -146,8 +146,9 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         let mut slices = Slices::default();
         let generation = self.generation;
         let is_young = |slice: &Slice<A>| slice.changed.is_in(generation);
-        let of_slot = self.log.before.iter().chain(&self.log.gone);
-        let of_slot = of_slot.filter(|(slot, _)| *slot == number).map(|(_, slice)| slice);
+        let logs = [&self.log.before, &self.log.gone].into_iter();
+        let logs = logs.filter(|_| slot.changed >= generation).flatten();
+        let of_slot = logs.filter(|(slot, _)| *slot == number).map(|(_, slice)| slice);
         let all = slot.rows.all().iter().chain(of_slot);
         all.filter(|slice| !is_young(slice)).for_each(|slice| slices.put(slice.clone()));
         self.windows(slices)

@@ -387,8 +387,9 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         for slot in &log.touched {
             let kept = &mut self.slots[*slot];
             let young: Vec<_> = kept.rows.young(generation).map(|slice| slice.start).collect();
-            let removed = young.into_iter().filter_map(|start| kept.rows.remove(start));
-            self.count -= removed.count();
+            for start in young {
+                kept.rows.remove(start);
+            }
             kept.rows.unmerge();
             (kept.changed, kept.rows.young) = (generation - 1, 0);
             self.slots.may_go(*slot);
@@ -396,8 +397,9 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         let gone = log.gone.into_iter().filter(|(_, slice)| !slice.changed.is_in(generation));
         for (slot, slice) in log.before.into_iter().chain(gone) {
             self.slots[slot].rows.put(slice);
-            self.count += 1;
         }
+        // User code may have panicked while it closed windows: so they are counted anew.
+        self.count = self.slots.iter().map(|slot| slot.rows.count()).sum();
         self.loaded();
     }
 
