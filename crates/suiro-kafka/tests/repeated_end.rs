@@ -59,6 +59,7 @@ struct Holder {
 }
 
 /// What lies between a transaction and the answer that it has not ended yet.
+const NOT_LEADER: i16 = 6;
 const CONCURRENT: i16 = 51;
 
 impl Holder {
@@ -82,8 +83,18 @@ impl Holder {
         }
     }
 
-    /// Writes a record in the epoch that it has.
+    /// Writes a record in the epoch that it has. A topic that was just made may not have a leader
+    /// that knows of it.
     fn write(&mut self) -> i16 {
+        loop {
+            let code = self.try_write();
+            if code != NOT_LEADER {
+                return code;
+            }
+        }
+    }
+
+    fn try_write(&mut self) -> i16 {
         let mut writer = BatchWriter::new(Compression::None);
         writer.push(Timestamp::ZERO, None, Some(b"value"), &Headers::NONE);
         let mut batch = writer.finish().unwrap().to_vec();
