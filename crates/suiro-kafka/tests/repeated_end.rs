@@ -58,8 +58,9 @@ struct Holder {
     epoch: i16,
 }
 
-/// What lies between a transaction and the answer that it has not ended yet.
+/// A broker that does not lead a partition, or has not heard that it does.
 const NOT_LEADER: i16 = 6;
+/// What lies between a transaction and the answer that it has not ended yet.
 const CONCURRENT: i16 = 51;
 
 impl Holder {
