@@ -59,6 +59,7 @@ mod generate;
 #[doc(hidden)]
 pub mod inspect;
 mod key_order;
+mod late;
 mod letters;
 mod operators;
 mod policy;

@@ -89,6 +89,11 @@ impl Fetches {
         self.read.retain(|partition, _| keep(partition));
     }
 
+    /// What a broker remembers of those who wait; nothing of others.
+    fn session(&mut self, node: i32, lane: Lane) -> Option<&mut FetchSession> {
+        (lane == Lane::Await).then(|| self.sessions.entry(node).or_default())
+    }
+
     fn want_for(&mut self, ticket: Ticket, fetch: Fetch, purpose: Purpose, now: Duration) {
         let (since, not_before) = (now, now);
         let (tries, awaited) = (0, None);
@@ -197,16 +202,6 @@ struct Read {
 }
 
 impl Read {
-    /// What its broker remembers of those who wait.
-    fn session<'a>(&self, state: &'a mut State) -> Option<&'a mut FetchSession> {
-        let waits = self.lane == Lane::Await;
-        waits.then(|| state.fetches.sessions.entry(self.node).or_default())
-    }
-
-    fn is_refused(&self, code: i16, state: &mut State) -> bool {
-        self.session(state).is_some_and(|session| session.is_refused(code))
-    }
-
     /// How long the broker may hold back its answer.
     fn wait(&self, state: &State) -> Duration {
         let lively = state.now < state.fetches.moved + LIVELY;
@@ -259,7 +254,7 @@ impl Ask for Read {
             all.insert(partition.clone(), asked);
         }
         let wait = self.wait(state);
-        let request = fetch_session::request(all, self.session(state))
+        let request = fetch_session::request(all, state.fetches.session(self.node, self.lane))
             .with_max_wait_ms(wait.as_millis() as i32)
             .with_min_bytes(1)
             .with_max_bytes(most)
@@ -269,17 +264,20 @@ impl Ask for Read {
 
     fn read(self: Box<Self>, answer: Result<Answer>, state: &mut State) -> Next {
         state.fetches.busy.remove(&(self.node, self.lane));
-        let response = match answer.and_then(Answer::decode::<FetchRequest>) {
-            Ok(response) if self.is_refused(response.error_code, state) => {
-                for (wanted, _) in self.wanted {
-                    let pause = state.short_pause(wanted.tries);
-                    after(wanted, pause, state);
-                }
-                return Next::Done;
+        let (node, lane) = (self.node, self.lane);
+        let response = answer.and_then(Answer::decode::<FetchRequest>);
+        if let (Ok(response), Some(session)) = (&response, state.fetches.session(node, lane))
+            && session.is_refused(response.error_code)
+        {
+            for (wanted, _) in self.wanted {
+                let pause = state.short_pause(wanted.tries);
+                after(wanted, pause, state);
             }
-            Ok(response) => codes::check("cannot read", response.error_code).map(|()| response),
-            Err(error) => Err(error),
-        };
+            return Next::Done;
+        }
+        let response = response.and_then(|response| {
+            codes::check("cannot read", response.error_code).map(|()| response)
+        });
         let response = match response {
             Ok(response) => response,
             Err(error) => {
@@ -287,7 +285,7 @@ impl Ask for Read {
                 return Next::Done;
             }
         };
-        if let Some(session) = self.session(state) {
+        if let Some(session) = state.fetches.session(node, lane) {
             session.answered(&response);
         }
         let mut found = BTreeMap::new();
@@ -296,18 +294,11 @@ impl Ask for Read {
                 found.insert((topic.topic.0.clone(), partition.partition_index), partition);
             }
         }
-        let mut unchanged = |partition| self.session(state)?.unchanged(partition);
-        let data: Vec<_> = self
-            .wanted
-            .iter()
-            .map(|(wanted, _)| &wanted.fetch.partition)
-            .map(|of| {
-                let place = (words::text(&of.topic), of.partition as i32);
-                found.remove(&place).or_else(|| unchanged(of))
-            })
-            .collect();
-        for ((wanted, _), data) in self.wanted.into_iter().zip(data) {
-            match data {
+        for (wanted, _) in self.wanted {
+            let partition = &wanted.fetch.partition;
+            let place = (words::text(&partition.topic), partition.partition as i32);
+            let unchanged = || state.fetches.session(node, lane)?.unchanged(partition);
+            match found.remove(&place).or_else(unchanged) {
                 Some(data) => take(wanted, data, state),
                 None => again(wanted, &Error::unavailable("partition was left out"), state),
             }
@@ -318,7 +309,7 @@ impl Ask for Read {
     /// What was wanted is wanted still, from whoever leads then.
     fn fail(self: Box<Self>, error: Error, state: &mut State) {
         state.fetches.busy.remove(&(self.node, self.lane));
-        if let Some(session) = self.session(state) {
+        if let Some(session) = state.fetches.session(self.node, self.lane) {
             session.doubt();
         }
         for (wanted, _) in self.wanted {

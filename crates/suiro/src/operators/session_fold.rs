@@ -2,11 +2,12 @@
 
 use super::exchange::settle;
 use super::fold::{self, Add, Init};
-use super::window_fold::{Emit, TellLate, tell_late};
+use super::window_fold::Emit;
 use crate::draft::{Draft, step_node};
 use crate::format::Format;
 use crate::gap::Gap;
 use crate::key_order::KeyOrder;
+use crate::late::{Late, TellLate, tell_late};
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
 use crate::state::{
@@ -161,8 +162,7 @@ type Before<K, A, R> = (K, Option<SessionList<A, R>>, usize);
 struct Progress<'a, K: 'static, V, A: 'static, R: 'static> {
     store: &'a mut SessionStore<K, A, R>,
     results: Batch<K, InWindow<Option<A>>>,
-    late: Batch<K, V>,
-    late_count: u64,
+    late: Late<K, V>,
     /// In careful mode: what was before the record.
     undo: Option<Before<K, A, R>>,
 }
@@ -202,10 +202,7 @@ impl<K: Key, V: Data, A: Data, G: Gap<V>> SessionFold<K, V, A, G> {
             with.reach = with.reach.and(last.reach);
         }
         if with.lasts().plus_millis(linger) <= now {
-            to.late_count += 1;
-            if self.late.is_some() {
-                to.late.push(row);
-            }
+            to.late.add(row);
             return Ok(());
         }
         if careful {
@@ -304,8 +301,7 @@ impl<K: Key, V: Data, A: Data, G: Gap<V>> SessionFold<K, V, A, G> {
         Progress {
             store: cx.stores.get_mut(self.store),
             results: Vec::new(),
-            late: Vec::new(),
-            late_count: 0,
+            late: Late::new(self.late.is_some()),
             undo: None,
         }
     }
@@ -350,12 +346,12 @@ impl<K: Key, V: Data, A: Data, G: Gap<V>> Operator for SessionFold<K, V, A, G> {
                 }
             },
         );
-        let Progress { results, late, late_count, .. } = to;
+        let Progress { results, late, .. } = to;
         *cx.counters = counters;
-        cx.counters.late += late_count;
+        cx.counters.late += late.count;
         // What the record that failed has closed goes out all the same.
         if let Some(tell) = self.late {
-            tell(cx, late);
+            tell(cx, late.rows);
         }
         emit(cx, 0, results);
         result

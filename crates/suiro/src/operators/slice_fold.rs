@@ -2,8 +2,9 @@
 //! close (rules W1, W4, W5 and W8).
 
 use super::fold::{Add, Init};
-use super::window_fold::{Emit, TellLate};
+use super::window_fold::Emit;
 use crate::key_order::KeyOrder;
+use crate::late::{Late, TellLate};
 use crate::row::{Batch, emit, typed};
 use crate::state::{Closed, Hops, Merge, SliceStore};
 use crate::step::{Step, caught};
@@ -62,8 +63,7 @@ pub(crate) struct SliceFold<K, V, A> {
 struct Progress<'a, K: 'static, V, A: 'static> {
     store: &'a mut SliceStore<K, A>,
     results: Batch<K, InWindow<A>>,
-    late: Batch<K, V>,
-    late_count: u64,
+    late: Late<K, V>,
     closed: Vec<Closed<K, A>>,
     /// What stops the work, and is the fault of no record.
     broken: Option<Error>,
@@ -89,11 +89,7 @@ impl<K: Key, V: Data, A: Data> SliceFold<K, V, A> {
         to: &mut Progress<'_, K, V, A>,
     ) {
         if !to.store.accepts(slot, row.at, to.store.time.now()) {
-            to.late_count += 1;
-            if self.late.is_some() {
-                to.late.push(row);
-            }
-            return;
+            return to.late.add(row);
         }
         let Record { value, at, headers, .. } = row;
         let (init, add) = (&*self.init, |state: &mut A| (self.add)(state, value));
@@ -133,8 +129,7 @@ impl<K: Key, V: Data, A: Data> SliceFold<K, V, A> {
         Progress {
             store: cx.stores.get_mut(self.store),
             results: Vec::new(),
-            late: Vec::new(),
-            late_count: 0,
+            late: Late::new(self.late.is_some()),
             closed: Vec::new(),
             broken: None,
         }
@@ -196,16 +191,16 @@ impl<K: Key, V: Data, A: Data> Operator for SliceFold<K, V, A> {
             // The store takes a record as a whole or not at all.
             |_| (),
         );
-        let Progress { results, late, late_count, broken, .. } = to;
+        let Progress { results, late, broken, .. } = to;
         self.slots = slots;
         *cx.counters = counters;
-        cx.counters.late += late_count;
+        cx.counters.late += late.count;
         if let Some(cause) = broken {
             return Err(Failure::stop(&self.step.label, cause));
         }
         // What the record that failed has closed goes out all the same.
         if let Some(tell) = self.late {
-            tell(cx, late);
+            tell(cx, late.rows);
         }
         emit(cx, 0, results);
         result

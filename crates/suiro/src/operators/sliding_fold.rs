@@ -4,6 +4,7 @@ use super::exchange::settle;
 use super::window_fold::Emit;
 use crate::draft::{maker, step_node};
 use crate::key_order::KeyOrder;
+use crate::late::Late;
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
 use crate::state::{Folds, Pane, Sliding, SlidingStore, WARM};
@@ -68,8 +69,7 @@ struct SlidingFold<K, V, T, A> {
 struct Progress<'a, K: 'static, V, T, A: 'static> {
     store: &'a mut SlidingStore<K, T, A>,
     results: Batch<K, InWindow<A>>,
-    late: Batch<K, V>,
-    late_count: u64,
+    late: Late<K, V>,
     closed: Vec<(K, Pane<A>)>,
     /// The slot of the record at hand, and how many results there were before it.
     at_hand: Option<(u32, usize)>,
@@ -86,10 +86,7 @@ impl<K: Key, V: Data, T: Data, A: Data> SlidingFold<K, V, T, A> {
     ) -> Result<()> {
         to.store.fold(slot)?;
         let Some(entry) = to.store.seek(slot, row.at, now) else {
-            to.late_count += 1;
-            if self.wants_late {
-                to.late.push(row);
-            }
+            to.late.add(row);
             return Ok(());
         };
         let before = to.results.len();
@@ -144,8 +141,7 @@ impl<K: Key, V: Data, T: Data, A: Data> SlidingFold<K, V, T, A> {
         Progress {
             store: cx.stores.get_mut(self.store),
             results: Vec::new(),
-            late: Vec::new(),
-            late_count: 0,
+            late: Late::new(self.wants_late),
             closed: Vec::new(),
             at_hand: None,
             broken: None,
@@ -213,15 +209,15 @@ impl<K: Key, V: Data, T: Data, A: Data> Operator for SlidingFold<K, V, T, A> {
                 }
             },
         );
-        let Progress { results, late, late_count, broken, .. } = to;
+        let Progress { results, late, broken, .. } = to;
         self.slots = slots;
         *cx.counters = counters;
-        cx.counters.late += late_count;
+        cx.counters.late += late.count;
         if let Some(cause) = broken {
             return Err(Failure::stop(&self.step.label, cause));
         }
         // What the record that failed has closed goes out all the same.
-        emit(cx, 1, late);
+        emit(cx, 1, late.rows);
         emit(cx, 0, results);
         result
     }

@@ -6,6 +6,7 @@ use super::fold::{self, Add, Init};
 use super::slice_fold::{Combine, SliceFold};
 use crate::draft::{Draft, step_node};
 use crate::key_order::KeyOrder;
+use crate::late::{Late, TellLate, tell_late};
 use crate::row::{Batch, copy, emit, typed};
 use crate::show;
 use crate::state::{Held, Hops, Merge, Places, SliceStore, Slot, WindowStore, may_have_rows};
@@ -82,14 +83,6 @@ pub(crate) fn add<K: Key, V: Data, A: Data>(
     });
     draft.show((node, 0), show::both::<K, V>(keys));
     table
-}
-
-/// Sends records that are late.
-pub(super) type TellLate<K, V> = fn(&mut Context<'_>, Batch<K, V>);
-
-/// As they came.
-pub(super) fn tell_late<K: Key, V: Data>(cx: &mut Context<'_>, late: Batch<K, V>) {
-    emit(cx, 1, late);
 }
 
 /// What the folds into one store of windows have in common.
@@ -200,22 +193,6 @@ struct Progress<'a, K: 'static, V, A: 'static> {
     undo: Option<Undo<K, A>>,
     /// What stops the work, and is the fault of no record.
     broken: Option<Error>,
-}
-
-/// Records that update no window.
-struct Late<K, V> {
-    count: u64,
-    rows: Batch<K, V>,
-    is_wanted: bool,
-}
-
-impl<K, V> Late<K, V> {
-    fn add(&mut self, row: Record<K, V>) {
-        self.count += 1;
-        if self.is_wanted {
-            self.rows.push(row);
-        }
-    }
 }
 
 /// The key of a record, the rows before it by window, and how many results there were.
@@ -344,9 +321,6 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
 
     /// Closes the windows that are due. What user code does wrong there is the fault of no record.
     fn close_due(&self, to: &mut Progress<'_, K, V, A>) -> Result<()> {
-        if to.store.next_due.is_some_and(|due| due > to.store.time.now()) {
-            return Ok(());
-        }
         to.undo = None;
         caught(|| self.close(to.store.time.now(), to))
     }
@@ -409,7 +383,7 @@ impl<K: Key, V: Data, A: Data> WindowFold<K, V, A> {
         Progress {
             store: cx.stores.get_mut(self.store),
             results: Vec::new(),
-            late: Late { count: 0, rows: Vec::new(), is_wanted: self.late.is_some() },
+            late: Late::new(self.late.is_some()),
             undo: None,
             broken: None,
         }
