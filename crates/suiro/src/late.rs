@@ -1,4 +1,4 @@
-//! Records that update no window: counted, and sent if somebody wants them (rule W8).
+//! Records that update no window: counted, and sent if somebody wants them (rule W4).
 
 use crate::row::{Batch, emit};
 use crate::{Data, Key, Record};
