@@ -90,12 +90,19 @@ impl<A> SliceList<A> {
     }
 
     /// Puts a slice where [`SliceList::search`] says that it would be.
-    #[inline]
     pub(super) fn insert(&mut self, place: usize, slice: Slice<A>) {
-        if place < self.len() {
-            self.others.insert(place, slice);
-        } else if let Some(before) = self.last.replace(slice) {
-            self.others.push_back(before);
+        match place < self.len() {
+            true => self.others.insert(place, slice),
+            false => self.append(slice),
+        }
+    }
+
+    /// Puts a slice behind all others.
+    #[inline(always)]
+    pub(super) fn append(&mut self, slice: Slice<A>) {
+        match &mut self.last {
+            Some(last) => self.others.push_back(std::mem::replace(last, slice)),
+            None => self.last = Some(slice),
         }
     }
 

@@ -116,7 +116,9 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         }
         let mut slices = Slices::default();
         if let Some(lower) = &self.lower {
-            read_rows(&lower.below, self.keys, key, &mut |slice| slices.put(slice))?;
+            read_rows(&lower.below, self.keys, key, &mut |slice| {
+                slices.put(slice);
+            })?;
         }
         self.windows(slices)
     }
@@ -150,7 +152,9 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         let logs = logs.filter(|_| slot.changed >= generation).flatten();
         let of_slot = logs.filter(|(slot, _)| *slot == number).map(|(_, slice)| slice);
         let all = slot.rows.all().iter().chain(of_slot);
-        all.filter(|slice| !is_young(slice)).for_each(|slice| slices.put(slice.clone()));
+        for slice in all.filter(|slice| !is_young(slice)) {
+            slices.put(slice.clone());
+        }
         self.windows(slices)
     }
 

@@ -102,7 +102,9 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         let slices = &mut self.slots[slot].rows;
         let before = slices.count();
         match slice {
-            Some(slice) => slices.put(slice),
+            Some(slice) => {
+                slices.put(slice);
+            }
             None => {
                 slices.remove(start);
             }
@@ -186,8 +188,8 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         let generation = self.generation;
         let kept = &mut self.slots[slot];
         let number = kept.rows.next();
-        let mut is_first = false;
-        if let Some(slice) = kept.rows.get_mut(start, generation) {
+        let (is_new, mut is_first) = (kept.rows.is_behind(start), false);
+        if let Some(slice) = (!is_new).then(|| kept.rows.get_mut(start, generation)).flatten() {
             if !slice.changed.is_in(generation) {
                 self.log.before.push((slot, slice.clone()));
                 self.log.changes += 1;
@@ -198,8 +200,7 @@ impl<K: Key, A: Data> SliceStore<K, A> {
             let mut value = init();
             add(&mut value);
             let (value, changed) = (Some(value), Changed::made_in(generation));
-            let slice = Slice { start, at, number, changed, value, headers };
-            is_first = kept.rows.place(slice) == 0;
+            is_first = kept.rows.put(Slice { start, at, number, changed, value, headers });
             kept.rows.young += 1;
             self.log.changes += 1;
             self.count += 1;

@@ -84,7 +84,8 @@ impl<A> Slice<A> {
     /// A number that depends on all of it, wherever in memory that is.
     fn glance(&self) -> u64 {
         let [start, at] = [self.start, self.at].map(|at| at.as_millis() as u64);
-        self.number ^ self.changed.0 ^ start ^ at
+        let ends = [self.value.is_some(), self.headers.is_empty()].map(u64::from);
+        self.number ^ self.changed.0 ^ start ^ at ^ ends[0] ^ ends[1]
     }
 }
 
@@ -180,11 +181,12 @@ impl<A: Clone> Slices<A> {
         self.all.first().map_or(0, |slice| slice.glance() ^ self.glance())
     }
 
-    /// The same of what is needed to close the next window.
+    /// The same of what is needed to close the next window: it goes with its first slice, and the
+    /// one behind that may be the first of another.
     pub(super) fn glance_back(&self) -> u64 {
         let parts = self.kept.before.last().into_iter().chain(self.kept.behind.last());
         let next = self.all.from(self.kept.early + self.kept.behind.len()).next();
-        let slices = self.all.first().into_iter().chain(next);
+        let slices = self.all.iter().take(2).chain(next);
         let seen = parts.fold(0, |seen, part| seen ^ part.number);
         slices.fold(seen, |seen, slice| seen ^ slice.glance())
     }
@@ -224,29 +226,44 @@ impl<A: Clone> Slices<A> {
         changed.take(self.young as usize)
     }
 
-    /// Puts a slice in its place.
-    pub(super) fn put(&mut self, slice: Slice<A>) {
-        self.place(slice);
+    /// Whether a slice that starts at `start` is behind all others, and nothing has been merged
+    /// that it would be in: so it is with most new ones.
+    #[inline]
+    pub(super) fn is_behind(&self, start: Timestamp) -> bool {
+        start >= self.merged && self.all.last().is_some_and(|last| last.start < start)
     }
 
-    /// Puts a slice in its place, and gives which that is.
-    pub(super) fn place(&mut self, slice: Slice<A>) -> usize {
+    /// Puts a slice in its place, and says whether that is the first.
+    ///
+    /// What was just written, in pieces, must not be read as a whole to be passed on, as a call
+    /// would: that waits until all that was written before has come to memory.
+    #[inline(always)]
+    pub(super) fn put(&mut self, slice: Slice<A>) -> bool {
         self.next = self.next.max(slice.number + 1);
         self.shut += u32::from(slice.value.is_none());
+        if !self.is_behind(slice.start) {
+            return self.put_between(slice);
+        }
+        self.all.append(slice);
+        false
+    }
+
+    fn put_between(&mut self, slice: Slice<A>) -> bool {
         match self.all.search(slice.start) {
             Ok(place) => {
                 self.forget(slice.start, place + 1);
                 self.shut -= u32::from(self.all[place].value.is_none());
                 self.all[place] = slice;
-                place
+                place == 0
             }
             Err(place) => {
                 self.forget(slice.start, place);
                 // The middle is in the window that was merged last.
-                let is_early = slice.start < self.merged && slice.start < self.kept.middle;
-                self.kept.early += usize::from(is_early);
+                if slice.start < self.merged && slice.start < self.kept.middle {
+                    self.kept.early += 1;
+                }
                 self.all.insert(place, slice);
-                place
+                place == 0
             }
         }
     }
