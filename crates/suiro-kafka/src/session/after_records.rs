@@ -10,7 +10,6 @@ use kafka_protocol::messages::OffsetCommitRequest;
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use suiro_core::broker::Position;
 use suiro_core::{Error, ErrorKind, Result};
@@ -31,25 +30,22 @@ impl Ask for AfterRecords {
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
         state.writer.must_be_front(self.0.commit)?;
         let Offsets { fence, positions, member, .. } = &self.0;
-        let mut topics = BTreeMap::<&str, Vec<OffsetCommitRequestPartition>>::new();
-        for Position { partition, next, note } in positions {
+        let positions = positions.iter().map(|Position { partition, next, note }| {
             let position = OffsetCommitRequestPartition::default()
                 .with_partition_index(partition.partition as i32)
                 .with_committed_offset(*next)
                 .with_committed_metadata(Some(words::text(note)));
-            topics.entry(&partition.topic).or_default().push(position);
-        }
-        let topics = topics.into_iter().map(|(topic, partitions)| {
-            OffsetCommitRequestTopic::default()
-                .with_name(words::topic(topic))
-                .with_partitions(partitions)
+            (&*partition.topic, position)
+        });
+        let topics = words::by_topic(positions, |topic, positions| {
+            OffsetCommitRequestTopic::default().with_name(topic).with_partitions(positions)
         });
         let member = fence.generation.map(|_| member.clone()).unwrap_or_default();
         let request = OffsetCommitRequest::default()
             .with_group_id(words::group(&fence.group))
             .with_generation_id_or_member_epoch(number(fence))
             .with_member_id(member)
-            .with_topics(topics.collect());
+            .with_topics(topics);
         encode(&request, version, out)
     }
 

@@ -18,7 +18,6 @@ use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, EndTxnRequest, HeartbeatRequest, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::StrBytes;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use suiro_core::broker::{CommitId, Fence, Position};
 use suiro_core::{Error, ErrorKind, Result};
@@ -163,18 +162,15 @@ impl Ask for Offsets {
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
         state.writer.must_be_front(self.commit)?;
-        let mut topics = BTreeMap::<&str, Vec<TxnOffsetCommitRequestPartition>>::new();
-        for Position { partition, next, note } in &self.positions {
+        let positions = self.positions.iter().map(|Position { partition, next, note }| {
             let position = TxnOffsetCommitRequestPartition::default()
                 .with_partition_index(partition.partition as i32)
                 .with_committed_offset(*next)
                 .with_committed_metadata(Some(words::text(note)));
-            topics.entry(&partition.topic).or_default().push(position);
-        }
-        let topics = topics.into_iter().map(|(topic, partitions)| {
-            TxnOffsetCommitRequestTopic::default()
-                .with_name(words::topic(topic))
-                .with_partitions(partitions)
+            (&*partition.topic, position)
+        });
+        let topics = words::by_topic(positions, |topic, positions| {
+            TxnOffsetCommitRequestTopic::default().with_name(topic).with_partitions(positions)
         });
         let names_one = self.fence.generation.is_some();
         let (generation, member) =
@@ -189,7 +185,7 @@ impl Ask for Offsets {
             .with_producer_epoch(state.writer.epoch)
             .with_generation_id(generation)
             .with_member_id(member)
-            .with_topics(topics.collect());
+            .with_topics(topics);
         encode(&request, version, out)
     }
 

@@ -38,34 +38,33 @@ pub(super) fn request(
 ) -> FetchRequest {
     match session {
         Some(session) => session.request(asked),
-        None => FetchRequest::default()
-            .with_session_epoch(NO_SESSION)
-            .with_topics(by_topic(asked.into_iter())),
+        None => {
+            FetchRequest::default().with_session_epoch(NO_SESSION).with_topics(by_topic(asked))
+        }
     }
 }
 
-fn by_topic(all: impl Iterator<Item = (TopicPartition, FetchPartition)>) -> Vec<FetchTopic> {
-    let mut topics = BTreeMap::<Arc<str>, Vec<FetchPartition>>::new();
-    all.for_each(|(of, asked)| topics.entry(of.topic).or_default().push(asked));
-    let topics = topics.into_iter().map(|(topic, partitions)| {
-        FetchTopic::default().with_topic(words::topic(&topic)).with_partitions(partitions)
-    });
-    topics.collect()
+fn by_topic(
+    all: impl IntoIterator<Item = (TopicPartition, FetchPartition)>,
+) -> Vec<FetchTopic> {
+    let all = all.into_iter().map(|(of, asked)| (of.topic, asked));
+    words::by_topic(all, |topic, asked| {
+        FetchTopic::default().with_topic(topic).with_partitions(asked)
+    })
 }
 
 impl FetchSession {
     /// The next request: of what the broker does not know yet, and of what is not asked for any
     /// more.
     fn request(&mut self, asked: BTreeMap<TopicPartition, FetchPartition>) -> FetchRequest {
-        let mut forgotten = BTreeMap::<Arc<str>, Vec<i32>>::new();
+        let mut forgotten = Vec::new();
         if self.epoch == 0 {
             self.told.clear();
         }
         self.told.retain(|of, _| {
             let stays = asked.contains_key(of);
             if !stays {
-                let partitions = forgotten.entry(Arc::clone(&of.topic)).or_default();
-                partitions.push(of.partition as i32);
+                forgotten.push((Arc::clone(&of.topic), of.partition as i32));
             }
             stays
         });
@@ -79,16 +78,14 @@ impl FetchSession {
             self.told.insert(of.clone(), Told { asked: asked.clone(), said });
             new.push((of, asked));
         }
-        let forgotten = forgotten.into_iter().map(|(topic, partitions)| {
-            ForgottenTopic::default()
-                .with_topic(words::topic(&topic))
-                .with_partitions(partitions)
+        let forgotten = words::by_topic(forgotten, |topic, partitions| {
+            ForgottenTopic::default().with_topic(topic).with_partitions(partitions)
         });
         FetchRequest::default()
             .with_session_id(self.id)
             .with_session_epoch(self.epoch)
-            .with_topics(by_topic(new.into_iter()))
-            .with_forgotten_topics_data(forgotten.collect())
+            .with_topics(by_topic(new))
+            .with_forgotten_topics_data(forgotten)
     }
 
     /// Takes what a broker has answered. One that keeps no more sessions says so by the number 0.

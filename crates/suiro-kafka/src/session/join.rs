@@ -140,16 +140,14 @@ impl Ask for Join {
 /// The partitions that tasks read, as consumers of all kinds are told theirs. Members go by their
 /// tasks; this is for those who look at the group from outside.
 fn partitions(tasks: &[(TaskId, Role)], reads: &[(u32, Arc<str>)]) -> Vec<Partitions> {
-    let mut all = BTreeMap::<&str, Vec<i32>>::new();
-    for (task, _) in tasks.iter().filter(|(_, role)| *role == Role::Active) {
-        for (_, topic) in reads.iter().filter(|(sub, _)| *sub == task.subtopology) {
-            all.entry(topic).or_default().push(task.partition as i32);
-        }
-    }
-    let all = all.into_iter().map(|(topic, partitions)| {
-        Partitions::default().with_topic(words::topic(topic)).with_partitions(partitions)
+    let active = tasks.iter().filter(|(_, role)| *role == Role::Active);
+    let read = active.flat_map(|(task, _)| {
+        let topics = reads.iter().filter(|(sub, _)| *sub == task.subtopology);
+        topics.map(|(_, topic)| (&**topic, task.partition as i32))
     });
-    all.collect()
+    words::by_topic(read, |topic, partitions| {
+        Partitions::default().with_topic(topic).with_partitions(partitions)
+    })
 }
 
 /// Shares the tasks among all who joined.

@@ -9,7 +9,6 @@ use kafka_protocol::messages::OffsetFetchRequest;
 use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopics,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use suiro_core::broker::{Event, Position, Ticket};
 use suiro_core::{Error, Result, TopicPartition};
@@ -53,19 +52,16 @@ impl Ask for Positions {
     }
 
     fn write(&mut self, version: i16, _: &mut State, out: &mut BytesMut) -> Result<()> {
-        let mut topics = BTreeMap::<&str, Vec<i32>>::new();
-        for partition in &self.of {
-            topics.entry(&partition.topic).or_default().push(partition.partition as i32);
-        }
-        let topics = topics.into_iter().map(|(topic, partitions)| {
+        let of = self.of.iter().map(|it| (&*it.topic, it.partition as i32));
+        let topics = words::by_topic(of, |topic, partitions| {
             OffsetFetchRequestTopics::default()
-                .with_name(words::topic(topic))
+                .with_name(topic)
                 .with_partition_indexes(partitions)
         });
         let group = OffsetFetchRequestGroup::default()
             .with_group_id(words::group(&self.group))
             .with_member_epoch(-1)
-            .with_topics(Some(topics.collect()));
+            .with_topics(Some(topics));
         let request =
             OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
         encode(&request, version, out)

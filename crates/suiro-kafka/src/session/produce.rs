@@ -146,22 +146,21 @@ impl Ask for Produce {
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
         state.writer.must_be_front(self.commit)?;
-        let mut topics = BTreeMap::<&str, Vec<PartitionProduceData>>::new();
-        for (partition, piece) in &self.parts {
+        let parts = self.parts.iter().map(|(partition, piece)| {
             let data = PartitionProduceData::default()
                 .with_index(partition.partition as i32)
                 .with_records(Some(piece.bytes.clone()));
-            topics.entry(&partition.topic).or_default().push(data);
-        }
-        let topics = topics.into_iter().map(|(topic, data)| {
-            TopicProduceData::default().with_name(words::topic(topic)).with_partition_data(data)
+            (&*partition.topic, data)
+        });
+        let topics = words::by_topic(parts, |topic, data| {
+            TopicProduceData::default().with_name(topic).with_partition_data(data)
         });
         let transactional = state.writer.is_transactional();
         let request = ProduceRequest::default()
             .with_transactional_id(transactional.then(|| words::transactional(&state.name)))
             .with_acks(-1)
             .with_timeout_ms(state.settings.request_timeout.as_millis() as i32)
-            .with_topic_data(topics.collect());
+            .with_topic_data(topics);
         encode(&request, version, out)
     }
 
@@ -287,20 +286,15 @@ impl Ask for Register {
 
     fn write(&mut self, version: i16, state: &mut State, out: &mut BytesMut) -> Result<()> {
         state.writer.must_be_front(self.commit)?;
-        let mut topics = BTreeMap::<&str, Vec<i32>>::new();
-        for partition in &self.new {
-            topics.entry(&partition.topic).or_default().push(partition.partition as i32);
-        }
-        let topics = topics.into_iter().map(|(topic, partitions)| {
-            AddPartitionsToTxnTopic::default()
-                .with_name(words::topic(topic))
-                .with_partitions(partitions)
+        let new = self.new.iter().map(|it| (&*it.topic, it.partition as i32));
+        let topics = words::by_topic(new, |topic, partitions| {
+            AddPartitionsToTxnTopic::default().with_name(topic).with_partitions(partitions)
         });
         let request = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(words::transactional(&state.name))
             .with_v3_and_below_producer_id(state.writer.id.into())
             .with_v3_and_below_producer_epoch(state.writer.epoch)
-            .with_v3_and_below_topics(topics.collect());
+            .with_v3_and_below_topics(topics);
         encode(&request, version, out)
     }
 
