@@ -41,6 +41,7 @@ const ONCE_FAILED: &[(u64, &str)] = &[
     (1274, "what came late of an ended transaction ended the next one"),
     (3140, "a session that ended committed the positions of what it had taken back"),
     (598, "an answer that the broker was to hold back was late, again and again"),
+    (1906, "a worker took what it had fetched before it lost a partition for what came after"),
 ];
 
 #[test]
