@@ -201,7 +201,7 @@ impl Input {
             self.idle_since = None;
         }
         self.chunks.push_back(chunk);
-        self.settle()
+        self.let_go()
     }
 
     /// Takes what was fetched. A bounded run leaves out what came after its end.
@@ -254,12 +254,20 @@ impl Input {
                     kept: keep.then_some(Kept::Batch(records)),
                 });
             }
-            if self.chunks.is_empty() {
-                let end = self.stop_at.map_or(end, |stop| end.min(stop));
-                self.position = self.position.max(end);
-            }
+            self.decoded = self.decoded.max(end);
+            self.pass_gap();
         }
         Ok(moved)
+    }
+
+    /// Behind the last record there may be what is none, such as the mark of a transaction. The
+    /// position passes it: else the task would not be caught up, and who looks at the group from
+    /// outside would see a lag.
+    fn pass_gap(&mut self) {
+        if self.chunks.is_empty() {
+            let end = self.stop_at.map_or(self.decoded, |stop| self.decoded.min(stop));
+            self.position = self.position.max(end);
+        }
     }
 
     fn at(&self, error: Error) -> Error {
@@ -321,9 +329,15 @@ impl Input {
         rows
     }
 
-    /// Called when the rows that were taken are through: drops chunks that are used up and lets
-    /// their marks count. Gives whether a mark moved a lane.
+    /// Called when the rows that were taken are through. Gives whether a mark moved a lane.
     pub(crate) fn settle(&mut self) -> bool {
+        let moved = self.let_go();
+        self.pass_gap();
+        moved
+    }
+
+    /// Drops chunks that are used up and lets their marks count. Gives whether a mark moved a lane.
+    fn let_go(&mut self) -> bool {
         let mut moved = false;
         if let Some((lane, at)) = self.rising.take() {
             let lane = &mut self.lanes[lane as usize];
