@@ -111,6 +111,8 @@ pub(crate) struct Input {
     pub(crate) refused: VecDeque<Refused>,
     /// How many rows at the front the operators were told of.
     pub(crate) foreseen: usize,
+    /// Whether the position has passed what is no record, which is to be committed, too.
+    has_leapt: bool,
     /// When it was first seen empty and caught up.
     idle_since: Option<Duration>,
 }
@@ -153,6 +155,7 @@ impl Input {
             rising: None,
             refused: VecDeque::new(),
             foreseen: 0,
+            has_leapt: false,
             idle_since: None,
         }
     }
@@ -165,6 +168,7 @@ impl Input {
         self.waiting = 0;
         (self.position, self.fetch_from, self.decoded) = (position, position, position);
         (self.end, self.fetching, self.looked) = (None, None, None);
+        self.has_leapt = false;
         self.lanes.fill(Mark::UNKNOWN);
         // A lane must not claim the time of rows that it is going to send again.
         (self.max_at, self.rising) = (Timestamp::MIN, None);
@@ -237,11 +241,11 @@ impl Input {
                     );
                     from = from.max(header.base_offset + 1);
                 }
-                self.decoded = next;
-                if header.next_offset() <= from && lane.is_none() {
+                if next <= from && lane.is_none() {
                     continue;
                 }
                 let decoded = decode.decode(&records, from, &self.origin)?;
+                self.decoded = next;
                 self.refused.extend(decoded.refused);
                 let stop = decoded.poison.is_some();
                 moved |= self.push(Chunk {
@@ -264,10 +268,17 @@ impl Input {
     /// position passes it: else the task would not be caught up, and who looks at the group from
     /// outside would see a lag.
     fn pass_gap(&mut self) {
-        if self.chunks.is_empty() {
-            let end = self.stop_at.map_or(self.decoded, |stop| self.decoded.min(stop));
-            self.position = self.position.max(end);
+        let end = self.stop_at.map_or(self.decoded, |stop| self.decoded.min(stop));
+        if self.chunks.is_empty() && self.position < end {
+            self.position = end;
+            // Nobody outside looks at exchanges, where each commit leaves marks for the next.
+            self.has_leapt |= self.kind == InputKind::Topic;
         }
+    }
+
+    /// Whether the position has passed what is no record since this was last asked.
+    pub(crate) fn leaps(&mut self) -> bool {
+        std::mem::take(&mut self.has_leapt)
     }
 
     fn at(&self, error: Error) -> Error {
@@ -425,3 +436,6 @@ impl Input {
 pub(crate) fn unreadable(partition: &TopicPartition, error: Error) -> Error {
     Error::corrupt("cannot read a batch").with("partition", partition).caused_by(error)
 }
+
+#[cfg(test)]
+mod tests;

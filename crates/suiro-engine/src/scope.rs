@@ -500,7 +500,8 @@ impl Scope {
             return Ok(Worked::Poisoned(error));
         }
         for task in self.tasks.iter_mut().flatten() {
-            self.dirty |= std::mem::take(&mut task.spoke);
+            let leapt = task.inputs.iter_mut().fold(false, |any, input| input.leaps() | any);
+            self.dirty |= std::mem::take(&mut task.spoke) | leapt;
         }
         let rows = self.taken() - before;
         self.dirty |= self.tasks.iter().flatten().any(|task| task.passed_refused());

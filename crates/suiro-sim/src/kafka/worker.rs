@@ -187,7 +187,7 @@ impl Worker {
             }
             self.owned.insert(*partition, stays.unwrap_or_default());
         }
-        // What an earlier owner of a partition asked for, be it this one, is not for who has it now.
+        // What an earlier owner of a partition asked for, and be it this one, is not for the new.
         let is_asked = |task: &Task| task.is_fetching;
         self.fetches
             .retain(|_, it| self.owned.get(&it.partition.partition).is_some_and(is_asked));

@@ -84,8 +84,8 @@ impl<A> Slice<A> {
     /// A number that depends on all of it, wherever in memory that is.
     fn glance(&self) -> u64 {
         let [start, at] = [self.start, self.at].map(|at| at.as_millis() as u64);
-        let ends = [self.value.is_some(), self.headers.is_empty()].map(u64::from);
-        self.number ^ self.changed.0 ^ start ^ at ^ ends[0] ^ ends[1]
+        let rest = [self.value.is_some(), self.headers.is_empty()].map(u64::from);
+        self.number ^ self.changed.0 ^ start ^ at ^ rest[0] ^ rest[1]
     }
 }
 
