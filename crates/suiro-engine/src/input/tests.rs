@@ -1,3 +1,5 @@
+//! The position of an input against a model: what it passes, and what not.
+
 use super::*;
 use crate::rows::Rows;
 use crate::source::Decoded;
