@@ -188,8 +188,8 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         let generation = self.generation;
         let kept = &mut self.slots[slot];
         let number = kept.rows.next();
-        let (is_new, mut is_first) = (kept.rows.is_behind(start), false);
-        if let Some(slice) = (!is_new).then(|| kept.rows.get_mut(start, generation)).flatten() {
+        let mut is_first = false;
+        if let Some(slice) = kept.rows.get_mut(start, generation) {
             if !slice.changed.is_in(generation) {
                 self.log.before.push((slot, slice.clone()));
                 self.log.changes += 1;

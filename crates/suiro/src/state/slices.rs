@@ -229,7 +229,7 @@ impl<A: Clone> Slices<A> {
     /// Whether a slice that starts at `start` is behind all others, and nothing has been merged
     /// that it would be in: so it is with most new ones.
     #[inline]
-    pub(super) fn is_behind(&self, start: Timestamp) -> bool {
+    fn is_behind(&self, start: Timestamp) -> bool {
         start >= self.merged && self.all.last().is_some_and(|last| last.start < start)
     }
 
