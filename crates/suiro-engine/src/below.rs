@@ -220,6 +220,10 @@ impl Below {
         self.stores.insert(of, Arc::new(Mutex::new(written)));
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stores.is_empty()
+    }
+
     pub(crate) fn has(&self, of: (usize, usize)) -> bool {
         self.stores.contains_key(&of)
     }

@@ -3,34 +3,47 @@
 use crate::crew::{Crew, Done, Saved, Work};
 use crate::ends::Note;
 use crate::exchange::{Delivery, ExchangeKind, Mark, encode};
+use crate::flight::Flight;
+#[cfg(suiro_mutant = "store_below_before_commit")]
+use crate::flight::count;
 use crate::input::{Chunk, Input, InputKind, Offsets};
 use crate::replay::replay;
 use crate::scope::Scope;
 use bytes::Bytes;
+#[cfg(suiro_mutant = "store_below_before_commit")]
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
-use suiro_core::batch::batches;
-use suiro_core::broker::{Fence, Guarantee, Outcome, Position};
-use suiro_core::{ErrorKind, Offset, Result, TopicPartition};
+use suiro_core::broker::{Fence, Guarantee, Position};
+use suiro_core::{Offset, Result, TopicPartition};
 
 /// Chunks of rows that crossed in memory and are written to the internal topic by a commit.
-struct Leftover {
-    task: usize,
-    input: usize,
+pub(crate) struct Leftover {
+    pub(crate) task: usize,
+    pub(crate) input: usize,
     /// The places of the chunks in the queue of the input, each with the offset that its first
     /// row has behind the start of the append.
     chunks: Vec<(usize, Offset)>,
     count: Offset,
-    append: usize,
+    pub(crate) append: usize,
 }
 
-/// How long to wait after an aborted commit before the work is done again.
-const PAUSE: Duration = Duration::from_millis(200);
+impl Leftover {
+    /// The rows are in their topic now, from `base` on.
+    pub(crate) fn settle(&self, input: &mut Input, base: Offset) {
+        for (number, first) in &self.chunks {
+            let chunk: &mut Chunk = &mut input.chunks[*number];
+            let rows = chunk.rows.as_ref().map_or(0, |rows| rows.len()) as Offset;
+            chunk.offsets = Offsets::From(base + first);
+            chunk.taken = 0;
+            chunk.next = Some(base + first + rows);
+        }
+        input.appended(base + self.count);
+    }
+}
 
 impl Scope {
-    /// Commits what was done since the last commit, and waits for the outcome.
-    pub(crate) fn commit(&mut self, crew: &mut dyn Crew) -> Result<()> {
+    /// Asks for a commit of what was done since the last one, if there is anything.
+    pub(crate) fn depart(&mut self, crew: &mut dyn Crew) -> Result<()> {
         self.drain(crew)?;
         let Some(mut saved) = self.save(crew)? else {
             self.dirty = false;
@@ -62,11 +75,12 @@ impl Scope {
             self.forget_look(&to);
             append(self, &to, batches.into());
         }
-        let mut leftovers = self.leftovers()?;
-        for (leftover, batches) in &mut leftovers {
+        let mut leftovers = Vec::new();
+        for (leftover, batches) in self.leftovers()? {
             let task = self.tasks[leftover.task].as_ref().expect("tasks are at rest");
             let to = task.inputs[leftover.input].origin.clone();
-            leftover.append = append(self, &to, std::mem::take(batches).into());
+            let append = append(self, &to, batches.into());
+            leftovers.push(Leftover { append, ..leftover });
         }
         self.link.session.barrier(commit);
         for (place, saved) in saved {
@@ -110,42 +124,21 @@ impl Scope {
         let asked = self.clock.now();
         self.link.session.commit(commit, Some(fence), positions.clone());
         self.last_commit = self.clock.elapsed();
-        (self.dirty, self.missed) = (false, true);
-        match self.link.resolved(commit) {
-            Outcome::Committed { offsets } => {
-                #[cfg(suiro_mutant = "changelog_after_commit")]
-                self.commit_apart(after, Vec::new());
-                self.settle(positions, &leftovers, &offsets)?;
-                let mut lowered = BTreeMap::new();
-                for (of, batches, append) in lower {
-                    let position = match append {
-                        Some(append) => offsets[append] + count(&batches)?,
-                        None => self.source_position(of),
-                    };
-                    lowered.insert(of, (batches, position));
-                }
-                self.lower(lowered, asked)?;
-                self.reload(reload)
-            }
-            Outcome::Aborted(error) if error.kind() == ErrorKind::Unavailable => {
-                tracing::warn!(error = %error.report(), "commit aborted; it is done again");
-                self.rollback()?;
-                self.link.session.wait(PAUSE);
-                Ok(())
-            }
-            Outcome::Aborted(error) => Err(error),
-            Outcome::Fenced(error) => {
-                tracing::warn!(error = %error.report(), "fenced; joining again");
-                self.rejoin()
-            }
-            #[cfg(suiro_mutant = "retry_after_unknown")]
-            Outcome::Unknown(_) => self.rollback(),
-            #[cfg(not(suiro_mutant = "retry_after_unknown"))]
-            Outcome::Unknown(error) => {
-                tracing::warn!(error = %error.report(), "commit unresolved; restoring");
-                self.reopen()
-            }
-        }
+        self.dirty = false;
+        let taken = self.taken();
+        self.tasks.iter_mut().flatten().for_each(|task| task.seal());
+        self.flight = Some(Flight {
+            commit,
+            positions,
+            leftovers,
+            lower,
+            reload,
+            asked,
+            taken,
+            #[cfg(suiro_mutant = "changelog_after_commit")]
+            after,
+        });
+        Ok(())
     }
 
     /// A part of a commit by itself, as no program may do it.
@@ -153,7 +146,7 @@ impl Scope {
         suiro_mutant = "positions_before_outputs",
         suiro_mutant = "changelog_after_commit"
     ))]
-    fn commit_apart(
+    pub(crate) fn commit_apart(
         &mut self,
         appends: Vec<(TopicPartition, Bytes)>,
         positions: Vec<Position>,
@@ -314,71 +307,11 @@ impl Scope {
     }
 
     /// Replaces rows by what was written of them.
-    fn reload(&mut self, changes: Vec<(usize, usize, Bytes)>) -> Result<()> {
+    pub(crate) fn reload(&mut self, changes: Vec<(usize, usize, Bytes)>) -> Result<()> {
         for (place, store, bytes) in changes {
             let task = self.tasks[place].as_mut().expect("tasks are at rest");
             replay(task.stores.state(store), bytes)?;
         }
         Ok(())
     }
-
-    /// The commit is durable.
-    fn settle(
-        &mut self,
-        positions: Vec<Position>,
-        leftovers: &[(Leftover, Vec<u8>)],
-        offsets: &[Offset],
-    ) -> Result<()> {
-        for position in positions {
-            let kept = self.committed.insert(position.partition.clone(), position.clone());
-            let trims = self.plan.is_repartition(&position.partition.topic);
-            if trims && kept.is_some_and(|kept| kept.next < position.next) {
-                self.link.session.trim(&position.partition, position.next);
-            }
-        }
-        for (leftover, _) in leftovers {
-            let task = self.tasks[leftover.task].as_mut().expect("tasks are at rest");
-            let base = offsets[leftover.append];
-            let input = &mut task.inputs[leftover.input];
-            for (number, first) in &leftover.chunks {
-                let chunk: &mut Chunk = &mut input.chunks[*number];
-                let rows = chunk.rows.as_ref().map_or(0, |rows| rows.len()) as Offset;
-                chunk.offsets = Offsets::From(base + first);
-                chunk.taken = 0;
-                chunk.next = Some(base + first + rows);
-            }
-            let next = base + leftover.count;
-            input.appended(next);
-        }
-        self.forms_written();
-        self.totals.commits += 1;
-        self.taken_before = self.taken();
-        for task in self.tasks.iter_mut().flatten() {
-            self.totals.records_in += std::mem::take(&mut task.read);
-            self.totals.count(&std::mem::take(&mut task.counters));
-            task.stores.iter_mut().for_each(|(_, store)| store.committed());
-            task.inputs.iter_mut().for_each(Input::keep_lanes);
-            task.silence.commit();
-        }
-        Ok(())
-    }
-}
-
-impl Scope {
-    /// The committed position in the source topic of a store that has no changelog of its own.
-    fn source_position(&self, (place, store): (usize, usize)) -> Offset {
-        let partition = self.tasks[place].as_ref().map_or(0, |task| task.id.partition);
-        let topic = self.plan.graph.stores[store].topic.clone();
-        let topic = topic.expect("a store without a changelog has a source topic");
-        self.committed.get(&TopicPartition { topic, partition }).map_or(0, |it| it.next)
-    }
-}
-
-/// How many records there are in some batches.
-fn count(bytes: &Bytes) -> Result<Offset> {
-    batches(bytes.clone()).try_fold(0, |count, batch| {
-        let batch = batch?;
-        let header = batch.header();
-        Ok(count + header.next_offset() - header.base_offset)
-    })
 }

@@ -102,8 +102,9 @@ pub(crate) struct Input {
     pub(crate) generation: Generation,
     /// The lanes of an exchange, by number of the sending task.
     pub(crate) lanes: Vec<Mark>,
-    /// What they were at the last commit.
+    /// What they were at the last commit, and at the one that was asked for last.
     settled: Vec<Mark>,
+    sealed: Vec<Mark>,
     /// The lane whose rows are on their way through the operators, and their largest time: the
     /// lane has come so far only when they are through.
     rising: Option<(u32, Timestamp)>,
@@ -152,6 +153,7 @@ impl Input {
             generation: Generation(0),
             lanes: vec![Mark::UNKNOWN; lanes],
             settled: vec![Mark::UNKNOWN; lanes],
+            sealed: vec![Mark::UNKNOWN; lanes],
             rising: None,
             refused: VecDeque::new(),
             foreseen: 0,
@@ -183,9 +185,14 @@ impl Input {
         }
     }
 
-    /// All that was taken is committed.
+    /// All that was taken is in the commit that is asked for.
+    pub(crate) fn seal_lanes(&mut self) {
+        self.sealed.clone_from(&self.lanes);
+    }
+
+    /// That commit has happened.
     pub(crate) fn keep_lanes(&mut self) {
-        self.settled.clone_from(&self.lanes);
+        self.settled.clone_from(&self.sealed);
     }
 
     /// Puts the lanes back to the last commit. Their marks lie in the topic before the position,

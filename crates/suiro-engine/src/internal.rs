@@ -5,10 +5,9 @@
 //! looked for in, or be deleted before they are read; so such a topic is refused.
 
 use crate::graph::NodeKind;
-use crate::layout::Layout;
+use crate::layout::{Layout, Partitions};
 use crate::link::Link;
 use crate::plan::Plan;
-use crate::task::Partitions;
 use std::sync::Arc;
 use suiro_core::broker::{Cleanup, TopicSpec};
 use suiro_core::{Error, Result};

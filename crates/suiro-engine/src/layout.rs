@@ -5,7 +5,6 @@ use crate::internal;
 use crate::link::{Link, missing};
 use crate::plan::Plan;
 use crate::settings::Settings;
-use crate::task::Partitions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use suiro_core::broker::{Cleanup, TaskId, TopicSpec};
@@ -237,6 +236,14 @@ fn check_meeting<'a>(
         .with("partitions", others)
         .with("other_topic", name)
         .with("other_partitions", count))
+}
+
+/// How many partitions things have, once a program runs.
+pub(crate) trait Partitions {
+    fn of_topic(&self, topic: &str) -> u32;
+    fn of_exchange(&self, exchange: usize) -> u32;
+    /// How many tasks send on an exchange.
+    fn lanes(&self, exchange: usize) -> u32;
 }
 
 impl Partitions for Layout {

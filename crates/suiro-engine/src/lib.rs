@@ -20,6 +20,7 @@
 
 mod alone;
 mod below;
+mod cadence;
 mod commit;
 mod copies;
 mod crew;
@@ -27,6 +28,7 @@ mod describe;
 mod diff;
 mod ends;
 mod exchange;
+mod flight;
 mod forms;
 mod globals;
 mod graph;

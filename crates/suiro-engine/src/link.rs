@@ -95,10 +95,17 @@ impl Link {
         self.assigned.take().transpose()
     }
 
-    /// All answers that have come in.
+    /// Whether there is an assignment that was not seen.
+    pub(crate) fn has_assignment(&mut self) -> bool {
+        self.poll();
+        self.assigned.is_some()
+    }
+
+    /// All answers that have come in, but for what became of a commit.
     pub(crate) fn events(&mut self) -> Vec<Event> {
         self.poll();
-        std::mem::take(&mut self.events)
+        let answers = |event: &mut Event| !matches!(event, Event::Resolved(..));
+        self.events.extract_if(.., answers).collect()
     }
 
     pub(crate) fn forget(&mut self) {
@@ -215,6 +222,17 @@ impl Link {
             Event::Fetched(of, answer) if of == ticket => Ok(answer),
             other => Err(other),
         })
+    }
+
+    /// What became of a commit, if that is known.
+    pub(crate) fn resolution(&mut self, commit: CommitId) -> Option<Outcome> {
+        self.poll();
+        let is_it = |event: &Event| matches!(event, Event::Resolved(of, _) if *of == commit);
+        let place = self.events.iter().position(is_it)?;
+        match self.events.remove(place) {
+            Event::Resolved(_, outcome) => Some(outcome),
+            _ => None,
+        }
     }
 
     pub(crate) fn resolved(&mut self, commit: CommitId) -> Outcome {

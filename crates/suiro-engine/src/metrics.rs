@@ -34,6 +34,10 @@ pub struct Metrics {
     pub commits: u64,
     /// Times that the app went back to its last commit.
     pub rollbacks: u64,
+    /// Commits that were in flight while the work went on.
+    pub overlapped: u64,
+    /// Those of them that did not happen, so that what was done meanwhile was done again, too.
+    pub taken_back: u64,
     /// Tasks that went on where they were when the tasks of the app were shared anew, and needed
     /// no restoring.
     pub stayed: u64,

@@ -152,6 +152,12 @@ impl Outbox {
         Ok(())
     }
 
+    /// How many bytes wait for the commit.
+    pub(crate) fn bytes(&self) -> usize {
+        let outputs = self.topics.iter().flatten();
+        outputs.map(|output| output.full.len() + output.writer.size()).sum()
+    }
+
     /// Takes everything, in order of topics and partitions.
     pub(crate) fn drain(
         &mut self,

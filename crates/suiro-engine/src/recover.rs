@@ -23,6 +23,10 @@ impl Scope {
         if failed.offsets.is_none() {
             failed.newest = self.newest();
         }
+        // What it was done on top of may not have happened.
+        if !self.land()? {
+            return Ok(());
+        }
         let rows = self.taken();
         let since = rows.saturating_sub(self.taken_before);
         self.rollback()?;
@@ -58,8 +62,9 @@ impl Scope {
         self.tasks.iter_mut().flatten().for_each(|task| task.careful = true);
     }
 
-    /// Puts all tasks back to the last commit.
+    /// Puts all tasks back to the last commit. None is in flight.
     pub(crate) fn rollback(&mut self) -> Result<()> {
+        debug_assert!(self.flight.is_none(), "nobody knows what the last commit is");
         self.totals.rollbacks += 1;
         self.taken_before = self.taken();
         self.outgoing.clear();

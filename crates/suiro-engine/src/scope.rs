@@ -8,6 +8,7 @@ use crate::below::{Below, Porter};
 use crate::copies::Copy;
 use crate::crew::{Crew, Done, Job, Work};
 use crate::exchange::{Delivery, ExchangeKind};
+use crate::flight::Flight;
 use crate::forms::Forms;
 use crate::globals::{Followed, Globals, deleted};
 use crate::input::InputKind;
@@ -50,6 +51,8 @@ pub struct Scope {
     pub(crate) totals: Metrics,
     pub(crate) last_commit: Duration,
     pub(crate) dirty: bool,
+    /// The commit whose outcome is not known.
+    pub(crate) flight: Option<Flight>,
     /// After a failure: how many rows a task may take between two commits, until the failing
     /// record is found.
     pub(crate) probe: Option<Probe>,
@@ -60,11 +63,11 @@ pub struct Scope {
     pub(crate) alone: u64,
     /// Rows taken as of the last commit.
     pub(crate) taken_before: u64,
-    fetches: HashMap<Ticket, (usize, usize)>,
+    pub(crate) fetches: HashMap<Ticket, (usize, usize)>,
     /// Something may have come since the caught-up inputs were last looked at.
-    stale: bool,
+    pub(crate) stale: bool,
     /// Only the answer to a fetch tells of what others commit.
-    hears_by_fetches: bool,
+    pub(crate) hears_by_fetches: bool,
     /// When the work of the last round ended.
     worked: Duration,
     /// The last round took rows.
@@ -106,12 +109,6 @@ pub enum Round {
     /// A bounded run is at its end, and committed.
     Ended,
 }
-
-/// Who speaks by the clock has nobody awake more often than that while nothing comes.
-const SPEECH: Duration = Duration::from_millis(10);
-
-/// Each commit costs brokers that others use, too, several requests: so much is between two.
-const BREATH: Duration = Duration::from_millis(5);
 
 impl Scope {
     /// Opens the program on `broker`: prepares topics, joins the group, restores the stores.
@@ -155,6 +152,7 @@ impl Scope {
             outgoing: BTreeMap::new(),
             totals: Metrics::default(),
             dirty: false,
+            flight: None,
             probe: None,
             careful: false,
             forms: Forms::default(),
@@ -217,6 +215,10 @@ impl Scope {
         if self.settings.bounded && self.all_ended() {
             return self.finish(crew);
         }
+        self.look_out()?;
+        if self.link.has_assignment() {
+            self.land()?;
+        }
         if let Some(assigned) = self.link.assignment()? {
             self.take_over(assigned)?;
         }
@@ -247,7 +249,7 @@ impl Scope {
         // What was done record by record is kept before there are batches again.
         let together_again = was_alone && self.alone == 0;
         if self.probe.is_some() || together_again || self.commit_due(busy) {
-            self.commit(crew)?;
+            self.set_off(crew)?;
         }
         Ok(if busy { Round::Busy } else { Round::Idle })
     }
@@ -273,62 +275,6 @@ impl Scope {
     /// Has inputs that are caught up looked at again, as [`Scope::wait`] does.
     pub fn look_again(&mut self) {
         self.stale |= !self.is_asking();
-    }
-
-    /// Whether answers to fetches are under way.
-    fn is_asking(&self) -> bool {
-        !self.fetches.is_empty() || self.followed.is_asking() || self.is_replaying()
-    }
-
-    /// Whether the next round is going to ask for anything.
-    fn has_to_ask(&self) -> bool {
-        let by_topic = self.settings.exchange == ExchangeKind::Topic;
-        let mut inputs = self.tasks.iter().flatten().flat_map(|task| &task.inputs);
-        inputs.any(|input| {
-            let is_read = match input.kind {
-                InputKind::Generator => false,
-                InputKind::Topic => !input.is_ended(),
-                InputKind::Exchange(_) => by_topic,
-            };
-            is_read && input.raw.is_empty() && input.waiting < self.settings.batch_rows
-        })
-    }
-
-    /// Blocks until something may have come in, or the next commit is due.
-    pub fn wait(&mut self) {
-        if self.missed && !self.is_asking() {
-            (self.missed, self.stale) = (false, true);
-            return;
-        }
-        // Answers that are under way come first; what is asked again before they are in would
-        // be answered at once, with nothing, for ever.
-        self.look_again();
-        if self.stale && self.hears_by_fetches && self.has_to_ask() {
-            return;
-        }
-        let since = self.clock.elapsed().saturating_sub(self.last_commit);
-        let mut longest = Duration::from_millis(500);
-        if let Some(every) = self.plan.speaks_every() {
-            longest = longest.min(every.max(SPEECH));
-        }
-        if let Some(wakes_at) = self.wakes_at() {
-            let left = wakes_at.as_millis().saturating_sub(self.clock.now().as_millis());
-            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-            longest = longest.min(left.max(SPEECH));
-        }
-        if let Some(at) = self.copies_look_at() {
-            longest = longest.min(at.saturating_sub(self.clock.elapsed()).max(SPEECH));
-        }
-        if !self.settings.max_idle.is_zero() {
-            longest = longest.min(self.settings.max_idle);
-        }
-        let until = match self.dirty {
-            true => self.commit_after().saturating_sub(since),
-            false => longest,
-        };
-        if !until.is_zero() {
-            self.link.wait(until.min(longest));
-        }
     }
 
     /// Commits what was done, and leaves the group: other members may go on at once.
@@ -361,32 +307,6 @@ impl Scope {
         // A commit that did not happen took the end back, too.
         let believes = cfg!(suiro_mutant = "aborted_end_believed");
         Ok(if self.all_ended() || believes { Round::Ended } else { Round::Busy })
-    }
-
-    /// When there is nothing more to do, a commit need not wait for its interval.
-    fn commit_due(&self, busy: bool) -> bool {
-        let since = self.clock.elapsed().saturating_sub(self.last_commit);
-        let due = match busy {
-            true => self.settings.commit_interval,
-            false => self.commit_after(),
-        };
-        self.dirty && (since >= due || self.is_heavy())
-    }
-
-    /// How long after the last commit the next one is due if no more rows come.
-    fn commit_after(&self) -> Duration {
-        // Rows may wait for what only a commit shows: marks on their way through a topic.
-        match self.is_quiet() || !self.outgoing.is_empty() {
-            true if !self.hears_by_fetches => Duration::ZERO,
-            true => BREATH.min(self.settings.commit_interval),
-            false => self.settings.commit_interval,
-        }
-    }
-
-    /// Whether all tasks have taken what there is.
-    fn is_quiet(&self) -> bool {
-        let mut inputs = self.tasks.iter().flatten().flat_map(|task| &task.inputs);
-        inputs.all(|input| input.raw.is_empty() && input.waiting == 0)
     }
 
     /// Gives tasks what was fetched for them.

@@ -30,13 +30,20 @@ pub struct Standing {
     pub dropped: u64,
 }
 
-/// A typed working set with one open generation of changes.
+/// A typed working set with its open generations of changes: the one at hand, and perhaps one
+/// whose commit is in flight.
 ///
 /// Changes since the last commit are known by their before-images, so that a commit can be
 /// rolled back and a query can see committed rows only.
 pub trait State: Any + Send {
     /// Writes the rows that changed in this generation, in order of their first change.
     fn save(&mut self, changes: &mut Changes) -> Result<()>;
+
+    /// The generation that was saved is in flight, and a new one begins on top of it. False, and
+    /// nothing has to begin, if this kind of state has one generation at a time.
+    fn seal(&mut self) -> bool {
+        false
+    }
 
     /// The generation that was saved is durable: forgets its before-images.
     fn committed(&mut self);

@@ -7,8 +7,10 @@
 use crate::alone::Alone;
 use crate::exchange::Delivery;
 use crate::exchange::Sends;
+use crate::flight::Sealed;
 use crate::graph::{NodeKind, TaskInfo};
 use crate::input::{Chunk, Input, InputKind, Offsets};
+use crate::layout::Partitions;
 use crate::operator::{Context, Counters, Emitted, Failure, Gate, Operator};
 use crate::outbox::Outbox;
 use crate::plan::{Links, Plan};
@@ -49,6 +51,8 @@ pub struct Task {
     pub(crate) taken: u64,
     /// Rows taken from topics since the last commit.
     pub(crate) read: u64,
+    /// What is in the commit in flight, if it was there then.
+    pub(crate) sealed: Option<Sealed>,
     /// The newest record that was taken from a topic: the input, and the offset.
     pub(crate) newest: Option<(usize, Offset)>,
     /// Stores whose changelog is a source topic.
@@ -156,6 +160,7 @@ impl Task {
             counters: Counters::default(),
             taken: 0,
             read: 0,
+            sealed: None,
             newest: None,
             unlogged: Vec::new(),
             moved: false,
@@ -574,7 +579,7 @@ impl Task {
         for input in &mut self.inputs {
             input.seek(positions(&input.origin).unwrap_or(0));
         }
-        self.counters = Counters::default();
+        (self.counters, self.sealed) = (Counters::default(), None);
         (self.read, self.moved, self.spoke, self.ending) = (0, false, false, 0);
         self.silence.rollback(self.taken);
         self.speakers.iter_mut().for_each(Speaker::rollback);
@@ -586,12 +591,4 @@ impl Task {
 #[derive(Clone, Copy)]
 pub(crate) struct Turning {
     pub(crate) input: Option<(usize, Option<u32>)>,
-}
-
-/// How many partitions things have, once a program runs.
-pub(crate) trait Partitions {
-    fn of_topic(&self, topic: &str) -> u32;
-    fn of_exchange(&self, exchange: usize) -> u32;
-    /// How many tasks send on an exchange.
-    fn lanes(&self, exchange: usize) -> u32;
 }

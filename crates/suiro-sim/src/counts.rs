@@ -65,6 +65,10 @@ pub struct Counts {
     pub rebalanced: u64,
     /// Tasks that went on where they were when the others were shared anew.
     pub stayed: u64,
+    /// Commits that were in flight while the work went on.
+    pub overlapped: u64,
+    /// Those of them that did not happen.
+    pub taken_back: u64,
     /// Tasks that came to a process that had a copy of them.
     pub prepared: u64,
     /// Calls to the world outside that ended.
@@ -120,6 +124,8 @@ impl Counts {
         self.rebalanced += other.rebalanced;
         self.stayed += other.stayed;
         self.prepared += other.prepared;
+        self.overlapped += other.overlapped;
+        self.taken_back += other.taken_back;
         self.answered += other.answered;
         self.taken_over += other.taken_over;
         add(&mut self.faults, &other.faults);
@@ -173,6 +179,8 @@ impl Counts {
             (self.silences, "silence"),
             (self.rebalanced, "rebalance"),
             (self.stayed, "task that stayed in a rebalance"),
+            (self.overlapped, "commit with work upon it"),
+            (self.taken_back, "commit that was taken back with work upon it"),
             (self.prepared, "task that came where a copy of it was"),
             (self.answered, "call to the world outside"),
             (self.taken_over, "fenced commit of an old generation"),
@@ -198,8 +206,15 @@ impl fmt::Display for Counts {
         )?;
         writeln!(
             f,
-            "roll-backs {}, commits unknown {}, in the air: survived {}, vanished {}; fenced {}",
-            self.rollbacks, self.unknown, self.survived, self.vanished, self.fenced
+            "roll-backs {}, commits unknown {}, in the air: survived {}, vanished {}; fenced {}; \
+             with work upon them {}, taken back {}",
+            self.rollbacks,
+            self.unknown,
+            self.survived,
+            self.vanished,
+            self.fenced,
+            self.overlapped,
+            self.taken_back
         )?;
         writeln!(
             f,

@@ -152,9 +152,11 @@ impl<'a> Group<'a> {
                 Round::Ended => all.ended = true,
                 Round::Idle => process.scope.wait(),
             }
-            // What comes from outside is still to come, and so are tasks that are being restored.
-            all.busy |= process.scope.is_owed() || process.scope.is_restoring();
-            all_ran &= !process.scope.is_restoring();
+            // What comes from outside is still to come, and so are tasks that are being restored
+            // and the outcome of a commit.
+            let is_unsure = process.scope.is_restoring() || process.scope.is_in_flight();
+            all.busy |= process.scope.is_owed() || is_unsure;
+            all_ran &= !is_unsure;
         }
         let joined = self.world.state().joined();
         if joined != before {
@@ -224,6 +226,8 @@ impl<'a> Group<'a> {
             counts.letters += metrics.letters;
             counts.stayed += metrics.stayed;
             counts.prepared += metrics.prepared;
+            counts.overlapped += metrics.overlapped;
+            counts.taken_back += metrics.taken_back;
         }
     }
 

@@ -42,6 +42,8 @@ pub const MUTANTS: &[(&str, &str)] = &[
     ("timers_not_put_back", "a turn that fails sets and cancels timers all the same"),
     ("absence_overlooked", "a task goes on here though another process had it meanwhile"),
     ("copy_believed_whole", "a task that comes where a copy of it is replays nothing"),
+    ("flight_not_taken_back", "a roll-back leaves what a commit in flight had changed"),
+    ("next_generation_forgotten", "what is done on a commit in flight is in no commit"),
     ("late_answer_believed", "a row has the pair of a key that it has left"),
 ];
 

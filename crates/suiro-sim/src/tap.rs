@@ -79,7 +79,8 @@ impl Tapped {
         self.open.remove(&commit);
         self.tap.ledger().doubt = None;
         self.tap.world.note(|| format!("commit {} refused", commit.0));
-        self.held.push((0, Event::Resolved(commit, outcome)));
+        let event = Event::Resolved(commit, outcome);
+        self.held.push((self.delay(&event), event));
     }
 
     /// Somebody joins the group, if that is planned, and is gone again.
@@ -103,6 +104,30 @@ impl Tapped {
             tasks.extend(others.map(|task| (*task, Role::Standby)));
         }
         tasks
+    }
+
+    /// Takes what the session has to say, some of which the program hears later.
+    fn gather(&mut self) {
+        let mut fresh = Vec::new();
+        self.session.poll(&mut fresh);
+        for event in fresh {
+            let event = match event {
+                Event::Resolved(commit, outcome) => self.resolved(commit, outcome),
+                Event::Assigned(of, tasks) => Event::Assigned(of, self.with_copies(tasks)),
+                event => event,
+            };
+            let delay = self.delay(&event);
+            self.held.push((delay, event));
+        }
+    }
+
+    /// After how many polls the program hears of something.
+    fn delay(&self, event: &Event) -> u64 {
+        match event {
+            Event::Fetched(..) => self.tap.world.state().seed.below(6).saturating_sub(3),
+            Event::Resolved(..) => self.tap.world.state().seed.below(16).saturating_sub(6),
+            _ => 0,
+        }
     }
 
     /// Writes down how a commit ended.
@@ -222,6 +247,8 @@ impl Session for Tapped {
                     self.lied.push(commit);
                 }
                 self.session.commit(commit, fence, positions);
+                // What has happened is written down before anybody else does anything.
+                self.gather();
             }
         }
         self.call(Call::Committed);
@@ -251,20 +278,7 @@ impl Session for Tapped {
 
     fn poll(&mut self, events: &mut Vec<Event>) {
         self.call(Call::Poll);
-        let mut fresh = Vec::new();
-        self.session.poll(&mut fresh);
-        for event in fresh {
-            let event = match event {
-                Event::Resolved(commit, outcome) => self.resolved(commit, outcome),
-                Event::Assigned(of, tasks) => Event::Assigned(of, self.with_copies(tasks)),
-                event => event,
-            };
-            let delay = match &event {
-                Event::Fetched(..) => self.tap.world.state().seed.below(6).saturating_sub(3),
-                _ => 0,
-            };
-            self.held.push((delay, event));
-        }
+        self.gather();
         for (delay, event) in std::mem::take(&mut self.held) {
             match delay {
                 0 => events.push(event),

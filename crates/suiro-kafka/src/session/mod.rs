@@ -140,8 +140,9 @@ impl KafkaSession {
     fn work(&mut self) {
         self.state.now = self.clock.elapsed();
         self.peers.tick(&mut self.state, &mut *self.dispatch.net);
-        member::tick(&mut self.state);
         writer::tick(&mut self.state);
+        // A member that waits for the end of a commit joins before the next one begins.
+        member::tick(&mut self.state);
         fetch::tick(&mut self.state);
         metadata::tick(&mut self.state);
         self.dispatch.work(&mut self.state);

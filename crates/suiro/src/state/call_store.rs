@@ -3,7 +3,9 @@
 //! What a call has brought is not state: until it is handed on and committed, the record is, and the
 //! call is made again after a crash.
 
+use super::deeds::Deeds;
 use super::form::form;
+use super::numbers::Numbers;
 use super::prefix;
 use crate::format::{Format, read_state, write_state};
 use crate::state::encode_key;
@@ -41,7 +43,7 @@ pub(crate) struct Due<V> {
     pub(crate) value: V,
 }
 
-/// The records of which calls are made, with one open generation of changes.
+/// The records of which calls are made, with the changes of the generations that are open.
 pub(crate) struct CallStore<K: 'static, V, W> {
     rows: BTreeMap<u64, Asked<K, V, W>>,
     /// Those that may be called for now.
@@ -51,11 +53,9 @@ pub(crate) struct CallStore<K: 'static, V, W> {
     /// Where the calls of a key go one after another: those of each, in order.
     queues: Option<HashMap<K, VecDeque<u64>, FixedState>>,
     running: usize,
-    next: u64,
-    /// The number of the first record of the generation that is open.
-    first: u64,
+    numbers: Numbers,
     /// Records of earlier generations that went since the last commit.
-    gone: Vec<(u64, Asked<K, V, W>)>,
+    gone: Deeds<(u64, Asked<K, V, W>)>,
     tokens: u64,
     keys: &'static dyn Format<K>,
 }
@@ -68,9 +68,8 @@ impl<K: Key, V: Data, W: Clone + Send + 'static> CallStore<K, V, W> {
             ended: BTreeSet::new(),
             queues: in_order.then(HashMap::default),
             running: 0,
-            next: 0,
-            first: 0,
-            gone: Vec::new(),
+            numbers: Numbers::default(),
+            gone: Deeds::new(),
             tokens: 0,
             keys,
         }
@@ -78,8 +77,7 @@ impl<K: Key, V: Data, W: Clone + Send + 'static> CallStore<K, V, W> {
 
     /// Keeps a record of which a call is to be made.
     pub(crate) fn keep(&mut self, record: Record<K, V>) {
-        let number = self.next;
-        self.next += 1;
+        let number = self.numbers.give();
         self.line_up(number, &record.key, true);
         self.rows.insert(number, Asked { record, stage: Stage::Waits });
     }
@@ -146,7 +144,7 @@ impl<K: Key, V: Data, W: Clone + Send + 'static> CallStore<K, V, W> {
                 }
             }
         }
-        if number < self.first && !cfg!(suiro_mutant = "call_given_twice") {
+        if number < self.numbers.first() && !cfg!(suiro_mutant = "call_given_twice") {
             self.gone.push((number, row.clone()));
         }
         let Stage::Ended(answer) = row.stage else { return None };
@@ -205,26 +203,33 @@ impl<K: Key, V: Data, W: Clone + Send + 'static> CallStore<K, V, W> {
 impl<K: Key, V: Data, W: Clone + Send + 'static> State for CallStore<K, V, W> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for (number, row) in &self.gone {
+        for (number, row) in self.gone.iter() {
             let row = (*number, &row.record, false);
             self.put_row(row, (&mut key, &mut value), changes)?;
         }
-        for (number, row) in self.rows.range(self.first..) {
+        for (number, row) in self.rows.range(self.numbers.first()..) {
             let row = (*number, &row.record, true);
             self.put_row(row, (&mut key, &mut value), changes)?;
         }
         Ok(())
     }
 
+    fn seal(&mut self) -> bool {
+        self.gone.seal();
+        self.numbers.seal();
+        true
+    }
+
     fn committed(&mut self) {
-        self.gone.clear();
-        self.first = self.next;
+        self.gone.commit();
+        self.numbers.commit();
     }
 
     fn rollback(&mut self) {
-        drop(self.rows.split_off(&self.first));
-        self.rows.extend(self.gone.drain(..));
-        self.next = self.first;
+        self.numbers.rollback();
+        drop(self.rows.split_off(&self.numbers.first()));
+        let gone = self.gone.take_back();
+        self.rows.extend(gone.filter(|(number, _)| self.numbers.is_committed(*number)));
         self.settle();
     }
 
@@ -235,7 +240,7 @@ impl<K: Key, V: Data, W: Clone + Send + 'static> State for CallStore<K, V, W> {
         };
         let (number, key) = rest.split_first_chunk().ok_or_else(cut_off)?;
         let number = u64::from_be_bytes(*number);
-        self.next = self.next.max(number + 1);
+        self.numbers.have_given(number);
         // A row that is written down and read again in tests does not lose its call.
         match (change.value, self.rows.get(&number)) {
             (None, _) => drop(self.rows.remove(&number)),
@@ -251,7 +256,7 @@ impl<K: Key, V: Data, W: Clone + Send + 'static> State for CallStore<K, V, W> {
     }
 
     fn restored(&mut self) -> Result<()> {
-        self.first = self.next;
+        self.numbers.settle();
         self.settle();
         Ok(())
     }

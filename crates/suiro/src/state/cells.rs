@@ -1,5 +1,7 @@
 //! A hash map with a memory: what changed since the last commit, and what was there before.
 
+use super::generations::Generations;
+pub(crate) use super::generations::Touched;
 use super::places::{NOWHERE, Place, Places};
 use super::slot::Slot;
 use crate::Key;
@@ -10,15 +12,13 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use suiro_core::Timestamp;
 
-/// Rows by key, with one open generation of changes.
+/// Rows by key, with the changes of the generations that are open.
 pub(crate) struct Cells<K, A> {
     table: HashTable<Cell<K, A>>,
     hasher: FixedState,
     /// Changes when rows may have moved; never zero.
     version: u32,
-    /// Slots with a larger number were touched since the last commit; see [`Slot::touch`].
-    base: u32,
-    touched: Vec<Touched<K, A>>,
+    open: Generations<K, A>,
     /// No row was ever committed.
     fresh: bool,
     /// Whether there are more rows below; see [`Lower`].
@@ -41,12 +41,6 @@ struct Lower {
 struct Cell<K, A> {
     key: K,
     slot: Slot<A>,
-}
-
-/// A key that changed, and its row at the last commit.
-pub(crate) struct Touched<K, A> {
-    pub(crate) key: K,
-    pub(crate) before: Option<(A, Timestamp)>,
 }
 
 /// A map below this size, in bytes, is in the caches anyway.
@@ -74,8 +68,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
             table: HashTable::new(),
             hasher: FixedState::with_seed(SEED),
             version: 1,
-            base: 0,
-            touched: Vec::new(),
+            open: Generations::new(),
             fresh: true,
             lower: None,
         }
@@ -129,22 +122,13 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// The row of `key` as of the last commit.
     pub(crate) fn committed(&self, key: &K) -> Option<(&A, Timestamp)> {
-        self.committed_slot(self.slot(key)?)
-    }
-
-    fn committed_slot<'a>(&'a self, slot: &'a Slot<A>) -> Option<(&'a A, Timestamp)> {
-        if slot.touch() > self.base {
-            let place = (slot.touch() - self.base - 1) as usize;
-            let (value, at) = self.touched[place].before.as_ref()?;
-            return Some((value, *at));
-        }
-        Some((slot.get()?, slot.at()))
+        self.open.committed(self.slot(key)?)
     }
 
     /// All rows as of the last commit, in no order.
     pub(crate) fn all_committed(&self) -> impl Iterator<Item = (&K, &A, Timestamp)> {
         self.table.iter().filter_map(|cell| {
-            let (value, at) = self.committed_slot(&cell.slot)?;
+            let (value, at) = self.open.committed(&cell.slot)?;
             Some((&cell.key, value, at))
         })
     }
@@ -187,18 +171,18 @@ impl<K: Key, A: Clone> Cells<K, A> {
     #[inline]
     pub(crate) fn edit(&mut self, key: &K) -> &mut Slot<A> {
         self.make_room();
-        let touch = self.base + 1 + self.touched.len() as u32;
+        let touch = self.open.next();
         let (hasher, hash) = (&self.hasher, self.hasher.hash_one(key));
         let entry =
             self.table.entry(hash, |cell| cell.key == *key, |cell| hasher.hash_one(&cell.key));
         match entry {
             Entry::Occupied(entry) => {
                 let cell = entry.into_mut();
-                remember(cell, self.base, &mut self.touched);
+                self.open.remember(&cell.key, &mut cell.slot);
                 &mut cell.slot
             }
             Entry::Vacant(entry) => {
-                self.touched.push(Touched { key: key.clone(), before: None });
+                self.open.touched.push(Touched { key: key.clone(), before: None });
                 let (key, slot) = (key.clone(), Slot::gone(touch));
                 &mut entry.insert(Cell { key, slot }).into_mut().slot
             }
@@ -215,13 +199,13 @@ impl<K: Key, A: Clone> Cells<K, A> {
             .table
             .get_bucket_mut(place.index as usize)
             .expect("the bucket was just looked at");
-        remember(cell, self.base, &mut self.touched);
+        self.open.remember(&cell.key, &mut cell.slot);
         &mut cell.slot
     }
 
     /// What changed in this generation, in order of the first change.
     pub(crate) fn touched(&self) -> impl Iterator<Item = (&Touched<K, A>, &Slot<A>)> {
-        self.touched.chunks(WARM).flat_map(|chunk| {
+        self.open.touched.chunks(WARM).flat_map(|chunk| {
             self.warm(chunk.iter().map(|touched| &touched.key));
             chunk.iter().map(|touched| {
                 let slot = self.slot(&touched.key);
@@ -237,7 +221,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// Takes all rows out of a fresh map, in no order, and leaves nothing to take back.
     pub(crate) fn drain_fresh(&mut self, mut take: impl FnMut(K, A, Timestamp)) {
-        self.touched.clear();
+        self.open.forget();
         self.moved();
         for Cell { key, mut slot } in self.table.drain() {
             let at = slot.at();
@@ -253,7 +237,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
             if cell.slot.get().is_none() {
                 continue;
             }
-            remember(cell, self.base, &mut self.touched);
+            self.open.remember(&cell.key, &mut cell.slot);
             let at = cell.slot.at();
             if let Some(value) = cell.slot.replace(None) {
                 take(&cell.key, value, at);
@@ -268,15 +252,26 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// The rows of the last commit that changed since, of a map that is emptied.
     pub(crate) fn removed(&self) -> impl Iterator<Item = (&K, Timestamp)> {
-        self.touched.iter().filter_map(|touched| {
+        self.open.touched.iter().filter_map(|touched| {
             let (_, at) = touched.before.as_ref()?;
             Some((&touched.key, *at))
         })
     }
 
-    /// The generation is durable.
+    /// The generation at hand goes into flight, and another one begins.
+    pub(crate) fn seal(&mut self) {
+        self.open.seal();
+        self.fresh &= self.open.is_settled();
+    }
+
+    /// Whether there is a generation in flight.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.open.sealed.is_some()
+    }
+
+    /// The generation in flight is durable; if there is none, the one at hand.
     pub(crate) fn commit(&mut self) {
-        let touched = std::mem::take(&mut self.touched);
+        let touched = self.open.commit();
         let held = if self.lower.is_some() { &[][..] } else { &touched[..] };
         for chunk in held.chunks(WARM) {
             self.warm(chunk.iter().map(|touched| &touched.key));
@@ -284,27 +279,27 @@ impl<K: Key, A: Clone> Cells<K, A> {
                 let hash = self.hasher.hash_one(&touched.key);
                 if let Ok(entry) = self.table.find_entry(hash, |cell| cell.key == touched.key)
                     && entry.get().slot.get().is_none()
+                    && entry.get().slot.touch() <= self.open.settled
                 {
                     entry.remove();
                 }
             }
         }
         self.fresh &= self.table.is_empty();
-        self.begin(touched.len());
+        self.begin();
         if let Some(lower) = &mut self.lower {
-            lower.pending.push_back(self.base);
+            lower.pending.push_back(self.open.settled);
         }
     }
 
     /// Puts everything back to the last commit.
     pub(crate) fn rollback(&mut self) {
-        let count = self.touched.len();
-        for touched in std::mem::take(&mut self.touched) {
+        for (touched, is_again) in self.open.rollback() {
             let hash = self.hasher.hash_one(&touched.key);
             let entry = self.table.find_entry(hash, |cell| cell.key == touched.key).ok();
             let mut entry = entry.expect("a touched row keeps its slot until the commit");
             match touched.before {
-                None if self.lower.is_some() => {
+                None if is_again || self.lower.is_some() => {
                     entry.get_mut().slot.replace(None);
                 }
                 None => {
@@ -318,21 +313,20 @@ impl<K: Key, A: Clone> Cells<K, A> {
                 }
             }
         }
-        self.begin(count);
+        self.begin();
         if let Some(lower) = &mut self.lower {
-            *lower.pending.back_mut().unwrap_or(&mut lower.safe) = self.base;
+            *lower.pending.back_mut().unwrap_or(&mut lower.safe) = self.open.settled;
         }
     }
 
-    /// Begins a generation, after one in which `count` rows were touched.
-    fn begin(&mut self, count: usize) {
+    /// A generation is over.
+    fn begin(&mut self) {
         self.moved();
-        self.base += count as u32;
         // Long before the numbers run out they start anew.
         let settled = self.lower.as_ref().is_none_or(|lower| lower.pending.is_empty());
-        if self.base > u32::MAX / 2 && settled {
+        if self.open.base > u32::MAX / 2 && settled && self.open.is_settled() {
             self.table.iter_mut().for_each(|cell| cell.slot.set_touch(0));
-            self.base = 0;
+            (self.open.base, self.open.settled) = (0, 0);
             if let Some(lower) = &mut self.lower {
                 lower.safe = 0;
             }
@@ -390,7 +384,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
 
     /// How many rows changed since the last commit.
     pub(crate) fn changed(&self) -> usize {
-        self.touched.len()
+        self.open.touched.len()
     }
 
     /// Whether anything is held for `key`: a row, or that there is none.
@@ -401,8 +395,8 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// Puts what was found below for a key that nothing was held for.
     pub(crate) fn raise(&mut self, key: K, row: Option<(A, Timestamp)>) {
         let slot = match row {
-            Some((value, at)) => Slot::row(self.base, value, at),
-            None => Slot::gone(self.base),
+            Some((value, at)) => Slot::row(self.open.settled, value, at),
+            None => Slot::gone(self.open.settled),
         };
         self.put(key, slot);
     }
@@ -410,7 +404,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// How many slots cannot be dropped.
     pub(crate) fn pinned(&self) -> usize {
         let Some(lower) = &self.lower else { return 0 };
-        (self.base - lower.safe) as usize + self.touched.len()
+        (self.open.base - lower.safe) as usize + self.open.touched.len()
     }
 
     /// Drops about a quarter of the slots, those that were touched longest ago, as far as their
@@ -424,7 +418,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
         touches.sort_unstable();
         let Some(limit) = touches.get(touches.len() / 4) else { return };
         let limit = match cfg!(suiro_mutant = "dirty_row_dropped") {
-            true => self.base,
+            true => self.open.base,
             false => safe.min(*limit),
         };
         let held = self.table.len();
@@ -455,7 +449,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
     pub(crate) fn load(&mut self, key: K, value: A, at: Timestamp) {
         self.fresh = false;
         // Where there are rows below, this one may not be there yet.
-        let touch = if self.lower.is_some() { self.base } else { 0 };
+        let touch = if self.lower.is_some() { self.open.settled } else { 0 };
         self.put(key, Slot::row(touch, value, at));
     }
 
@@ -475,7 +469,7 @@ impl<K: Key, A: Clone> Cells<K, A> {
     /// Drops a committed row, as restoring does.
     pub(crate) fn unload(&mut self, key: &K) {
         if self.lower.is_some() {
-            self.put(key.clone(), Slot::gone(self.base));
+            self.put(key.clone(), Slot::gone(self.open.settled));
             return;
         }
         self.moved();
@@ -496,23 +490,8 @@ impl<K: Key, A: Clone> Cells<K, A> {
     }
 
     pub(crate) fn is_unused(&self) -> bool {
-        self.table.is_empty() && self.touched.is_empty()
+        self.table.is_empty() && self.open.is_settled()
     }
-}
-
-/// Keeps the row of `cell` as of the last commit, if this is its first change since.
-#[inline]
-fn remember<K: Clone, A: Clone>(
-    cell: &mut Cell<K, A>,
-    base: u32,
-    touched: &mut Vec<Touched<K, A>>,
-) {
-    if cell.slot.touch() > base {
-        return;
-    }
-    let before = cell.slot.get().map(|value| (value.clone(), cell.slot.at()));
-    touched.push(Touched { key: cell.key.clone(), before });
-    cell.slot.set_touch(base + touched.len() as u32);
 }
 
 #[cfg(test)]
@@ -551,19 +530,26 @@ mod tests {
     }
 
     proptest! {
-        /// Cells behave as two maps, the one that is and the one that was committed; also where
-        /// rows are taken by places that were found at any time before, of any key.
+        /// Cells behave as three maps, the one that is, the one that is in flight and the one that
+        /// was committed; also where rows are taken by places that were found at any time before,
+        /// of any key.
         #[test]
-        fn cells_are_two_maps(
-            steps in prop::collection::vec((0..9_u8, 0..40_u8, any::<u32>()), 0..400),
+        fn cells_are_three_maps(
+            steps in prop::collection::vec((0..10_u8, 0..40_u8, any::<u32>()), 0..400),
         ) {
             let mut cells = Cells::<u8, u32>::new();
             let (mut now, mut committed) = (BTreeMap::new(), BTreeMap::new());
+            let mut sealed: Option<BTreeMap<u8, u32>> = None;
             let mut places = BTreeMap::new();
             for (what, key, value) in steps {
                 match what {
-                    0 => { cells.commit(); committed = now.clone(); }
-                    1 => { cells.rollback(); now = committed.clone(); }
+                    0 => {
+                        cells.commit();
+                        committed = sealed.take().unwrap_or_else(|| now.clone());
+                    }
+                    1 => { cells.rollback(); sealed = None; now = committed.clone(); }
+                    9 if sealed.is_none() => { cells.seal(); sealed = Some(now.clone()); }
+                    9 => {}
                     2 => { put(cells.edit(&key), None); now.remove(&key); }
                     3 | 4 => { places.insert(key, cells.place(&key)); }
                     5 => { put(cells.edit(&key), Some(value)); now.insert(key, value); }
@@ -589,6 +575,14 @@ mod tests {
                     let got = cells.committed(&key).map(|(value, _)| *value);
                     prop_assert_eq!(got, committed.get(&key).copied());
                 }
+                prop_assert_eq!(cells.is_sealed(), sealed.is_some());
+                let mut before = sealed.as_ref().unwrap_or(&committed).clone();
+                for (touched, slot) in cells.touched() {
+                    let (was, is) = (before.remove(&touched.key), slot.get().copied());
+                    prop_assert_eq!(touched.before.as_ref().map(|(value, _)| *value), was);
+                    before.extend(is.map(|value| (touched.key, value)));
+                }
+                prop_assert_eq!(&before, &now);
                 prop_assert_eq!(cells.iter().count(), now.len());
                 prop_assert_eq!(cells.all_committed().count(), committed.len());
             }

@@ -115,7 +115,7 @@ fn visit<K, V: Data, T: Data>(
 impl<K: Key, V: Data, T: Data> State for JoinStore<K, V, T> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for deed in &self.log {
+        for deed in self.log.iter() {
             let (Deed::Came(id) | Deed::Paired(id) | Deed::Went(id, _)) = deed;
             let row = self.side(id.slot, id.side).get(id.at, id.number);
             let went = match (deed, row) {
@@ -137,6 +137,12 @@ impl<K: Key, V: Data, T: Data> State for JoinStore<K, V, T> {
             }
         }
         self.time.save(changes)
+    }
+
+    fn seal(&mut self) -> bool {
+        self.log.seal();
+        self.time.seal();
+        true
     }
 
     fn committed(&mut self) {
@@ -180,7 +186,7 @@ impl<K: Key, V: Data, T: Data> State for JoinStore<K, V, T> {
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
         let room = memory / Self::ROW_BYTES;
         let below = Beneath::new::<K, (V, T)>(below, memory, room);
-        let safe = self.generation - 1;
+        let safe = self.log.last_committed();
         self.lower = Some(Lower::new(below, safe));
         self.due.lean(self.linger[0].max(self.linger[1]));
         true

@@ -5,6 +5,7 @@
 //! went, however many records a key has: a key with thousands of them is not written as a whole.
 
 use super::StreamTime;
+use super::deeds::Deeds;
 use super::due::DueKeys;
 use super::join_rows::{read_rows, rows_of};
 use super::kept::{Either, Kept, KeptList, LEFT, RIGHT};
@@ -14,13 +15,11 @@ use crate::{Data, Key};
 use std::collections::HashSet;
 use suiro_core::{Headers, Result, Timestamp};
 
-/// The records of each key, with one open generation of changes.
+/// The records of each key, with the changes of the generations that are open.
 pub(crate) struct JoinStore<K: 'static, V, T> {
     pub(super) slots: Slots<K, Sides<V, T>>,
     /// What was done since the last commit, to be taken back or saved.
-    pub(super) log: Vec<Deed<V, T>>,
-    /// The number of the generation that is open.
-    pub(super) generation: u64,
+    pub(super) log: Deeds<Deed<V, T>>,
     /// How many records there are.
     pub(super) count: usize,
     pub(crate) time: StreamTime,
@@ -92,8 +91,7 @@ impl<K: Key, V: Data, T: Data> JoinStore<K, V, T> {
     ) -> Self {
         Self {
             slots: Slots::default(),
-            log: Vec::new(),
-            generation: 1,
+            log: Deeds::new(),
             count: 0,
             time: StreamTime::NONE,
             keys,
@@ -184,8 +182,8 @@ impl<K: Key, V: Data, T: Data> JoinStore<K, V, T> {
             kept.due = closes;
             self.due.push(closes, kept.key().clone());
         }
-        kept.changed = self.generation;
-        let born = self.generation;
+        let born = self.log.generation();
+        kept.changed = born;
         let row = Kept { at, number: 0, matched, born, value, headers };
         let number = kept.rows[side].put(row);
         self.log.push(Deed::Came(Id { slot, side, at, number }));
@@ -194,7 +192,7 @@ impl<K: Key, V: Data, T: Data> JoinStore<K, V, T> {
 
     /// Notes that the records of a side from one time to another were paired.
     pub(crate) fn pair(&mut self, (slot, side): (u32, usize), from: Timestamp, to: Timestamp) {
-        let generation = self.generation;
+        let generation = self.log.generation();
         let kept = &mut self.slots[slot];
         for row in kept.rows[side].between_mut(from, to).filter(|row| !row.matched) {
             row.matched = true;
@@ -214,19 +212,19 @@ impl<K: Key, V: Data, T: Data> JoinStore<K, V, T> {
         speaks: [bool; 2],
     ) -> Option<Lone<K, V, T>> {
         self.count -= 1;
-        let kept = &mut self.slots[slot];
+        let (kept, generation) = (&mut self.slots[slot], self.log.generation());
         let closing = row.at.plus_millis(self.linger[side]);
         let Kept { at, number, .. } = row;
         let key = (speaks[side] && !row.matched).then(|| kept.key().clone());
         let Some(key) = key else {
-            if row.born < self.generation {
-                kept.changed = self.generation;
+            if row.born < generation {
+                kept.changed = generation;
                 self.log.push(Deed::Went(Id { slot, side, at, number }, row));
             }
             return None;
         };
-        let (value, headers) = if row.born < self.generation {
-            kept.changed = self.generation;
+        let (value, headers) = if row.born < generation {
+            kept.changed = generation;
             let sent = (row.value.clone(), row.headers.clone());
             self.log.push(Deed::Went(Id { slot, side, at, number }, row));
             sent
@@ -322,12 +320,14 @@ impl<K: Key, V: Data, T: Data> JoinStore<K, V, T> {
         mut show: impl FnMut(&K, &Kept<Either<V, T>>),
     ) -> Result<()> {
         let mut paired = HashSet::new();
-        for deed in &self.log {
+        for deed in self.log.iter() {
             match deed {
                 Deed::Came(_) => {}
                 Deed::Paired(id) => {
                     paired.insert((id.slot, id.side, id.at, id.number));
                 }
+                // What the generation in flight has brought was never committed.
+                Deed::Went(_, row) if !self.log.is_committed(row.born) => {}
                 Deed::Went(id, row) => {
                     let was_paired = paired.contains(&(id.slot, id.side, id.at, id.number));
                     let row = Kept { matched: row.matched && !was_paired, ..row.clone() };
@@ -338,7 +338,8 @@ impl<K: Key, V: Data, T: Data> JoinStore<K, V, T> {
         for number in self.slots.numbers() {
             let slot = &self.slots[number];
             for side in [LEFT, RIGHT] {
-                for row in slot.rows[side].iter().filter(|row| row.born < self.generation) {
+                for row in slot.rows[side].iter().filter(|row| self.log.is_committed(row.born))
+                {
                     let was_paired = paired.contains(&(number, side, row.at, row.number));
                     let row = Kept { matched: row.matched && !was_paired, ..row.clone() };
                     show(slot.key(), &row);
@@ -355,18 +356,16 @@ impl<K: Key, V: Data, T: Data> JoinStore<K, V, T> {
 
     /// The changes are durable.
     pub(super) fn commit_rows(&mut self) {
-        let changes = self.log.len();
-        self.log.clear();
+        let (generation, changes) = self.log.commit();
         if let Some(lower) = &mut self.lower {
-            lower.commit(self.generation, changes);
+            lower.commit(generation, changes);
         }
-        self.generation += 1;
-        self.slots.let_idle_go(self.lower.is_some());
+        self.slots.let_settled_go(self.lower.is_some(), self.log.generation());
     }
 
     /// Puts everything back to the last commit.
     pub(super) fn take_back(&mut self) {
-        for deed in std::mem::take(&mut self.log).into_iter().rev() {
+        for deed in self.log.take_back() {
             match deed {
                 Deed::Came(Id { slot, side, at, number }) => {
                     let sides = &mut self.slots[slot].rows;

@@ -103,6 +103,11 @@ impl<F: Key, K: Key, V: Data> State for ReferrerStore<F, K, V> {
         Ok(())
     }
 
+    fn seal(&mut self) -> bool {
+        self.log.seal();
+        true
+    }
+
     fn committed(&mut self) {
         self.commit_rows();
     }
@@ -135,7 +140,7 @@ impl<F: Key, K: Key, V: Data> State for ReferrerStore<F, K, V> {
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
         let room = memory / Self::ROW_BYTES;
         let below = Beneath::new::<(F, K), V>(below, memory, room);
-        let safe = self.last_committed();
+        let safe = self.log.last_committed();
         self.lower = Some(Lower::new(below, safe));
         true
     }

@@ -3,6 +3,7 @@
 //! The rows that refer to one key are kept in order of the bytes of their own keys, for that is
 //! the order in which an update of the right row goes through them (rule F1).
 
+use super::deeds::Deeds;
 use super::referrer_list::{KeyBytes, ReferrerList};
 use super::referrer_rows::read_rows;
 use super::slots::{Lower, Rows, Slot, Slots};
@@ -19,8 +20,8 @@ pub(crate) struct Referrer<K, V> {
     /// The task that sent it, and the version that it gave it.
     pub(crate) lane: u32,
     pub(crate) version: u64,
-    /// The generation of its last change, if that is not committed, and the place of it in the
-    /// log.
+    /// The generation of its last change, if that is not committed, and the place of it in what
+    /// was done in that generation.
     pub(super) changed: u64,
     pub(super) place: u32,
 }
@@ -31,13 +32,11 @@ impl<K, V> Referrer<K, V> {
     }
 }
 
-/// The left rows by the key that they refer to, with one open generation of changes.
+/// The left rows by the key that they refer to, with the changes of the generations that are open.
 pub(crate) struct ReferrerStore<F: 'static, K: 'static, V> {
     pub(super) slots: Slots<F, ReferrerList<K, V>>,
     /// What changed since the last commit, to be taken back or saved.
-    pub(super) log: Vec<Before<K, V>>,
-    /// The number of the generation that is open.
-    generation: u64,
+    pub(super) log: Deeds<Before<K, V>>,
     /// How many rows there are.
     pub(super) count: usize,
     pub(super) foreign: &'static dyn Format<F>,
@@ -72,8 +71,7 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
     pub(crate) fn new(foreign: &'static dyn Format<F>, keys: &'static dyn Format<K>) -> Self {
         Self {
             slots: Slots::default(),
-            log: Vec::new(),
-            generation: 1,
+            log: Deeds::new(),
             count: 0,
             foreign,
             keys,
@@ -142,7 +140,7 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
 
     /// Puts a row into a slot, or takes it out.
     pub(crate) fn change(&mut self, slot: u32, bytes: KeyBytes, row: Option<Referrer<K, V>>) {
-        let (generation, place) = (self.generation, self.log.len() as u32);
+        let (generation, place) = (self.log.generation(), self.log.at_hand() as u32);
         let kept = &mut self.slots[slot];
         let is_there = row.is_some();
         let before = match row {
@@ -188,18 +186,16 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
 
     /// The changes are durable.
     pub(super) fn commit_rows(&mut self) {
-        let changes = self.log.len();
-        self.log.clear();
+        let (generation, changes) = self.log.commit();
         if let Some(lower) = &mut self.lower {
-            lower.commit(self.generation, changes);
+            lower.commit(generation, changes);
         }
-        self.generation += 1;
-        self.let_idle_go();
+        self.slots.let_settled_go(self.lower.is_some(), self.log.generation());
     }
 
     /// Puts everything back to the last commit.
     pub(super) fn take_back(&mut self) {
-        for Before { slot, bytes, row } in std::mem::take(&mut self.log).into_iter().rev() {
+        for Before { slot, bytes, row } in self.log.take_back() {
             let rows = &mut self.slots[slot].rows;
             let (is_there, gone) = match row {
                 Some(row) => (true, rows.put(bytes, row)),
@@ -211,14 +207,9 @@ impl<F: Key, K: Key, V: Data> ReferrerStore<F, K, V> {
         self.let_idle_go();
     }
 
-    /// A generation has ended, or all committed rows are there.
+    /// All rows that are there are committed.
     pub(super) fn let_idle_go(&mut self) {
         self.slots.let_idle_go(self.lower.is_some());
-    }
-
-    /// The last generation that is committed.
-    pub(super) fn last_committed(&self) -> u64 {
-        self.generation - 1
     }
 }
 
@@ -234,8 +225,9 @@ mod tests {
     const TOPIC: Topic<u8, u32> = Topic::json("rows");
 
     type Rows = BTreeMap<(u8, u8), u32>;
+    type Store = ReferrerStore<u8, u8, u32>;
 
-    fn rows_of(store: &ReferrerStore<u8, u8, u32>) -> Rows {
+    fn rows_of(store: &Store) -> Rows {
         store
             .slots
             .iter()
@@ -243,40 +235,57 @@ mod tests {
             .collect()
     }
 
+    fn saved(store: &mut Store) -> Result<Vec<u8>> {
+        let mut changes = suiro_engine::Changes::default();
+        store.save(&mut changes)?;
+        changes.finish()
+    }
+
+    fn take(copy: &mut Store, changes: Vec<u8>) -> Result<()> {
+        for batch in suiro_core::batch::batches(changes.into()) {
+            for record in batch?.records()?.iter() {
+                let record = record?;
+                let (key, value, at) =
+                    (record.key.unwrap_or_default(), record.value, record.at);
+                let (headers, from_source) = (&Headers::NONE, false);
+                copy.restore(suiro_engine::Restored { key, value, at, headers, from_source })?;
+            }
+        }
+        copy.restored()
+    }
+
     proptest! {
-        /// The store behaves as two maps, the one that is and the one that was committed, and is
-        /// the same when it is restored from what it has saved.
+        /// The store behaves as three maps, the one that is, the one in flight and the one that
+        /// was committed, and is the same when it is restored from what it has saved.
         #[test]
-        fn left_rows_are_two_maps(
+        fn left_rows_are_three_maps(
             steps in prop::collection::vec((0..12_u8, 0..3_u8, 0..9_u8, any::<u32>()), 0..300),
         ) {
-            let new = || ReferrerStore::<u8, u8, u32>::new(TOPIC.keys, TOPIC.keys);
+            let new = || Store::new(TOPIC.keys, TOPIC.keys);
             let (mut store, mut copy) = (new(), new());
             let (mut now, mut committed) = (Rows::new(), Rows::new());
+            let mut sealed: Option<(Rows, Vec<u8>)> = None;
             for (what, foreign, key, value) in steps {
                 match what {
-                    0 => {
-                        let mut changes = suiro_engine::Changes::default();
-                        store.save(&mut changes)?;
-                        for batch in suiro_core::batch::batches(changes.finish()?.into()) {
-                            for record in batch?.records()?.iter() {
-                                let record = record?;
-                                let key = record.key.unwrap_or_default();
-                                let (value, at) = (record.value, record.at);
-                                let (headers, from_source) = (&Headers::NONE, false);
-                                copy.restore(suiro_engine::Restored {
-                                    key, value, at, headers, from_source,
-                                })?;
-                            }
-                        }
-                        copy.restored()?;
+                    // A commit sets off, or one that is in flight has happened.
+                    0 if sealed.is_none() => {
+                        sealed = Some((now.clone(), saved(&mut store)?));
+                        store.seal();
+                    }
+                    0 | 1 => {
+                        let (rows, changes) = match sealed.take() {
+                            Some(sealed) => sealed,
+                            None => (now.clone(), saved(&mut store)?),
+                        };
                         store.committed();
-                        committed = now.clone();
+                        committed = rows;
+                        take(&mut copy, changes)?;
                         prop_assert_eq!(rows_of(&copy), committed.clone());
                         prop_assert_eq!(copy.count, committed.len());
                     }
-                    1 => {
+                    2 => {
                         store.rollback();
+                        sealed = None;
                         now = committed.clone();
                     }
                     _ => {

@@ -1,4 +1,4 @@
-//! What was done to slices since the last commit, to be taken back or saved.
+//! What was done to slices in a generation, to be taken back or saved.
 //!
 //! A slice knows whether it was changed or made since then, and a slot how many of its slices
 //! were: so that most records, and most new slices, are not written down here.
@@ -19,14 +19,5 @@ pub(super) struct SliceLog<A> {
 impl<A> Default for SliceLog<A> {
     fn default() -> Self {
         Self { touched: Vec::new(), before: Vec::new(), gone: Vec::new(), changes: 0 }
-    }
-}
-
-impl<A> SliceLog<A> {
-    pub(super) fn clear(&mut self) {
-        self.touched.clear();
-        self.before.clear();
-        self.gone.clear();
-        self.changes = 0;
     }
 }

@@ -146,13 +146,13 @@ impl<K: Key, A: Data> SliceStore<K, A> {
     fn windows_in(&self, number: u32) -> Result<Seen<A>> {
         let slot = &self.slots[number];
         let mut slices = Slices::default();
-        let generation = self.generation;
-        let is_young = |slice: &Slice<A>| slice.changed.is_in(generation);
-        let logs = [&self.log.before, &self.log.gone].into_iter();
-        let logs = logs.filter(|_| slot.changed >= generation).flatten();
+        let settled = self.settled();
+        let logs = self.sealed.iter().map(|(log, _)| log).chain([&self.log]);
+        let logs = logs.filter(|_| slot.changed >= settled);
+        let logs = logs.flat_map(|log| log.before.iter().chain(&log.gone));
         let of_slot = logs.filter(|(slot, _)| *slot == number).map(|(_, slice)| slice);
         let all = slot.rows.all().iter().chain(of_slot);
-        for slice in all.filter(|slice| !is_young(slice)) {
+        for slice in all.filter(|slice| !slice.changed.is_since(settled)) {
             slices.put(slice.clone());
         }
         self.windows(slices)
@@ -203,6 +203,12 @@ impl<K: Key, A: Data> State for SliceStore<K, A> {
         self.time.save(changes)
     }
 
+    fn seal(&mut self) -> bool {
+        self.seal_rows();
+        self.time.seal();
+        true
+    }
+
     fn committed(&mut self) {
         self.commit_rows();
         self.due.commit();
@@ -251,7 +257,7 @@ impl<K: Key, A: Data> State for SliceStore<K, A> {
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
         let room = memory / Self::ROW_BYTES;
         let below = Beneath::new::<K, A>(below, memory, room);
-        let safe = self.generation - 1;
+        let safe = self.settled() - 1;
         self.lower = Some(Lower::new(below, safe));
         self.due.lean(self.hops.size);
         true

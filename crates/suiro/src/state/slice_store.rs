@@ -16,13 +16,15 @@ use crate::{Data, Key};
 use std::ops::Range;
 use suiro_core::{Headers, Result, Timestamp};
 
-/// The slices of each key, with one open generation of changes.
+/// The slices of each key, with the changes of the generations that are open.
 pub(crate) struct SliceStore<K: 'static, A: 'static> {
     pub(super) slots: Slots<K, Slices<A>>,
-    /// What was done since the last commit, to be taken back or saved.
+    /// What was done in the generation at hand, to be taken back or saved.
     pub(super) log: SliceLog<A>,
-    /// The number of the generation that is open.
+    /// The number of that generation.
     pub(super) generation: u64,
+    /// What was done in the one before, if its commit is in flight, and where windows were open.
+    pub(super) sealed: Option<(SliceLog<A>, Timestamp)>,
     /// How many slices there are.
     pub(super) count: usize,
     pub(crate) time: StreamTime,
@@ -64,6 +66,7 @@ impl<K: Key, A: Data> SliceStore<K, A> {
             slots: Slots::default(),
             log: SliceLog::default(),
             generation: 1,
+            sealed: None,
             count: 0,
             time: StreamTime::NONE,
             slice: Timestamp::MIN..Timestamp::MIN,
@@ -370,24 +373,51 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         Ok(())
     }
 
-    /// The changes are durable.
-    pub(super) fn commit_rows(&mut self) {
-        let changes = self.log.changes;
-        self.log.clear();
-        if let Some(lower) = &mut self.lower {
-            lower.commit(self.generation, changes);
-        }
+    /// The first generation that is not committed.
+    pub(super) fn settled(&self) -> u64 {
+        self.generation - u64::from(self.sealed.is_some())
+    }
+
+    /// The changes go into flight, and another generation begins.
+    pub(super) fn seal_rows(&mut self) {
+        debug_assert!(self.sealed.is_none(), "a third generation is open");
+        self.sealed = Some((std::mem::take(&mut self.log), self.opens));
         self.generation += 1;
-        self.opened = self.opens;
-        self.slots.let_idle_go(self.lower.is_some());
+    }
+
+    /// The changes in flight are durable, or else those at hand.
+    pub(super) fn commit_rows(&mut self) {
+        if self.sealed.is_none() {
+            self.seal_rows();
+        }
+        let Some((log, opened)) = self.sealed.take() else { return };
+        if let Some(lower) = &mut self.lower {
+            lower.commit(self.generation - 1, log.changes);
+        }
+        self.opened = opened;
+        self.slots.let_settled_go(self.lower.is_some(), self.generation);
     }
 
     /// Puts everything back to the last commit; stream time has been put back.
     pub(super) fn take_back(&mut self) {
-        let (generation, log) = (self.generation, std::mem::take(&mut self.log));
+        let log = std::mem::take(&mut self.log);
+        self.take_back_one(log);
+        if let Some((log, _)) = self.sealed.take() {
+            self.generation -= 1;
+            self.take_back_one(log);
+        }
+        // User code may have panicked while it closed windows: so they are counted anew.
+        self.count = self.slots.iter().map(|slot| slot.rows.count()).sum();
+        self.loaded();
+    }
+
+    /// Takes back what was done in the newest generation.
+    fn take_back_one(&mut self, log: SliceLog<A>) {
+        let generation = self.generation;
         for slot in &log.touched {
             let kept = &mut self.slots[*slot];
-            let young: Vec<_> = kept.rows.young(generation).map(|slice| slice.start).collect();
+            let young = kept.rows.all().iter().filter(|slice| slice.changed.is_in(generation));
+            let young: Vec<_> = young.map(|slice| slice.start).collect();
             for start in young {
                 kept.rows.remove(start);
             }
@@ -399,9 +429,6 @@ impl<K: Key, A: Data> SliceStore<K, A> {
         for (slot, slice) in log.before.into_iter().chain(gone) {
             self.slots[slot].rows.put(slice);
         }
-        // User code may have panicked while it closed windows: so they are counted anew.
-        self.count = self.slots.iter().map(|slot| slot.rows.count()).sum();
-        self.loaded();
     }
 
     /// All committed slices are there: looks at every key anew.

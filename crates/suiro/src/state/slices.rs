@@ -47,6 +47,11 @@ impl Changed {
         self.0 / 2 == generation
     }
 
+    /// Whether that is this generation or a later one.
+    pub(super) fn is_since(self, generation: u64) -> bool {
+        self.0 / 2 >= generation
+    }
+
     pub(super) fn is_made_in(self, generation: u64) -> bool {
         self.0 == 2 * generation + 1
     }

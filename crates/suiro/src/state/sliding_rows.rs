@@ -176,7 +176,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
     /// What was done to the records of each slot since the last commit.
     fn undone(&self) -> HashMap<u32, Vec<&Deed<T>>> {
         let mut undone: HashMap<u32, Vec<&Deed<T>>> = HashMap::new();
-        for deed in &self.log {
+        for deed in self.log.iter() {
             let (Deed::Came(id) | Deed::Ended(id) | Deed::Went(id, _)) = deed;
             undone.entry(id.slot).or_default().push(deed);
         }
@@ -186,7 +186,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
     /// The windows of a slot as of the last commit.
     fn windows_in(&self, number: u32, undone: &HashMap<u32, Vec<&Deed<T>>>) -> Seen<A> {
         let slot = &self.slots[number];
-        if slot.changed < self.generation && slot.rows.is_folded() {
+        if self.log.is_committed(slot.changed) && slot.rows.is_folded() {
             let panes = slot.rows.panes(self.spec, self.time.committed());
             return Ok(panes.cloned().collect());
         }
@@ -219,7 +219,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
 impl<K: Key, T: Data, A: Data> State for SlidingStore<K, T, A> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for deed in &self.log {
+        for deed in self.log.iter() {
             let (Deed::Came(id) | Deed::Ended(id) | Deed::Went(id, _)) = deed;
             let Id { slot, at, number } = *id;
             let slot = &self.slots[slot];
@@ -245,6 +245,12 @@ impl<K: Key, T: Data, A: Data> State for SlidingStore<K, T, A> {
             }
         }
         self.time.save(changes)
+    }
+
+    fn seal(&mut self) -> bool {
+        self.log.seal();
+        self.time.seal();
+        true
     }
 
     fn committed(&mut self) {
@@ -288,7 +294,7 @@ impl<K: Key, T: Data, A: Data> State for SlidingStore<K, T, A> {
     fn attach(&mut self, below: Box<dyn Store>, memory: usize) -> bool {
         let room = memory / Self::ROW_BYTES;
         let below = Beneath::new::<K, (T, A)>(below, memory, room);
-        let safe = self.generation - 1;
+        let safe = self.log.last_committed();
         self.lower = Some(Lower::new(below, safe));
         self.due.lean(self.spec.linger());
         true

@@ -6,6 +6,7 @@
 //! far more than it got.
 
 use super::StreamTime;
+use super::deeds::Deeds;
 use super::due::DueKeys;
 use super::sliding_rows::{SlidingView, read_rows, rows_of};
 use super::slots::{Lower, Rows, Slot, Slots, warm};
@@ -15,13 +16,11 @@ use crate::step::caught;
 use crate::{Data, Key};
 use suiro_core::{Error, Headers, Result, Timestamp};
 
-/// The records and windows of each key, with one open generation of changes.
+/// The records and windows of each key, with the changes of the generations that are open.
 pub(crate) struct SlidingStore<K: 'static, T, A: 'static> {
     pub(super) slots: Slots<K, Track<T, A>>,
     /// What was done since the last commit, to be taken back or saved.
-    pub(super) log: Vec<Deed<T>>,
-    /// The number of the generation that is open.
-    pub(super) generation: u64,
+    pub(super) log: Deeds<Deed<T>>,
     /// How many records there are.
     pub(super) count: usize,
     pub(crate) time: StreamTime,
@@ -70,8 +69,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
     pub(crate) fn new(keys: &'static dyn Format<K>, spec: Sliding, folds: Folds<T, A>) -> Self {
         Self {
             slots: Slots::default(),
-            log: Vec::new(),
-            generation: 1,
+            log: Deeds::new(),
             count: 0,
             time: StreamTime::NONE,
             swept: Timestamp::MIN,
@@ -173,7 +171,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
         patiently: bool,
         changed: impl FnMut(&Pane<A>),
     ) {
-        let generation = self.generation;
+        let generation = self.log.generation();
         let kept = &mut self.slots[slot];
         kept.changed = generation;
         let number = kept.rows.next();
@@ -207,11 +205,11 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
 
     /// Drops the records of a slot that are of no more use.
     fn drop_expired(&mut self, slot: u32, now: Timestamp) {
-        let kept = &mut self.slots[slot];
+        let (kept, generation) = (&mut self.slots[slot], self.log.generation());
         while let Some(row) = kept.rows.take_expired(self.spec, now) {
             self.count -= 1;
-            kept.changed = self.generation;
-            if row.born < self.generation {
+            kept.changed = generation;
+            if row.born < generation {
                 let Accepted { at, number, .. } = row;
                 self.log.push(Deed::Went(Id { slot, at, number }, row));
             }
@@ -242,7 +240,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
                 self.fold(slot)?;
             }
             let kept = &mut self.slots[slot];
-            kept.changed = self.generation;
+            kept.changed = self.log.generation();
             kept.rows.close(self.spec, now, |pane| {
                 if !patiently && pane.value.is_some() {
                     closed.push((key.clone(), pane));
@@ -270,7 +268,7 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
         closed: &mut Vec<(K, Pane<A>)>,
     ) -> Result<()> {
         self.raise_all()?;
-        let (spec, swept, generation) = (self.spec, self.swept, self.generation);
+        let (spec, swept, generation) = (self.spec, self.swept, self.log.generation());
         let slots: Vec<u32> = self.slots.numbers().collect();
         for slot in slots {
             if !patiently {
@@ -315,18 +313,16 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
 
     /// The changes are durable.
     pub(super) fn commit_rows(&mut self) {
-        let changes = self.log.len();
-        self.log.clear();
+        let (generation, changes) = self.log.commit();
         if let Some(lower) = &mut self.lower {
-            lower.commit(self.generation, changes);
+            lower.commit(generation, changes);
         }
-        self.generation += 1;
-        self.slots.let_idle_go(self.lower.is_some());
+        self.slots.let_settled_go(self.lower.is_some(), self.log.generation());
     }
 
     /// Puts everything back to the last commit; stream time has been put back.
     pub(super) fn take_back(&mut self) {
-        for deed in std::mem::take(&mut self.log).into_iter().rev() {
+        for deed in self.log.take_back() {
             match deed {
                 Deed::Came(Id { slot, at, number }) => {
                     if self.slots[slot].rows.remove(at, number).is_some() {
@@ -345,7 +341,9 @@ impl<K: Key, T: Data, A: Data> SlidingStore<K, T, A> {
                 }
             }
         }
-        for slot in self.slots.iter_mut().filter(|slot| slot.changed >= self.generation) {
+        let log = &self.log;
+        let is_open = |slot: &&mut Slot<_, _>| !log.is_committed(slot.changed);
+        for slot in self.slots.iter_mut().filter(is_open) {
             slot.rows.unfold();
         }
         self.loaded();

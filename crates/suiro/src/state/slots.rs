@@ -141,11 +141,19 @@ impl<K: Key, R: Rows> Slots<K, R> {
         self.idle.push(number);
     }
 
-    /// A generation has ended: frees the slots that have no rows. Where there is a store below,
-    /// only who knows that its rows are there may do so.
+    /// Frees the slots that have no rows. Where there is a store below, only who knows that its
+    /// rows are there may do so.
     pub(super) fn let_idle_go(&mut self, is_lean: bool) {
+        self.let_settled_go(is_lean, u64::MAX);
+    }
+
+    /// As [`Slots::let_idle_go`], when a commit has happened; those that have changed in the
+    /// generation `open` wait for the next one, as there may be something to take back.
+    pub(super) fn let_settled_go(&mut self, is_lean: bool, open: u64) {
         for number in std::mem::take(&mut self.idle) {
-            if !is_lean && self[number].is_empty() {
+            if self[number].changed >= open {
+                self.idle.push(number);
+            } else if !is_lean && self[number].is_empty() {
                 self.release(number);
             }
         }

@@ -14,6 +14,8 @@ pub(crate) struct StreamTime {
     run_max: Timestamp,
     run: u64,
     committed: (Timestamp, Timestamp),
+    /// What it was when the commit in flight was asked for.
+    sealed: Option<(Timestamp, Timestamp)>,
 }
 
 impl StreamTime {
@@ -23,6 +25,7 @@ impl StreamTime {
         run_max: Timestamp::MIN,
         run: 0,
         committed: (Timestamp::MIN, Timestamp::MIN),
+        sealed: None,
     };
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -78,13 +81,19 @@ impl StreamTime {
         self.committed.1 = self.committed.1.max(at);
     }
 
+    /// What it is now is in a commit that is in flight.
+    pub(crate) fn seal(&mut self) {
+        self.sealed = Some((self.now, self.seen));
+    }
+
+    /// The commit in flight has happened; if there is none, what it is now is committed.
     pub(crate) fn commit(&mut self) {
-        self.committed = (self.now, self.seen);
+        self.committed = self.sealed.take().unwrap_or((self.now, self.seen));
     }
 
     pub(crate) fn rollback(&mut self) {
-        let committed = self.committed;
-        (self.now, self.seen) = committed;
+        (self.now, self.seen) = self.committed;
+        self.sealed = None;
         (self.run, self.run_max) = (0, Timestamp::MIN);
     }
 

@@ -247,9 +247,20 @@ impl<K: Key, A: Data> State for TableStore<K, A> {
         Ok(())
     }
 
-    fn committed(&mut self) {
-        self.cells.commit();
+    fn seal(&mut self) -> bool {
+        self.cells.seal();
         self.headers.clear();
+        if let Some(expiry) = &mut self.expiry {
+            expiry.time_mut().seal();
+        }
+        self.renewed.is_none()
+    }
+
+    fn committed(&mut self) {
+        if !self.cells.is_sealed() {
+            self.seal();
+        }
+        self.cells.commit();
         self.renewed = None;
         if let Some(expiry) = &mut self.expiry {
             expiry.time_mut().commit();

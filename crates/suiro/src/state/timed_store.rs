@@ -162,6 +162,12 @@ impl<K: Key, R: Timed> State for TimedStore<K, R> {
         self.time.save(changes)
     }
 
+    fn seal(&mut self) -> bool {
+        self.cells.seal();
+        self.time.seal();
+        true
+    }
+
     fn committed(&mut self) {
         self.cells.commit();
         self.due.commit();

@@ -263,6 +263,12 @@ impl<K: Key, T: Data + PartialEq> State for TimerStore<K, T> {
         self.time.save(changes)
     }
 
+    fn seal(&mut self) -> bool {
+        self.cells.seal();
+        self.time.seal();
+        true
+    }
+
     fn committed(&mut self) {
         self.cells.commit();
         self.time.commit();

@@ -94,7 +94,7 @@ impl<K: Key, V: Data> State for VersionStore<K, V> {
             return self.save_all(stale, changes);
         }
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for deed in &self.log {
+        for deed in self.log.iter() {
             let (slot, at, came) = match deed {
                 Deed::Came(slot, at) => (*slot, *at, true),
                 Deed::Replaced(slot, old) | Deed::Went(slot, old) => (*slot, old.at, false),
@@ -118,6 +118,12 @@ impl<K: Key, V: Data> State for VersionStore<K, V> {
             changes.put(at, &key, value, &Headers::NONE)?;
         }
         Ok(())
+    }
+
+    fn seal(&mut self) -> bool {
+        self.log.seal();
+        self.time.seal();
+        self.renewed.is_none()
     }
 
     fn committed(&mut self) {

@@ -5,6 +5,7 @@
 //! the last commit is known by a log of deeds: a key may have thousands of versions, and none of
 //! them is copied because another came.
 
+use super::deeds::Deeds;
 use super::slots::{Rows, Slots};
 use super::versions::{Version, Versions};
 use super::{Agenda, StreamTime};
@@ -13,13 +14,11 @@ use crate::{Data, Key};
 use std::collections::BTreeMap;
 use suiro_core::Timestamp;
 
-/// The versions of each key, with one open generation of changes.
+/// The versions of each key, with the changes of the generations that are open.
 pub(crate) struct VersionStore<K: 'static, V: 'static> {
     pub(super) slots: Slots<K, Versions<V>>,
     /// What was done since the last commit, to be taken back or saved.
-    pub(super) log: Vec<Deed<V>>,
-    /// The number of the generation that is open.
-    generation: u64,
+    pub(super) log: Deeds<Deed<V>>,
     /// How many versions there are.
     pub(super) count: usize,
     pub(crate) time: StreamTime,
@@ -56,8 +55,7 @@ impl<K: Key, V: Data> VersionStore<K, V> {
     ) -> Self {
         Self {
             slots: Slots::default(),
-            log: Vec::new(),
-            generation: 1,
+            log: Deeds::new(),
             count: 0,
             time: StreamTime::NONE,
             history,
@@ -134,7 +132,7 @@ impl<K: Key, V: Data> VersionStore<K, V> {
         row: Option<V>,
     ) {
         let slot = slot.unwrap_or_else(|| self.slot_for(key));
-        let (born, held) = (self.generation, &mut self.slots[slot]);
+        let (born, held) = (self.log.generation(), &mut self.slots[slot]);
         held.changed = born;
         match held.rows.put(Version { at, born, row }) {
             None => {
@@ -172,8 +170,8 @@ impl<K: Key, V: Data> VersionStore<K, V> {
                 && let Some(old) = held.rows.take_oldest()
             {
                 self.count -= 1;
-                held.changed = self.generation;
-                if old.born < self.generation {
+                held.changed = self.log.generation();
+                if old.born < self.log.generation() {
                     self.log.push(Deed::Went(slot, old));
                 }
             }
@@ -189,15 +187,17 @@ impl<K: Key, V: Data> VersionStore<K, V> {
     /// The versions of a slot as of the last commit, oldest first.
     fn committed_versions(&self, slot: u32) -> Vec<(Timestamp, Option<V>)> {
         let held = &self.slots[slot];
-        let there = held.rows.iter().filter(|version| version.born < self.generation);
+        let there = held.rows.iter().filter(|version| self.log.is_committed(version.born));
         let there = there.map(|version| (version.at, version.row.clone()));
-        if held.changed < self.generation {
+        if self.log.is_committed(held.changed) {
             return there.collect();
         }
         let mut all: BTreeMap<_, _> = there.collect();
-        for deed in &self.log {
+        for deed in self.log.iter() {
             match deed {
-                Deed::Replaced(of, old) | Deed::Went(of, old) if *of == slot => {
+                Deed::Replaced(of, old) | Deed::Went(of, old)
+                    if *of == slot && self.log.is_committed(old.born) =>
+                {
                     all.insert(old.at, old.row.clone());
                 }
                 _ => {}
@@ -232,14 +232,13 @@ impl<K: Key, V: Data> VersionStore<K, V> {
 
     /// The changes are durable.
     pub(super) fn commit_versions(&mut self) {
-        self.log.clear();
-        self.generation += 1;
-        self.slots.let_idle_go(false);
+        self.log.commit();
+        self.slots.let_settled_go(false, self.log.generation());
     }
 
     /// Puts everything back to the last commit.
     pub(super) fn take_back(&mut self) {
-        for deed in std::mem::take(&mut self.log).into_iter().rev() {
+        for deed in self.log.take_back() {
             let (Deed::Came(slot, _) | Deed::Replaced(slot, _) | Deed::Went(slot, _)) = deed;
             let versions = &mut self.slots[slot].rows;
             self.count -= versions.len();

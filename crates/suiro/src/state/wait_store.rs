@@ -3,7 +3,9 @@
 //! Most records come in order of time, and all go in it. So those that do are a queue, and only
 //! the others are in a tree.
 
+use super::deeds::Deeds;
 use super::form::form;
+use super::numbers::Numbers;
 use super::{StreamTime, prefix};
 use crate::format::{Format, read_state, write_state};
 use crate::state::encode_key;
@@ -29,17 +31,15 @@ impl<K, V> Waiting<K, V> {
     }
 }
 
-/// The records that wait, with one open generation of changes.
+/// The records that wait, with the changes of the generations that are open.
 pub(crate) struct WaitStore<K: 'static, V> {
     orderly: VecDeque<Waiting<K, V>>,
     others: BTreeMap<Turn, Waiting<K, V>>,
-    next: u64,
-    /// The number of the first record of the generation that is open.
-    first: u64,
-    /// Those of them that did not come in order of time.
-    strays: Vec<Turn>,
+    numbers: Numbers,
+    /// Those that came since the last commit, and not in order of time.
+    strays: Deeds<Turn>,
     /// Records of earlier generations that went since the last commit.
-    gone: Vec<Waiting<K, V>>,
+    gone: Deeds<Waiting<K, V>>,
     pub(crate) time: StreamTime,
     /// How long records wait, in milliseconds.
     grace: i64,
@@ -51,10 +51,9 @@ impl<K: Key, V: Data> WaitStore<K, V> {
         Self {
             orderly: VecDeque::new(),
             others: BTreeMap::new(),
-            next: 0,
-            first: 0,
-            strays: Vec::new(),
-            gone: Vec::new(),
+            numbers: Numbers::default(),
+            strays: Deeds::new(),
+            gone: Deeds::new(),
             time: StreamTime::NONE,
             grace,
             keys,
@@ -63,8 +62,7 @@ impl<K: Key, V: Data> WaitStore<K, V> {
 
     /// Keeps a record, behind those of its time.
     pub(crate) fn keep(&mut self, record: Record<K, V>) {
-        let number = self.next;
-        self.next += 1;
+        let number = self.numbers.give();
         let row = Waiting { number, record };
         match self.orderly.back() {
             Some(last) if last.record.at > row.record.at => {
@@ -89,7 +87,7 @@ impl<K: Key, V: Data> WaitStore<K, V> {
             true => self.others.pop_first().map(|(_, row)| row),
             false => self.orderly.pop_front(),
         }?;
-        if row.number < self.first {
+        if row.number < self.numbers.first() {
             self.gone.push(row.clone());
         }
         Some(row.record)
@@ -112,8 +110,9 @@ impl<K: Key, V: Data> WaitStore<K, V> {
 
     /// The records that wait as of the last commit, in no order.
     pub(crate) fn all_committed(&self) -> impl Iterator<Item = &Record<K, V>> {
-        let there = self.iter().filter(|row| row.number < self.first);
-        there.chain(&self.gone).map(|row| &row.record)
+        let all = self.iter().chain(self.gone.iter());
+        let there = all.filter(|row| self.numbers.is_committed(row.number));
+        there.map(|row| &row.record)
     }
 
     fn put_row(
@@ -147,7 +146,7 @@ impl<K: Key, V: Data> WaitStore<K, V> {
         let cut_off = || Error::corrupt("the key of a record that waits is cut off");
         let (at, number, key) = split().ok_or_else(cut_off)?;
         let at = Timestamp::from_millis(at);
-        self.next = self.next.max(number + 1);
+        self.numbers.have_given(number);
         let place = self.orderly.binary_search_by_key(&(at, number), Waiting::turn);
         let Some(value) = change.value else {
             match place {
@@ -171,18 +170,19 @@ impl<K: Key, V: Data> WaitStore<K, V> {
         let mut all = std::mem::take(&mut self.others);
         all.extend(self.orderly.drain(..).map(|row| (row.turn(), row)));
         self.orderly = all.into_values().collect();
-        (self.first, self.strays) = (self.next, Vec::new());
+        self.numbers.settle();
     }
 }
 
 impl<K: Key, V: Data> State for WaitStore<K, V> {
     fn save(&mut self, changes: &mut Changes) -> Result<()> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        for row in &self.gone {
+        for row in self.gone.iter() {
             self.put_row(row, false, (&mut key, &mut value), changes)?;
         }
+        let first = self.numbers.first();
         // Those that came since the last commit are at the end of the queue.
-        let young = self.orderly.iter().rev().take_while(|row| row.number >= self.first);
+        let young = self.orderly.iter().rev().take_while(|row| row.number >= first);
         let from = self.orderly.len() - young.count();
         let strays = self.strays.iter().filter_map(|turn| self.others.get(turn));
         for row in self.orderly.range(from..).chain(strays) {
@@ -191,20 +191,30 @@ impl<K: Key, V: Data> State for WaitStore<K, V> {
         self.time.save(changes)
     }
 
+    fn seal(&mut self) -> bool {
+        self.gone.seal();
+        self.strays.seal();
+        self.numbers.seal();
+        self.time.seal();
+        true
+    }
+
     fn committed(&mut self) {
-        self.gone.clear();
-        self.strays.clear();
-        self.first = self.next;
+        self.gone.commit();
+        self.strays.commit();
+        self.numbers.commit();
         self.time.commit();
     }
 
     fn rollback(&mut self) {
         self.time.rollback();
-        let first = self.first;
-        self.orderly.retain(|row| row.number < first);
-        self.others.retain(|_, row| row.number < first);
-        self.others.extend(self.gone.drain(..).map(|row| (row.turn(), row)));
-        self.next = first;
+        self.numbers.rollback();
+        let numbers = &self.numbers;
+        self.orderly.retain(|row| numbers.is_committed(row.number));
+        self.others.retain(|_, row| numbers.is_committed(row.number));
+        let gone = self.gone.take_back().filter(|row| numbers.is_committed(row.number));
+        self.others.extend(gone.map(|row| (row.turn(), row)));
+        drop(self.strays.take_back());
         self.settle();
     }
 
@@ -262,15 +272,21 @@ mod tests {
         /// Records go in order of time and arrival, and a roll-back knows those of the commit.
         #[test]
         fn records_go_in_order_of_time_and_arrival(
-            steps in prop::collection::vec((0..8_u8, 0..20_i64), 0..200),
+            steps in prop::collection::vec((0..9_u8, 0..20_i64), 0..200),
         ) {
             let mut store = WaitStore::<u8, u64>::new(TOPIC.keys, 0);
             let (mut now, mut committed, mut number) = (BTreeMap::new(), BTreeMap::new(), 0);
+            let mut sealed: Option<BTreeMap<(i64, u64), ()>> = None;
             for (what, time) in steps {
                 let at = Timestamp::from_millis(time);
                 match what {
-                    0 => { store.committed(); committed = now.clone(); }
-                    1 => { store.rollback(); now = committed.clone(); }
+                    0 => {
+                        store.committed();
+                        committed = sealed.take().unwrap_or_else(|| now.clone());
+                    }
+                    1 => { store.rollback(); sealed = None; now = committed.clone(); }
+                    8 if sealed.is_none() => { store.seal(); sealed = Some(now.clone()); }
+                    8 => {}
                     2 | 3 => {
                         let got = store.release(at).map(|record| record.value);
                         let due = now.first_key_value().filter(|((due, _), ())| *due <= time);

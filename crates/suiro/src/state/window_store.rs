@@ -40,6 +40,8 @@ pub(crate) struct WindowStore<K: 'static, A: 'static> {
     /// The store that has all rows, where the windows hold only some.
     below: Option<Beneath>,
     shares: Shares,
+    /// Whether there is a generation in flight.
+    is_sealed: bool,
 }
 
 impl<K: Key, A: Data> WindowStore<K, A> {
@@ -53,6 +55,7 @@ impl<K: Key, A: Data> WindowStore<K, A> {
             next_due: None,
             below: None,
             shares: Shares::default(),
+            is_sealed: false,
         }
     }
 
@@ -283,10 +286,21 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
         self.time.save(changes)
     }
 
+    fn seal(&mut self) -> bool {
+        self.panes.values_mut().for_each(Cells::seal);
+        self.time.seal();
+        self.is_sealed = true;
+        true
+    }
+
     fn committed(&mut self) {
+        if !std::mem::take(&mut self.is_sealed) {
+            self.panes.values_mut().for_each(Cells::seal);
+        }
         self.panes.retain(|_, cells| {
-            let is_over = is_over(cells);
-            if !is_over {
+            // Windows that began since then are in no commit.
+            let is_over = cells.is_sealed() && cells.changed() == 0 && is_over(cells);
+            if cells.is_sealed() && !is_over {
                 cells.commit();
             }
             !is_over
@@ -301,7 +315,7 @@ impl<K: Key, A: Data> State for WindowStore<K, A> {
         self.panes.values_mut().for_each(Cells::rollback);
         self.panes.retain(|_, cells| !cells.is_unused() || !cells.is_whole());
         self.time.rollback();
-        self.next_due = None;
+        (self.next_due, self.is_sealed) = (None, false);
     }
 
     fn restore(&mut self, change: Restored<'_>) -> Result<()> {
