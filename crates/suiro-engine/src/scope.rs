@@ -217,10 +217,11 @@ impl Scope {
         }
         self.look_out()?;
         if self.link.has_assignment() {
+            // What becomes of the commit in flight may use it up.
             self.land()?;
-        }
-        if let Some(assigned) = self.link.assignment()? {
-            self.take_over(assigned)?;
+            if let Some(assigned) = self.link.assignment()? {
+                self.take_over(assigned)?;
+            }
         }
         self.receive()?;
         self.welcome()?;

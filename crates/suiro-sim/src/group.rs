@@ -14,14 +14,18 @@ use suiro_engine::{Round, Scope};
 /// How many processes there may be.
 pub(crate) const MEMBERS: usize = 3;
 
+/// After so many rounds everybody has heard of an assignment, however late answers come.
+const HEARD: u32 = 4;
+
 /// The processes of one life.
 pub(crate) struct Group<'a> {
     world: World,
     machines: &'a [Machine],
     pub(crate) members: Vec<Process>,
     zombie: Option<Process>,
-    /// The tasks were shared anew, and it was not looked at what the processes have of them.
-    is_new: bool,
+    /// The tasks were shared anew, and so many rounds later all have heard of it: then it is looked
+    /// at what the processes have of them.
+    settles_in: Option<u32>,
     /// How often somebody has joined as of the start of the last rounds.
     joins: u64,
 }
@@ -44,7 +48,7 @@ impl<'a> Group<'a> {
         let member = if opening.case.shares { first } else { 0 };
         let members = vec![opening.open(member, &machines[first])?];
         let world = opening.world.clone();
-        Ok(Self { world, machines, members, zombie: None, is_new: false, joins: 0 })
+        Ok(Self { world, machines, members, zombie: None, settles_in: None, joins: 0 })
     }
 
     pub(crate) fn scopes(&self) -> Vec<&Scope> {
@@ -122,7 +126,7 @@ impl<'a> Group<'a> {
                     self.members[which].stands = 1 + self.world.state().seed.below(60);
                 }
             }
-            self.is_new = true;
+            self.settles_in = Some(HEARD);
         }
         Ok(started)
     }
@@ -139,7 +143,9 @@ impl<'a> Group<'a> {
         let mut all = Rounds { busy: false, ended: false, is_settled: false };
         let before = self.world.state().joined();
         // Who was fenced outside of a round has joined since.
-        self.is_new |= before != std::mem::replace(&mut self.joins, before) && before > 1;
+        if before != std::mem::replace(&mut self.joins, before) && before > 1 {
+            self.settles_in = Some(HEARD);
+        }
         let mut all_ran = true;
         for process in &mut self.members {
             if process.stands > 0 {
@@ -160,10 +166,10 @@ impl<'a> Group<'a> {
         }
         let joined = self.world.state().joined();
         if joined != before {
-            self.is_new = true;
-        } else if self.is_new && all_ran {
-            self.is_new = false;
-            all.is_settled = true;
+            self.settles_in = Some(HEARD);
+        } else if all_ran {
+            all.is_settled = self.settles_in == Some(0);
+            self.settles_in = self.settles_in.and_then(|rounds| rounds.checked_sub(1));
         }
         self.joins = joined;
         Ok(all)
@@ -179,7 +185,7 @@ impl<'a> Group<'a> {
         if self.members.len() > 1 {
             let process = self.members.swap_remove(which);
             self.world.note(|| format!("=== process {} leaves again", process.member));
-            self.is_new = true;
+            self.settles_in = Some(HEARD);
             process.scope.close(crew)?;
         }
         Ok(())

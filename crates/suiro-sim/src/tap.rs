@@ -126,6 +126,12 @@ impl Tapped {
         match event {
             Event::Fetched(..) => self.tap.world.state().seed.below(6).saturating_sub(3),
             Event::Resolved(..) => self.tap.world.state().seed.below(16).saturating_sub(6),
+            // One comes after another.
+            Event::Assigned(..) => {
+                let held = self.held.iter().filter(|(_, it)| matches!(it, Event::Assigned(..)));
+                let before = held.map(|(delay, _)| *delay).max().unwrap_or(0);
+                before.max(self.tap.world.state().seed.below(6).saturating_sub(3))
+            }
             _ => 0,
         }
     }

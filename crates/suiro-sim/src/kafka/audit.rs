@@ -1,12 +1,12 @@
 //! What clients read is what the cluster has; and at rest each record that was read is in what
-//! was written, once and in order.
+//! was written, once and in order; where work is at least once it is there, perhaps more than once.
 
 use super::ledger::{Ledger, TOPICS, committed, records};
 use super::log::Log;
 use super::transaction::State;
 use super::worker::GROUP;
 use super::world::World;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use suiro_core::Offset;
 use suiro_core::broker::{Fetch, Fetched};
 
@@ -70,14 +70,20 @@ pub(crate) fn unrest(world: &World) -> Option<String> {
 /// Holds all that there is at rest against what should be.
 pub(crate) fn at_rest(world: &mut World, ledger: &Ledger) -> Result<(), String> {
     ledger.audit(world)?;
-    let mut made = BTreeMap::<u32, Vec<Offset>>::new();
+    let at_least_once = world.case.at_least_once;
+    let (mut made, mut again) = (BTreeMap::<u32, Vec<Offset>>::new(), 0);
     for partition in &world.cluster.topics[TOPICS[1]] {
-        let mut last = BTreeMap::new();
+        let (mut last, mut seen) = (BTreeMap::new(), BTreeSet::new());
         for (offset, record) in committed(partition.log.entries.iter()) {
             let origin = record.and_then(|record| record.origin);
             let (from, of) =
                 origin.ok_or_else(|| format!("nobody wrote what is at {offset}"))?;
-            if let Some(before) = last.insert(from, of).filter(|before| *before >= of) {
+            if at_least_once {
+                if !seen.insert((from, of)) {
+                    again += 1;
+                    continue;
+                }
+            } else if let Some(before) = last.insert(from, of).filter(|before| *before >= of) {
                 return Err(format!(
                     "{of} of partition {from} comes after {before}, at {offset}"
                 ));
@@ -85,6 +91,7 @@ pub(crate) fn at_rest(world: &mut World, ledger: &Ledger) -> Result<(), String> 
             made.entry(from).or_default().push(of);
         }
     }
+    (0..again).for_each(|_| world.happened("record that came again"));
     for (number, partition) in world.cluster.topics[TOPICS[0]].iter().enumerate() {
         let was = committed(partition.log.entries.iter()).into_iter().map(|(offset, _)| offset);
         let was: Vec<Offset> = was.collect();

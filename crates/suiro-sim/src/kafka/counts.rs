@@ -66,6 +66,8 @@ const ERRORS: &[(ApiKey, i16)] = &[
     (ApiKey::EndTxn, 16),
     (ApiKey::EndTxn, 51),
     (ApiKey::EndTxn, 90),
+    (ApiKey::OffsetCommit, 22),
+    (ApiKey::OffsetCommit, 25),
     (ApiKey::TxnOffsetCommit, 22),
     (ApiKey::TxnOffsetCommit, 25),
     (ApiKey::OffsetFetch, 88),
@@ -88,6 +90,9 @@ const HAPPENS: &[&str] = &[
     "fetch held against the cluster",
     "aborted batch in what was fetched",
     "end that was waited for",
+    "batch without a transaction",
+    "records without their commit",
+    "record that came again",
     "partition without news in a fetch session",
     "partition that a fetch session is to forget",
 ];

@@ -76,7 +76,7 @@ impl Feeder {
     }
 
     fn write(&mut self, ledger: &mut Ledger, left: &mut u64) {
-        let commit = ledger.begin();
+        let commit = ledger.begin(false);
         let id = self.session.session().begin();
         let (mut number, now) = (0, self.world.now());
         let drawn = {

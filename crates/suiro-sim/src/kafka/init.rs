@@ -16,9 +16,13 @@ pub(crate) fn init(
     request: InitProducerIdRequest,
 ) -> InitProducerIdResponse {
     let name = request.transactional_id.as_ref().map_or("", |name| name.0.as_str()).to_owned();
-    let given = match refuses(world, call.node, Role::Transactions, &name) {
-        Some(code) => Err(code),
-        None => give(world, &name, &request),
+    let given = match request.transactional_id {
+        // Who has no name is somebody new each time, and any broker says so.
+        None => Ok((world.new_producer(), 0)),
+        Some(_) => match refuses(world, call.node, Role::Transactions, &name) {
+            Some(code) => Err(code),
+            None => give(world, &name, &request),
+        },
     };
     let (code, (producer, epoch)) = match given {
         Ok(given) => (codes::NONE, given),
@@ -43,9 +47,8 @@ fn give(
     let expected =
         (request.producer_id.0 >= 0).then_some((request.producer_id.0, request.producer_epoch));
     if !world.cluster.transactions.contains_key(name) {
-        world.cluster.producers += 1;
         let new = Transaction {
-            producer: 1000 + world.cluster.producers,
+            producer: world.new_producer(),
             epoch: -1,
             last_epoch: -1,
             state: State::Empty,
@@ -82,5 +85,13 @@ fn give(
             (transaction.state, transaction.timeout) = (State::Empty, timeout);
             Ok((transaction.producer, transaction.epoch))
         }
+    }
+}
+
+impl World {
+    /// The number of somebody who has none.
+    fn new_producer(&mut self) -> i64 {
+        self.cluster.producers += 1;
+        1000 + self.cluster.producers
     }
 }

@@ -59,6 +59,7 @@ enum Told {
 /// A commit: the records of each of its appends.
 #[derive(Default)]
 struct Made {
+    at_least_once: bool,
     appends: Vec<(TopicPartition, u32)>,
     told: Option<Told>,
 }
@@ -73,9 +74,9 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// A commit begins; gives its number.
-    pub(crate) fn begin(&mut self) -> u64 {
-        self.commits.push(Made::default());
+    /// A commit begins, perhaps one whose records may be there without it; gives its number.
+    pub(crate) fn begin(&mut self, at_least_once: bool) -> u64 {
+        self.commits.push(Made { at_least_once, ..Made::default() });
         self.commits.len() as u64 - 1
     }
 
@@ -124,6 +125,7 @@ impl Ledger {
         found: &Found,
     ) -> Result<Option<&'static str>, String> {
         let (mut number, mut there, mut all) = (0, 0, 0);
+        let mut ends = BTreeMap::new();
         for (append, (to, count)) in made.appends.iter().enumerate() {
             for index in 0..*count {
                 let places = found.get(&(commit, number)).map_or(&[][..], Vec::as_slice);
@@ -135,6 +137,14 @@ impl Ledger {
                 for (topic, partition, offset) in places {
                     if *topic != *to.topic || *partition != to.partition {
                         return Err(format!("record {number} of commit {commit} is elsewhere"));
+                    }
+                    let before = ends.insert((topic, partition), offset);
+                    if matches!(made.told, Some(Told::Committed(_)))
+                        && before.is_some_and(|before| before > offset)
+                    {
+                        return Err(format!(
+                            "record {number} of commit {commit} comes before the one before it"
+                        ));
                     }
                     if let Some(Told::Committed(offsets)) = &made.told
                         && index == 0
@@ -154,9 +164,13 @@ impl Ledger {
         match told {
             Some(Told::Committed(_)) if is_all => Ok(None),
             Some(Told::Not) if is_none => Ok(None),
+            Some(Told::Not) if made.at_least_once => Ok(Some("records without their commit")),
             Some(Told::Unknown) if is_all => Ok(Some("unknown, and had happened")),
             Some(Told::Unknown) if is_none => Ok(Some("unknown, and had not")),
             None if is_all || is_none => Ok(None),
+            Some(Told::Unknown) | None if made.at_least_once => {
+                Ok(Some("records without their commit"))
+            }
             _ => Err(format!(
                 "of commit {commit}, of which was said {told:?}, there are {there} of {all} records"
             )),

@@ -77,7 +77,7 @@ impl Log {
         writer.is_some_and(|writer| writer.epoch == epoch && writer.open.is_some())
     }
 
-    /// Takes a batch of a transaction, if epoch and sequence are right.
+    /// Takes a batch of who counts its batches, if epoch and sequence are right.
     pub(crate) fn append(
         &mut self,
         batch: &[u8],
@@ -85,7 +85,7 @@ impl Log {
         v2: bool,
     ) -> Result<Appended, i16> {
         let header = BatchHeader::parse(batch).ok().flatten().expect("whole batches are sent");
-        let Producer { id, epoch, sequence, .. } = header.producer;
+        let Producer { id, epoch, sequence, transactional } = header.producer;
         let last = sequence + header.count as i32 - 1;
         let is_new = !self.writers.contains_key(&id);
         let writer = self.writers.entry(id).or_default();
@@ -118,8 +118,14 @@ impl Log {
         if writer.last.len() > REMEMBERED {
             writer.last.pop_front();
         }
-        writer.open.get_or_insert(base);
-        self.push(batch.to_vec(), header.count, id, (Fate::Open, leader_epoch));
+        let fate = match transactional {
+            true => Fate::Open,
+            false => Fate::Committed,
+        };
+        if transactional {
+            writer.open.get_or_insert(base);
+        }
+        self.push(batch.to_vec(), header.count, id, (fate, leader_epoch));
         Ok(Appended::New(base))
     }
 

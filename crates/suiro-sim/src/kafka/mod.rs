@@ -38,6 +38,7 @@ mod list_offsets;
 mod log;
 mod metadata;
 mod offsets;
+mod plain_offsets;
 mod produce;
 mod reader;
 mod records;

@@ -64,7 +64,10 @@ fn take(
     assert!(check_crc(batch) && header.length == batch.len(), "a batch is whole and alone");
     let producer = (header.producer.id, header.producer.epoch);
     let partition = world.cluster.led(call.node, topic, index)?;
-    if !partition.log.has_open(producer.0, producer.1) {
+    let is_new = !partition.log.has_open(producer.0, producer.1);
+    if !header.producer.transactional {
+        world.happened("batch without a transaction");
+    } else if is_new {
         let part = Part::Partition(topic.to_owned(), index);
         world.enter(name, producer, part).map_err(|code| match code {
             codes::CONCURRENT_TRANSACTIONS if !v2 => codes::NOT_ENOUGH_REPLICAS,

@@ -4,7 +4,7 @@ use super::counts::name;
 use super::world::World;
 use super::{
     configs, coordinators, ending, fetch, group, init, join, list_offsets, metadata, offsets,
-    produce, records, sync, topics, transaction,
+    plain_offsets, produce, records, sync, topics, transaction,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use kafka_protocol::messages::{
@@ -41,6 +41,7 @@ pub(crate) fn serve(world: &mut World, conn: usize, node: i32, mut frame: Bytes)
         ApiKey::AddOffsetsToTxn => at_once(world, call, frame, transaction::add_offsets),
         ApiKey::EndTxn => at_once(world, call, frame, ending::end),
         ApiKey::TxnOffsetCommit => at_once(world, call, frame, offsets::commit),
+        ApiKey::OffsetCommit => at_once(world, call, frame, plain_offsets::commit),
         ApiKey::OffsetFetch => at_once(world, call, frame, offsets::fetch),
         ApiKey::Produce => at_once(world, call, frame, produce::produce),
         ApiKey::ListOffsets => at_once(world, call, frame, list_offsets::list),

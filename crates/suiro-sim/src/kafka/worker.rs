@@ -8,8 +8,8 @@ use bytes::BytesMut;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use suiro_core::broker::{
-    CommitId, Event, Fence, Fetch, Fetched, Generation, Outcome, Position, Role, Seek, TaskId,
-    Ticket,
+    CommitId, Event, Fence, Fetch, Fetched, Generation, Guarantee, Outcome, Position, Role,
+    Seek, TaskId, Ticket,
 };
 use suiro_core::{Clock, ErrorKind, Offset, TopicPartition};
 use suiro_kafka::simulation::{Client, Mortal};
@@ -78,6 +78,11 @@ impl Worker {
             }
             Err(error) => return Err(format!("{name} cannot start: {}", error.report())),
         };
+        let guarantee = match world.lock().case.at_least_once {
+            true => Guarantee::AtLeastOnce,
+            false => Guarantee::ExactlyOnce,
+        };
+        session.session().guarantee(guarantee);
         session.session().join(GROUP, &tasks(world));
         Ok(Some(Self {
             process,
@@ -289,8 +294,11 @@ impl Worker {
 
     /// Commits what was made of some records, with the positions after them.
     fn commit(&mut self, ledger: &mut Ledger) {
-        let outs = self.world.lock().case.partitions[1];
-        let commit = ledger.begin();
+        let (outs, at_least_once) = {
+            let case = &self.world.lock().case;
+            (case.partitions[1], case.at_least_once)
+        };
+        let commit = ledger.begin(at_least_once);
         let (mut to, mut positions, mut moved) =
             (BTreeMap::<u32, Vec<_>>::new(), Vec::new(), BTreeMap::new());
         let mut all = std::mem::take(&mut self.owned);
@@ -311,6 +319,9 @@ impl Worker {
         let id = self.session.session().begin();
         let mut made = 0;
         for (out, origins) in to {
+            if self.dice(4) == 0 {
+                self.session.session().barrier(id);
+            }
             self.append(ledger, (id, commit), &partition(1, out), &origins, &mut made);
         }
         self.end(id, commit, positions, moved);
@@ -318,7 +329,7 @@ impl Worker {
 
     /// Commits something without positions.
     fn commit_beside(&mut self, ledger: &mut Ledger) {
-        let commit = ledger.begin();
+        let commit = ledger.begin(self.world.lock().case.at_least_once);
         let id = self.session.session().begin();
         let to = TopicPartition::new(TOPICS[2], 0);
         self.append(ledger, (id, commit), &to, &[(0, 0), (0, 1)], &mut 0);
