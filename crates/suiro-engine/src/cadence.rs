@@ -109,7 +109,8 @@ impl Scope {
 
     /// Whether much is held for others to read.
     fn holds_much(&self) -> bool {
-        let sent = self.outgoing.values().map(Vec::len);
+        // What crosses to other tasks comes back to processes of this app.
+        let sent = self.outgoing.values().map(|bytes| 2 * bytes.len());
         let outputs = self.tasks.iter().flatten().map(|task| task.outbox.bytes());
         self.hears_by_fetches && sent.chain(outputs).sum::<usize>() >= HEAVY
     }
