@@ -324,9 +324,11 @@ impl<K: Key, A: Clone> Cells<K, A> {
         self.moved();
         // Long before the numbers run out they start anew.
         let settled = self.lower.as_ref().is_none_or(|lower| lower.pending.is_empty());
-        if self.open.base > u32::MAX / 2 && settled && self.open.is_settled() {
-            self.table.iter_mut().for_each(|cell| cell.slot.set_touch(0));
-            (self.open.base, self.open.settled) = (0, 0);
+        if self.open.base > u32::MAX / 2 && settled {
+            let base = self.open.renumber();
+            for cell in &mut self.table {
+                cell.slot.set_touch(cell.slot.touch().saturating_sub(base));
+            }
             if let Some(lower) = &mut self.lower {
                 lower.safe = 0;
             }
@@ -538,6 +540,8 @@ mod tests {
             steps in prop::collection::vec((0..10_u8, 0..40_u8, any::<u32>()), 0..400),
         ) {
             let mut cells = Cells::<u8, u32>::new();
+            // Numbers start anew after some of the steps.
+            (cells.open.base, cells.open.settled) = (u32::MAX / 2 - 20, u32::MAX / 2 - 20);
             let (mut now, mut committed) = (BTreeMap::new(), BTreeMap::new());
             let mut sealed: Option<BTreeMap<u8, u32>> = None;
             let mut places = BTreeMap::new();

@@ -115,6 +115,14 @@ impl<K: Clone, A: Clone> Generations<K, A> {
         touched.chain(sealed.into_iter().map(|sealed| (sealed, false)))
     }
 
+    /// Numbers start anew, where nothing is in flight: gives by how much they become smaller. What
+    /// is committed has none then.
+    pub(super) fn renumber(&mut self) -> u32 {
+        debug_assert!(self.sealed.is_none(), "what is in flight is known by its numbers");
+        self.settled = 0;
+        std::mem::take(&mut self.base)
+    }
+
     /// Nothing that is open has to be put back.
     pub(super) fn forget(&mut self) {
         self.touched.clear();

@@ -157,6 +157,9 @@ impl<K: Key, R: Rows> Slots<K, R> {
                 self.release(number);
             }
         }
+        // One that changes all the time waits for long, and may be named again and again.
+        self.idle.sort_unstable();
+        self.idle.dedup();
     }
 
     /// The numbers of those in use, in order.
